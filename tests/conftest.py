@@ -1,0 +1,48 @@
+"""What several test files share: a tiny random checkpoint, FER2013 where it is at hand, a face."""
+
+import os
+from pathlib import Path
+
+# Tests must not reach for the real Hub or tell it anything; set before any library reads them.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import pytest
+import torch
+
+from emotion_detective import model
+
+ROOT = Path(__file__).resolve().parent.parent
+FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
+# timm's smallest residual network: a fraction of a second where the real one takes seconds.
+TINY = "test_resnet"
+
+
+@pytest.fixture(scope="session")
+def fer_zip() -> Path:
+    """The Kaggle zip of FER2013, or skip."""
+    if not FER_ZIP.is_file():
+        pytest.skip(f"FER2013's zip is not at {FER_ZIP.relative_to(ROOT.parent)}")
+    return FER_ZIP
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """A checkpoint folder with random weights whose probabilities differ from picture to picture."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    network = model.create_network(TINY)
+    with torch.no_grad():  # a fresh classifier is nearly silent: every probability would be 1/6
+        network.get_classifier().weight.normal_(std=0.5)
+    model.save_checkpoint(network, folder, image_size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    """A colour portrait with one face (NASA, public domain), 512x512 RGB."""
+    data = pytest.importorskip("skimage.data")
+    from PIL import Image
+
+    return Image.fromarray(data.astronaut())
