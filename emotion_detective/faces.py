@@ -1,0 +1,222 @@
+"""Photo -> faces -> square crops, framed as FER2013 frames them. Knows no emotion and no Gradio.
+
+`open_picture` reads anything Pillow can into an upright RGB picture or says in one sentence why
+not, `FaceDetector` finds faces with MTCNN (Zhang et al. 2016, arXiv 1604.02878) on a reduced copy,
+and `crop` cuts what the classifier sees. Coordinates are pixels of the upright picture with the
+origin at its top left corner. Constants marked "framing.py" come from `benchmarks/framing.py`.
+"""
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from facenet_pytorch import MTCNN
+from PIL import Image, ImageOps
+
+# Limits of one picture file. 64 MB and 64 million pixels hold every phone's full-resolution photo
+# but the 108-megapixel ones; an opened RGB picture takes 4 bytes a pixel, twice while it is turned.
+MAX_FILE_BYTES = 64_000_000
+MAX_PIXELS = 64_000_000
+MAX_SIDE_PX = 20_000
+# Formats whose decoders are worth their risk: none of them runs a program, as EPS does.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+# What Pillow's decoders raise on broken files, seen by fuzzing them.
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+# Largest value of the usual number ranges in modes of more than 8 bits a channel.
+WHITE_LEVELS = (1.0, 255.0, 65535.0)
+
+# Provisional until measured.
+DETECTION_SIDE_PX = 1280
+MIN_FACE_PX = 24
+MIN_DETECTION_PROBABILITY = 0.98
+MAX_FACES = 200
+
+# Provisional until measured (framing.py).
+FRAMING_SCALE = 1.25
+FRAMING_SHIFT_DOWN = 0.0
+
+BoxXyxy = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face's box `(left, top, right, bottom)` in pixels, inside the picture, and its score."""
+
+    box_xyxy: BoxXyxy
+    detection_probability: float
+
+
+class FaceDetector:
+    """MTCNN with its weights loaded once; `detect` keeps no state and may run in many threads."""
+
+    def __init__(self) -> None:
+        self._mtcnn = MTCNN(min_face_size=MIN_FACE_PX, keep_all=True).eval()
+
+    def detect(self, picture: Image.Image) -> list[Face]:
+        """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.
+
+        Faces smaller than `MIN_FACE_PX` once the picture's longest side is reduced to
+        `DETECTION_SIDE_PX` are not looked for.
+        """
+        reduced = _reduced(picture.convert("RGB"))
+        if min(reduced.size) <= MIN_FACE_PX:  # MTCNN fails on pictures smaller than its faces
+            return []
+        boxes, probabilities = self._mtcnn.detect(reduced)
+        if boxes is None:
+            return []
+        scale = np.tile(np.divide(picture.size, reduced.size), 2)
+        limits = np.tile(picture.size, 2)
+        boxes = np.clip(boxes.astype(np.float64) * scale, 0, limits)
+        faces = [
+            Face(tuple(box.tolist()), float(probability))
+            for box, probability in zip(boxes, probabilities, strict=True)
+            if probability >= MIN_DETECTION_PROBABILITY and (box[2:] - box[:2]).min() >= 1
+        ]
+        return sorted(faces, key=lambda face: _area(face.box_xyxy), reverse=True)[:MAX_FACES]
+
+
+def whole_picture(picture: Image.Image) -> Face:
+    """Return the whole picture as one face, for pictures cropped to a face already."""
+    return Face((0.0, 0.0, float(picture.width), float(picture.height)), 1.0)
+
+
+def crop(picture: Image.Image, box_xyxy: BoxXyxy) -> Image.Image:
+    """Return the square around a face's box with FER2013's margin.
+
+    Where the square leaves the picture, the picture's edge pixels are repeated, so that the face
+    stays where FER2013 has it. A box that is the whole picture returns the picture itself, square
+    or not: it is a crop already.
+    """
+    if box_xyxy == (0, 0, *picture.size):
+        return picture
+    square = _framed_square(box_xyxy)
+    inside = _intersection(square, picture.size)
+    pixels = np.asarray(picture.convert("RGB").crop(inside))
+    before = (inside[1] - square[1], inside[0] - square[0])
+    after = (square[3] - inside[3], square[2] - inside[2])
+    padding = [*zip(before, after, strict=True), (0, 0)]
+    return Image.fromarray(np.pad(pixels, padding, mode="edge"))
+
+
+def open_picture(source: Path | str | bytes | Image.Image) -> Image.Image:
+    """Return a picture as shown: RGB, EXIF orientation applied, the first frame of an animation.
+
+    Transparency is dropped and palettes are resolved as `transformers` does it.
+
+    Raises:
+        ValueError: no picture, a broken one, or one over `MAX_FILE_BYTES`, `MAX_PIXELS` or
+            `MAX_SIDE_PX`; one sentence with the remedy.
+    """
+    picture = source if isinstance(source, Image.Image) else _open_file(source)
+    _check_size(picture)
+    try:
+        picture.load()
+    except DECODE_ERRORS as error:
+        raise ValueError(
+            f"The {picture.format or 'picture'} file is broken or cut short and cannot be read; "
+            "save or upload it again."
+        ) from error
+    return _to_rgb(_upright(picture))
+
+
+def _open_file(source: Path | str | bytes) -> Image.Image:
+    if not isinstance(source, bytes) and not Path(source).is_file():
+        raise ValueError(f"There is no file {str(source)!r}; check the path.")
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(
+            f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
+            "save it smaller."
+        )
+    try:
+        with warnings.catch_warnings():
+            # The bomb's limit is ours: _check_size.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(
+                BytesIO(source) if isinstance(source, bytes) else source, "r", FORMATS
+            )
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"The picture has more than the {MAX_PIXELS / 1e6:.0f} million pixels allowed; "
+            "save it smaller."
+        ) from error
+    except DECODE_ERRORS as error:
+        raise ValueError(
+            f"The file ({size} bytes) is no picture that can be read; the formats are "
+            f"{', '.join(FORMATS)}."
+        ) from error
+
+
+def _check_size(picture: Image.Image) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        raise ValueError(
+            f"The picture has {width} x {height} pixels; the limits are {MAX_PIXELS / 1e6:.0f} "
+            f"million in all and {MAX_SIDE_PX} a side. Save it smaller."
+        )
+    if min(width, height) == 0:
+        raise ValueError(f"The picture has {width} x {height} pixels: there is nothing to see.")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except DECODE_ERRORS:  # EXIF that cannot be read turns no picture
+        return picture
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode[0] not in "IF":
+        return picture.convert("RGB")
+    # Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
+    values = np.nan_to_num(np.asarray(picture, np.float32))
+    peak = float(values.max())
+    white = next((level for level in WHITE_LEVELS if peak <= level), peak)
+    return Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    scale = DETECTION_SIDE_PX / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _framed_square(box_xyxy: BoxXyxy) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box_xyxy
+    face_side = max(right - left, bottom - top)
+    side = max(1, round(face_side * FRAMING_SCALE))
+    x = round((left + right - side) / 2)
+    y = round((top + bottom - side) / 2 + FRAMING_SHIFT_DOWN * face_side)
+    return x, y, x + side, y + side
+
+
+def _intersection(
+    square: tuple[int, int, int, int], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return the square's part inside the picture, at least one pixel wide and high."""
+    width, height = size
+    x0, y0 = min(max(square[0], 0), width - 1), min(max(square[1], 0), height - 1)
+    x1, y1 = max(min(square[2], width), x0 + 1), max(min(square[3], height), y0 + 1)
+    return x0, y0, x1, y1
+
+
+def _area(box_xyxy: BoxXyxy) -> float:
+    left, top, right, bottom = box_xyxy
+    return (right - left) * (bottom - top)

@@ -1,0 +1,70 @@
+"""Tests of `emotion_detective.detective`: faces and probabilities meet in the right order."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_detective import faces
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.model import LABELS
+
+
+@pytest.fixture(scope="module")
+def detective(tiny_checkpoint) -> EmotionDetective:
+    return EmotionDetective.from_pretrained(tiny_checkpoint)
+
+
+def test_a_portrait_gives_one_prediction_in_label_order(detective, astronaut):
+    (prediction,) = detective.analyze(astronaut)
+    left, top, right, bottom = prediction.box_xyxy
+    assert 160 < left < right < 290 and 40 < top < bottom < 190
+    assert prediction.detection_probability > 0.99
+    assert all(type(value) is float for value in prediction.probabilities)
+    assert len(prediction.probabilities) == len(LABELS)
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+    assert prediction.confidence == max(prediction.probabilities)
+    assert prediction.label == LABELS[np.argmax(prediction.probabilities)]
+
+
+def test_a_picture_without_a_face_gives_an_empty_list(detective):
+    assert detective.analyze(Image.new("RGB", (200, 150), "teal")) == []
+
+
+def test_whole_picture_classifies_the_picture_itself(detective):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    picture = Image.fromarray(pixels)
+    (prediction,) = detective.analyze(picture, whole_picture=True)
+    expected = detective.classifier.probabilities([picture])[0]
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+    assert prediction.box_xyxy == (0, 0, 48, 48)
+
+
+def test_faces_classified_together_get_what_each_gets_alone(detective, astronaut):
+    found = [
+        faces.Face((170.0, 50.0, 280.0, 180.0), 0.99),
+        faces.Face((0.0, 0.0, 60.0, 60.0), 0.98),
+        faces.Face((300.0, 400.0, 400.0, 512.0), 0.97),
+    ]
+    together = detective.classify(astronaut, found)
+    assert [(p.box_xyxy, p.detection_probability) for p in together] == [
+        (face.box_xyxy, face.detection_probability) for face in found
+    ]
+    for face, prediction in zip(found, together, strict=True):
+        alone = detective.classifier.probabilities([faces.crop(astronaut, face.box_xyxy)])[0]
+        np.testing.assert_allclose(prediction.probabilities, alone, atol=1e-5)
+
+
+def test_unsure_is_confidence_below_the_checkpoints_threshold(detective, astronaut):
+    (before,) = detective.analyze(astronaut)
+    for threshold, unsure in [(before.confidence, False), (before.confidence + 1e-6, True)]:
+        classifier = dataclasses.replace(detective.classifier, unsure_below=threshold)
+        (after,) = EmotionDetective(classifier, detective.detector).analyze(astronaut)
+        assert after.unsure is unsure
+        assert after.probabilities == pytest.approx(before.probabilities, abs=1e-6)
+
+
+def test_unreadable_bytes_are_one_sentence(detective):
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        detective.analyze(b"<svg onload=alert(1)>")
