@@ -66,7 +66,7 @@ def choose_unsure_threshold(
     one-sided 95% Wilson interval, so thresholds that few faces pass don't win by luck. Where none
     reaches it the threshold is 1.0: every face is unsure.
     """
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = checked(probabilities, labels)
     confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         answered = confidence >= threshold
@@ -91,7 +91,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
 
     Intervals are 95% percentile bootstrap intervals over the faces, seeded.
     """
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = checked(probabilities, labels)
     confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
     confusion = confusion_matrix(probabilities, labels)
     samples = _bootstrap(confusion)
@@ -99,7 +99,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     return {
         "n": len(labels),
         "accuracy": float(correct.mean()),
-        "accuracy_interval": _interval(_accuracy(samples)),
+        "accuracy_interval": bootstrap_interval(correct),
         "macro_f1": float(class_scores(confusion)["f1"].mean()),
         "macro_f1_interval": _interval(class_scores(samples)["f1"].mean(axis=-1)),
         "per_class": _per_class(confusion, samples),
@@ -107,6 +107,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
         "nll": negative_log_likelihood(probabilities, labels),
         "confusion_matrix": confusion.tolist(),
         "most_confused": most_confused(confusion),
+        "unsure_below": float(unsure_below),
         "answered_share": answered_share,
         "answered_accuracy": answered_accuracy,
     }
@@ -218,6 +219,15 @@ def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> fl
     return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
 
 
+def bootstrap_interval(correct: np.ndarray) -> list[float] | None:
+    """Return the 95% bootstrap interval of the share of `correct` `(N,)`; None where N is 0."""
+    if not len(correct):
+        return None
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    counts = generator.binomial(len(correct), correct.mean(), size=BOOTSTRAP_SAMPLES)
+    return _interval(counts / len(correct))
+
+
 def _bootstrap(confusion: np.ndarray) -> np.ndarray:
     # Drawing n faces with replacement and counting them is one draw from a multinomial over the
     # cells: `(BOOTSTRAP_SAMPLES, 6, 6)` in milliseconds.
@@ -239,10 +249,6 @@ def _per_class(confusion: np.ndarray, samples: np.ndarray) -> dict[str, dict]:
     }
 
 
-def _accuracy(confusion: np.ndarray) -> np.ndarray:
-    return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
-
-
 def _interval(values: np.ndarray) -> list[float]:
     return np.percentile(values, INTERVAL).tolist()
 
@@ -261,7 +267,12 @@ def _correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return probabilities.argmax(axis=1) == labels
 
 
-def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities as float64 and labels as int64, or raise a ValueError.
+
+    Raises:
+        ValueError: no image, shapes that don't fit, a row that does not sum to 1, a label outside.
+    """
     probabilities = np.asarray(probabilities, np.float64)
     labels = _checked_labels(labels, probabilities)
     sums = probabilities.sum(axis=1)
