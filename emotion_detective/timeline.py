@@ -17,10 +17,7 @@ times or not; everything else is read off what was added:
 moments are made of it, so that anyone can recompute them from the CSV. `Reading.shown` is smoothed
 over time: for labels that are looked at. A timeline can be copied (`copy.deepcopy`) and pickled.
 
-Faces are kept apart by norfair (PyPI `norfair-enough`, the maintained fork): a Kalman filter a face
-and the nearest box first. 0.4 MB, and it needs nothing that Gradio does not bring. Roboflow's
-`trackers` (ByteTrack) needs OpenCV, 150 MB; motpy rests since 2021; `supervision` has dropped its
-tracker. What a tracker is worth here is measured in tests/test_timeline.py.
+Faces are kept apart by `tracking.py`.
 """
 
 import json
@@ -34,20 +31,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from norfair import Detection, Tracker
-from norfair.distances import VectorizedDistance
 
 if TYPE_CHECKING:  # detective.py imports torch
     from emotion_detective.detective import Prediction
 
-# norfair counts frames; a fixed number of its steps a second lets it see irregular times. 20 is
-# finer than any rate at which faces are detected here.
-TICKS_PER_SECOND = 20
 # A face that was away for less keeps its track.
 FORGET_AFTER_S = 2.0
-# A face belongs to a track if it is nearer than this to where the track should be by now, in sides
-# of the face; a face twice as large or small counts as 0.7 sides away.
-MATCH_DISTANCE = 1.5
 # Time constant of the exponential smoothing of what is shown: a change of face is 86% through
 # after one second, a single odd frame at 5 frames a second moves the bars by a third.
 SMOOTHING_S = 0.5
@@ -97,6 +86,9 @@ class Timeline:
         forget_after_s: float = FORGET_AFTER_S,
         max_rows: int = MAX_ROWS,
     ) -> None:
+        # norfair imports scipy.stats: 0.4 s that the first photo need not wait for.
+        from emotion_detective.tracking import FaceTracker
+
         self.labels = tuple(labels)
         self.unsure_below = unsure_below
         self.smoothing_s = smoothing_s
@@ -105,15 +97,7 @@ class Timeline:
         self.frames: deque[Frame] = deque()
         self.dropped_frames = 0
         self._rows = 0
-        self._memory_ticks = math.ceil(forget_after_s * TICKS_PER_SECOND)
-        self._tracker = Tracker(
-            "euclidean",  # in pixels; replaced below by one that knows how large a face is
-            distance_threshold=MATCH_DISTANCE,
-            hit_counter_max=self._memory_ticks,
-            initialization_delay=0,
-            past_detections_length=0,
-        )
-        self._tracker.distance_function = VectorizedDistance(_distances)
+        self._tracker = FaceTracker(forget_after_s)
         self._last: dict[int, Reading] = {}  # of each track that may still go on
 
     def add(self, time_s: float, predictions: Sequence["Prediction"]) -> tuple[Reading, ...]:
@@ -127,7 +111,8 @@ class Timeline:
             raise ValueError(
                 f"Frames must come in the order of time: {time_s} s cannot follow {before} s."
             )
-        tracks = self._follow(time_s - before, predictions)
+        boxes = [prediction.box_xyxy for prediction in predictions]
+        tracks = self._tracker.follow(time_s - before, boxes)
         readings = tuple(
             Reading(time_s, track, prediction, self._smooth(time_s, track, prediction))
             for track, prediction in zip(tracks, predictions, strict=True)
@@ -137,21 +122,6 @@ class Timeline:
         self._last = kept | {reading.track: reading for reading in readings}
         self._append(Frame(time_s, readings))
         return readings
-
-    def _follow(self, elapsed_s: float, predictions: Sequence["Prediction"]) -> list[int]:
-        """Return the track of each prediction; tracks are numbered from 1."""
-        ticks = max(1, round(elapsed_s * TICKS_PER_SECOND))
-        # Past its memory the tracker has forgotten everyone: more steps would change nothing.
-        for _ in range(min(ticks - 1, self._memory_ticks + 1)):
-            self._tracker.update()
-        detections = [
-            Detection(_centre_and_size(prediction.box_xyxy), data=index)
-            for index, prediction in enumerate(predictions)
-        ]
-        # A period of the whole memory makes every track live that long after its last frame.
-        followed = self._tracker.update(detections, period=self._memory_ticks)
-        tracks = {o.last_detection.data: o.id for o in followed if o.live_points.any()}
-        return [tracks[index] for index in range(len(predictions))]
 
     def _smooth(self, time_s: float, track: int, prediction: "Prediction") -> "Prediction":
         last = self._last.get(track)
@@ -281,20 +251,6 @@ def _moved(reading: Reading, later_box: tuple[float, ...] | None, share: float) 
     here = reading.shown.box_xyxy
     box = tuple(a + share * (b - a) for a, b in zip(here, later_box, strict=True))
     return replace(reading, shown=replace(reading.shown, box_xyxy=box))
-
-
-def _centre_and_size(box_xyxy: tuple[float, float, float, float]) -> np.ndarray:
-    """Return `((x, y), (width, height))`: predicted apart, a size can't turn inside out."""
-    left, top, right, bottom = box_xyxy
-    return np.array([[(left + right) / 2, (top + bottom) / 2], [right - left, bottom - top]])
-
-
-def _distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return `(N, K)` distances in sides of a face between rows of `x, y, width, height`."""
-    found_side = np.sqrt(np.maximum(found[:, 2:], 1.0).prod(axis=1))[:, None]
-    expected_side = np.sqrt(np.maximum(expected[:, 2:], 1.0).prod(axis=1))[None, :]
-    apart = np.linalg.norm(found[:, None, :2] - expected[None, :, :2], axis=2)
-    return apart / np.sqrt(found_side * expected_side) + np.abs(np.log(found_side / expected_side))
 
 
 def _size(frame: Frame) -> int:
