@@ -18,7 +18,8 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -55,6 +56,8 @@ PROVENANCE = (
 )
 # Below this confidence an answer is "unsure", for a checkpoint that does not say itself.
 UNSURE_BELOW = 0.5
+# What a request to the Hub raises: its refusals are OSErrors, a broken connection is httpx's own.
+HUB_ERRORS = (OSError, httpx.HTTPError)
 # Largest number of faces in one forward pass: beyond it a CPU gets no faster, only fuller.
 MAX_BATCH = 64
 
@@ -64,7 +67,8 @@ class Classifier:
     """A loaded checkpoint, ready to classify.
 
     `unsure_below` is the confidence under which an answer is called unsure; `metrics` is the
-    checkpoint's `metrics.json` ({} if it has none); `revision` is the Hub commit, None for a folder.
+    checkpoint's `metrics.json` ({} if it has none); `revision` is the Hub commit, None for a
+    folder.
     """
 
     network: torch.nn.Module
@@ -113,7 +117,7 @@ def create_network(
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
     try:
         return timm.create_model(name, pretrained=True, **options).train()
-    except (OSError, RuntimeError) as error:  # the Hub's own errors are OSErrors
+    except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({_first_line(error)}). "
             "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
@@ -225,15 +229,25 @@ def load_classifier(source: Path | str, revision: str | None = None) -> Classifi
     folder, commit = _fetch(str(source), revision)
     config = _read_config(folder, source)
     network = _load_network(folder, config, source)
-    metrics_file = folder / METRICS_FILE
     return Classifier(
         network=network.eval().to(memory_format=torch.channels_last),
         data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
         name=str(source).partition("@")[0] if commit else folder.name,
         revision=commit,
         unsure_below=float(config.get("unsure_below", UNSURE_BELOW)),
-        metrics=json.loads(metrics_file.read_text()) if metrics_file.is_file() else {},
+        metrics=read_metrics(folder),
     )
+
+
+def read_metrics(folder: Path | str) -> dict:
+    """Return the checkpoint's `metrics.json`, {} if it has none; ValueError if it is broken."""
+    path = Path(folder) / METRICS_FILE
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is not JSON ({error}). Evaluate the checkpoint again, or remove the file."
+        ) from error
 
 
 def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
@@ -251,7 +265,7 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
         raise ValueError(
             f"No folder {source!r}, and it is no Hub repository id (user/name) either."
         ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except HUB_ERRORS as error:
         raise ValueError(
             f"The model {wanted} could not be pulled from the Hub ({_first_line(error)}). Check "
             "the name, your token if it is private, and the network."
@@ -263,18 +277,23 @@ def _read_config(folder: Path, source: Path | str) -> dict:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise ValueError(
-                f"The checkpoint {source} has no {name}. It needs {CONFIG_FILE} and {WEIGHTS_FILE}, "
-                "as `train_hub.py train` writes them; pickled weights are never loaded."
+                f"The checkpoint {source} has no {name}. It needs {CONFIG_FILE} and "
+                f"{WEIGHTS_FILE}, as `train_hub.py train` writes them; pickled weights are never "
+                "loaded."
             )
     try:
         config = json.loads((folder / CONFIG_FILE).read_text())
-        labels, _ = config["label_names"], config["pretrained_cfg"]
+        labels, _, _ = (
+            tuple(config["label_names"]),
+            config["pretrained_cfg"],
+            config["architecture"],
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{CONFIG_FILE} of the checkpoint {source} is not one that timm writes "
             f"({_first_line(error)})."
         ) from error
-    if tuple(labels) != LABELS:
+    if labels != LABELS:
         raise ValueError(
             f"The checkpoint {source} has the labels {', '.join(map(str, labels))}; this program "
             f"needs {', '.join(LABELS)}, in this order."
@@ -285,7 +304,7 @@ def _read_config(folder: Path, source: Path | str) -> dict:
 def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Module:
     try:
         network = timm.create_model(
-            config["architecture"], num_classes=len(LABELS), **config.get("model_args", {})
+            str(config["architecture"]), num_classes=len(LABELS), **config.get("model_args", {})
         )
         weights = load_file(folder / WEIGHTS_FILE)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +37,14 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     faults: list[tuple[str, str, float]] = field(default_factory=list)
 
-    def env(self, home: Path, token: str | None = WRITE_TOKEN, url: str | None = None) -> dict:
-        """Return the environment of a subprocess that knows this Hub only, with a cache `home`."""
+    def env(self, home: Path, token: str | None = WRITE_TOKEN, up: bool = True) -> dict[str, str]:
+        """Return the environment of a subprocess that knows only this Hub and caches in `home`.
+
+        Unless `up`, it finds no Hub at all.
+        """
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         return inherited | {
-            "HF_ENDPOINT": url or self.url,
+            "HF_ENDPOINT": self.url if up else NOWHERE,
             "HF_HOME": str(home),
             "HF_TOKEN": token or "",
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -121,6 +124,18 @@ def hub_here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
     return hub
+
+
+@pytest.fixture
+def unplug(hub_here: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function after whose call this process cannot reach the Hub any more."""
+
+    def unplug() -> None:
+        point_to(NOWHERE, monkeypatch)
+        # huggingface_hub tries a first download six times over 23 seconds.
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+
+    return unplug
 
 
 def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
