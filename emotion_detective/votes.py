@@ -1,9 +1,9 @@
 """A second label set: FER+'s ten crowd votes an image, held against a checkpoint's answers.
 
-FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about each
-image. `train_hub.py evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has
-a row an image: `path` (the `file` column of `data.load`), then the counts of `VOTE_COLUMNS` and
-`OTHER_COLUMNS`.
+FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
+each image. `train_hub.py evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The
+CSV has a row an image: `path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS
+and OTHER_COLUMNS.
 
 FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). An
 image's majority is the one answer of all ten with most votes; where that is a tie or one of these
@@ -176,8 +176,8 @@ def _check_columns(found: Sequence[str] | None, path: Path) -> None:
     ]
     if missing:
         raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}; FER+ votes have `path` and a count for "
-            "each answer."
+            f"{path} lacks the columns {', '.join(missing)}; a file of FER+ votes has `path` and a "
+            "count for each answer."
         )
 
 
