@@ -1,0 +1,425 @@
+"""Metrics, calibration, votes and pictures against values worked out by hand or by scikit-learn."""
+
+import json
+import time
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+from sklearn import metrics as sklearn_metrics
+
+from emotion_detective import evaluation, plots, votes
+from emotion_detective.model import LABELS, load_classifier
+
+TEST_SPLIT_SIZE = 3534  # FER2013's PrivateTest without disgusted
+
+
+def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:
+    """Rows with `confidence` at `predicted` and the rest spread evenly."""
+    rest = (1 - np.array(confidence)) / (len(LABELS) - 1)
+    probabilities = np.repeat(rest[:, None], len(LABELS), axis=1)
+    probabilities[np.arange(len(predicted)), predicted] = confidence
+    return probabilities
+
+
+def calibrated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels drawn from their softmax: calibrated at temperature 1 by construction."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(scale=2.0, size=(n, len(LABELS)))
+    cumulative = softmax(logits, axis=1).cumsum(axis=1)
+    labels = (generator.random((n, 1)) > cumulative).sum(axis=1).clip(max=len(LABELS) - 1)
+    return logits, labels
+
+
+@pytest.fixture
+def split() -> datasets.Dataset:
+    """Twelve 48x48 gray pictures with the columns of `data.load`, every third not clean."""
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (12, 48, 48), dtype=np.uint8)
+    labels = [i % len(LABELS) for i in range(12)]
+    return datasets.Dataset.from_dict(
+        {
+            "image": [Image.fromarray(picture) for picture in pictures],
+            "label": labels,
+            "file": [f"test/{LABELS[label]}/im{i}.png" for i, label in enumerate(labels)],
+            "clean": [i % 3 != 0 for i in range(12)],
+        },
+        features=datasets.Features(
+            image=datasets.Image(),
+            label=datasets.ClassLabel(names=list(LABELS)),
+            file=datasets.Value("string"),
+            clean=datasets.Value("bool"),
+        ),
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_temperature_undoes_a_known_scaling(temperature):
+    logits, labels = calibrated(40_000)
+    assert evaluation.fit_temperature(logits * temperature, labels) == pytest.approx(
+        temperature, rel=0.02
+    )
+
+
+def test_fitted_temperature_is_the_minimum_of_the_nll():
+    logits, labels = calibrated(2_000)
+    logits *= 3
+
+    def nll(temperature: float) -> float:
+        return evaluation.negative_log_likelihood(softmax(logits / temperature, axis=1), labels)
+
+    best = evaluation.fit_temperature(logits, labels)
+    assert nll(best) < min(nll(best * 1.02), nll(best / 1.02))
+
+
+def test_calibration_error_of_a_hand_computed_example():
+    # Bins of 1/15: 0.95 and 0.97 share one (accuracy 1/2), 0.55 is alone (accuracy 1).
+    probabilities = one_hot_like([0, 1, 2], [0.95, 0.97, 0.55])
+    labels = np.array([0, 5, 2])
+    expected = 2 / 3 * abs(0.96 - 0.5) + 1 / 3 * abs(0.55 - 1.0)
+    assert evaluation.expected_calibration_error(probabilities, labels) == pytest.approx(expected)
+    count, confidence, accuracy = evaluation.reliability_bins(probabilities, labels)
+    assert count.tolist() == [0] * 8 + [1] + [0] * 5 + [2]
+    assert confidence[14] == pytest.approx(0.96)
+    assert accuracy[14] == 0.5
+
+
+def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin_and_one_to_the_last():
+    count, _, _ = evaluation.reliability_bins(one_hot_like([0, 0], [0.6, 1.0]), np.array([0, 0]))
+    assert np.flatnonzero(count).tolist() == [8, 14]  # 0.6 is the upper edge of bin 8
+
+
+def test_calibrated_answers_have_a_small_calibration_error_and_overconfident_ones_a_large():
+    logits, labels = calibrated(20_000)
+    error = evaluation.expected_calibration_error
+    assert error(softmax(logits, axis=1), labels) < 0.015
+    assert error(softmax(3 * logits, axis=1), labels) > 0.1
+
+
+def test_scores_equal_those_of_scikit_learn():
+    logits, labels = calibrated(500)
+    probabilities = softmax(logits, axis=1)
+    found = evaluation.compute_metrics(probabilities, labels, 0.5)
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
+        labels, predicted
+    )
+    for i, label in enumerate(LABELS):
+        scores = found["per_class"][label]
+        assert scores["precision"] == pytest.approx(precision[i])
+        assert scores["recall"] == pytest.approx(recall[i])
+        assert scores["f1"] == pytest.approx(f1[i])
+        assert scores["support"] == support[i]
+    assert found["macro_f1"] == pytest.approx(f1.mean())
+    assert found["accuracy"] == pytest.approx((predicted == labels).mean())
+    assert found["nll"] == pytest.approx(sklearn_metrics.log_loss(labels, probabilities))
+    expected = sklearn_metrics.confusion_matrix(labels, predicted)
+    assert found["confusion_matrix"] == expected.tolist()
+
+
+def test_an_absent_class_scores_zero_and_breaks_nothing():
+    found = evaluation.compute_metrics(one_hot_like([0, 0, 2], [0.9] * 3), [0, 0, 2], 0.5)
+    assert found["per_class"]["angry"]["f1"] == 1
+    assert found["per_class"]["sad"] == {
+        "support": 0,
+        **{f"{name}{end}": value for name in ("precision", "recall", "f1")
+           for end, value in (("", 0.0), ("_interval", [0.0, 0.0]))},
+    }  # fmt: skip
+    assert found["most_confused"] == []
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        low, high = evaluation.bootstrap_interval(generator.random(400) < 0.7)
+        covered += low <= 0.7 <= high
+    assert 180 <= covered <= 199
+
+
+def test_intervals_enclose_their_value_and_repeat():
+    logits, labels = calibrated(800)
+    first = evaluation.compute_metrics(softmax(logits, axis=1), labels, 0.5)
+    assert first == evaluation.compute_metrics(softmax(logits, axis=1), labels, 0.5)
+    # An interval of a share p of n faces: 2 * 1.96 * sqrt(p (1 - p) / n).
+    low, high = first["accuracy_interval"]
+    p = first["accuracy"]
+    assert low < p < high
+    assert high - low == pytest.approx(3.92 * np.sqrt(p * (1 - p) / 800), rel=0.1)
+    for scores in first["per_class"].values():
+        assert scores["f1_interval"][0] < scores["f1"] < scores["f1_interval"][1]
+
+
+def test_most_confused_pairs_are_sorted_and_shared_by_true_label():
+    labels = np.array([1] * 10 + [4] * 5)
+    predicted = [1] * 4 + [4] * 6 + [4] * 3 + [3] * 2
+    found = evaluation.compute_metrics(one_hot_like(predicted, [0.9] * 15), labels, 0.5)
+    assert found["most_confused"] == [
+        {"true": "fearful", "predicted": "sad", "count": 6, "share": 0.6},
+        {"true": "sad", "predicted": "neutral", "count": 2, "share": 0.4},
+    ]
+
+
+def test_threshold_answers_where_the_lower_limit_reaches_the_target():
+    # 400 faces at 0.3 right half of the time, 400 at 0.6 and 0.9 right nine times in ten.
+    confidence = [0.3] * 400 + [0.6] * 400 + [0.9] * 400
+    right = ([True, False] * 200) + ([True] * 9 + [False]) * 80
+    labels = np.array([0 if correct else 1 for correct in right])
+    chosen = evaluation.choose_unsure_threshold(one_hot_like([0] * 1200, confidence), labels)
+    assert chosen == (0.31, pytest.approx(2 / 3), pytest.approx(0.9))
+
+
+def test_threshold_leaves_room_for_noise():
+    """A threshold chosen on one sample keeps its promise on another nine times in ten."""
+    kept = 0
+    for seed in range(30):
+        logits, labels = calibrated(2 * TEST_SPLIT_SIZE, seed)
+        probabilities = softmax(logits * 0.7, axis=1)
+        validation, test = slice(TEST_SPLIT_SIZE), slice(TEST_SPLIT_SIZE, None)
+        threshold, _, accuracy = evaluation.choose_unsure_threshold(
+            probabilities[validation], labels[validation]
+        )
+        assert accuracy >= 0.8
+        found = evaluation.compute_metrics(probabilities[test], labels[test], threshold)
+        kept += found["answered_accuracy"] >= 0.8
+    assert kept >= 27
+
+
+def test_a_few_lucky_faces_do_not_make_a_threshold():
+    labels = np.array([0] * 5 + [1] * 200)  # the five surest are right, all others wrong
+    probabilities = one_hot_like([0] * 205, [0.95] * 5 + [0.5] * 200)
+    assert evaluation.choose_unsure_threshold(probabilities, labels) == (1.0, 0.0, 0.0)
+
+
+def test_a_model_that_is_right_often_enough_answers_every_face():
+    probabilities = one_hot_like([2] * 100, [0.4] * 100)
+    assert evaluation.choose_unsure_threshold(probabilities, np.full(100, 2)) == (0.0, 1.0, 1.0)
+
+
+def test_clean_metrics_are_those_of_the_clean_rows():
+    logits, labels = calibrated(300)
+    probabilities = softmax(logits, axis=1)
+    clean = np.arange(300) % 3 > 0
+    found = evaluation.split_metrics(probabilities, labels, clean, 0.5)
+    assert found["n"] == 300
+    assert found["clean"] == evaluation.compute_metrics(probabilities[clean], labels[clean], 0.5)
+    assert evaluation.split_metrics(probabilities, labels, ~clean & clean, 0.5)["clean"] is None
+
+
+def test_metrics_survive_json():
+    logits, labels = calibrated(100)
+    found = evaluation.split_metrics(softmax(logits, axis=1), labels, labels > 0, 0.5)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_test_split_is_evaluated_within_two_seconds():
+    logits, labels = calibrated(TEST_SPLIT_SIZE)
+    started = time.perf_counter()
+    evaluation.split_metrics(softmax(logits, axis=1), labels, labels > 0, 0.5)
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        (np.zeros((0, 6)), [], "the split is empty"),
+        (np.full((2, 6), 1 / 6), [0, 6], "Label 6 is not an index"),
+        (np.full((2, 6), 1 / 6), [-1, 0], "Label -1 is not an index"),
+        (np.full((2, 7), 1 / 7), [0, 1], r"shape \(2, 6\), not \(2, 7\)"),
+        (np.full((3, 6), 1 / 6), [0, 1], r"shape \(2, 6\), not \(3, 6\)"),
+        (np.full((2, 6), 0.5), [0, 1], "sums to 3, not 1"),
+        (np.full((2, 6), np.nan), [0, 1], "sums to nan, not 1"),
+    ],
+)
+def test_unfit_values_are_refused_in_one_sentence(probabilities, labels, message):
+    for measure in (
+        lambda: evaluation.compute_metrics(probabilities, labels, 0.5),
+        lambda: evaluation.choose_unsure_threshold(probabilities, labels),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure()
+
+
+def test_temperature_needs_images():
+    with pytest.raises(ValueError, match="the split is empty"):
+        evaluation.fit_temperature(np.zeros((0, 6)), np.zeros(0))
+
+
+def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, split):
+    classifier = load_classifier(tiny_checkpoint)
+    probabilities, labels = evaluation.predict_split(classifier, split, batch_size=5)
+    expected = classifier.probabilities(split[:]["image"])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert labels.tolist() == split["label"]
+    found = evaluation.evaluate(classifier, split)
+    assert (found["n"], found["clean"]["n"]) == (12, 8)
+    assert found["unsure_below"] == classifier.unsure_below
+    assert found["accuracy"] == pytest.approx((expected.argmax(axis=1) == labels).mean())
+
+
+def test_an_empty_split_says_so(tiny_checkpoint, split):
+    with pytest.raises(ValueError, match="the split is empty"):
+        evaluation.evaluate(load_classifier(tiny_checkpoint), split.select([]))
+
+
+def test_every_picture_of_an_evaluation_is_written_at_card_size(tmp_path, split):
+    labels = np.array(split["label"])
+    probabilities = one_hot_like([0, 1, 2, 3, 4, 0] * 2, [0.9, 0.5, 0.7] * 4)
+    metrics = evaluation.split_metrics(probabilities, labels, split["clean"], 0.6)
+    rows = [
+        {"epoch": epoch, "train_loss": 2 / epoch, "validation_loss": 2.1 / epoch,
+         "validation_accuracy": epoch / 10, "learning_rate": 1e-3, "image_size": 48 + 16 * epoch}
+        for epoch in (1, 2, 3)
+    ]  # fmt: skip
+    paths = plots.write_plots(tmp_path, split, probabilities, labels, metrics, rows)
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "confidence.png",
+        "confusion_matrix.png",
+        "curves.png",
+        "per_class.png",
+        "reliability.png",
+        "top_losses.png",
+    ]
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.width == 1200
+            assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
+
+
+def test_top_losses_show_the_worst_images_first_with_their_names(tmp_path, split, monkeypatch):
+    labels = np.array(split["label"])
+    probabilities = one_hot_like(labels.tolist(), [0.9] * 12)
+    probabilities[7] = one_hot_like([4], [0.8])[0]  # labelled fearful
+    probabilities[3] = one_hot_like([0], [0.6])[0]  # labelled neutral
+    drawn = {}
+    monkeypatch.setattr(
+        plots,
+        "plot_gallery",
+        lambda pictures, captions, title, path: drawn.update(captions=captions),
+    )
+    plots.plot_top_losses(split, probabilities, labels, tmp_path / "top_losses.png")
+    assert drawn["captions"][:2] == [
+        "test/fearful/im7.png\nlabelled fearful 4.0%\npredicted sad 80%",
+        "test/neutral/im3.png\nlabelled neutral 8.0%\npredicted angry 60%",
+    ]
+
+
+def test_a_gallery_of_one_picture_of_another_mode_is_drawn(tmp_path):
+    path = plots.plot_gallery([Image.new("RGBA", (30, 50))], ["one"], "Title", tmp_path / "g.png")
+    with Image.open(path) as picture:
+        assert picture.width == 1200
+
+
+HEADER = "path,usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+
+
+def votes_file(folder, *rows: str):
+    path = folder / "votes.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def test_votes_are_joined_by_file_and_put_in_the_order_of_the_labels(tmp_path):
+    path = votes_file(
+        tmp_path, "b.png,PublicTest,1,2,3,4,0,0,0,0,0,0", "a.png,x,0,0,0,0,5,1,1,1,2,0"
+    )
+    read = votes.read_votes(path, ["a.png", "missing.png", "b.png"])
+    assert read.counts.tolist() == [[5, 1, 0, 0, 0, 0], [0] * 6, [0, 0, 2, 1, 4, 3]]
+    assert read.others.tolist() == [4, 0, 0]
+    assert read.top_other.tolist() == [2, 0, 0]
+
+
+def test_majority_is_the_one_answer_with_most_votes_of_all_ten():
+    counts = np.array([[6, 0, 0, 4, 0, 0], [5, 5, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [0] * 6])
+    read = votes.Votes(counts, others=np.array([0, 0, 7, 0]), top_other=np.array([0, 0, 7, 0]))
+    assert read.majority.tolist() == [0, votes.NO_MAJORITY, votes.NO_MAJORITY, votes.NO_MAJORITY]
+    assert read.is_distribution.tolist() == [True, True, False, False]
+
+
+def test_vote_metrics_of_a_hand_computed_example():
+    counts = np.array([[10, 0, 0, 0, 0, 0], [0, 5, 0, 0, 0, 5], [0, 0, 0, 9, 1, 0]])
+    read = votes.Votes(counts, others=np.zeros(3, int), top_other=np.zeros(3, int))
+    probabilities = one_hot_like([0, 1, 4], [0.5, 0.5, 0.5])
+    labels = np.array([0, 1, 4])
+    found = votes.vote_metrics(probabilities, labels, read, ["a", "b", "c"])
+    assert (found["n"], found["n_majority"]) == (3, 2)
+    assert found["agreement"] == found["label_agreement"] == 0.5
+    assert found["per_class"]["angry"] == {"n": 1, "agreement": 1.0, "label_agreement": 1.0}
+    assert found["per_class"]["happy"] == {"n": 0, "agreement": None, "label_agreement": None}
+    cross_entropies = [
+        -np.log(0.5),
+        -0.5 * np.log(0.5) - 0.5 * np.log(0.1),
+        -0.9 * np.log(0.1) - 0.1 * np.log(0.5),
+    ]
+    entropies = [0, np.log(2), -0.9 * np.log(0.9) - 0.1 * np.log(0.1)]
+    distances = found["distribution"]
+    assert distances["n"] == 3
+    assert distances["cross_entropy"] == pytest.approx(np.mean(cross_entropies))
+    expected = np.mean(np.array(cross_entropies) - entropies)
+    assert distances["kl_divergence"] == pytest.approx(expected)
+    assert [row["file"] for row in found["disagreements"]] == ["c"]
+    assert found["disagreements"][0]["majority"] == "neutral"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_checkpoint_that_answers_with_the_votes_has_no_distance_to_them():
+    counts = np.array([[4, 1, 1, 1, 1, 2], [0, 0, 10, 0, 0, 0]])
+    read = votes.Votes(counts, others=np.zeros(2, int), top_other=np.zeros(2, int))
+    found = votes.vote_metrics(counts / 10, np.array([0, 2]), read, ["a", "b"])
+    assert found["agreement"] == 1
+    assert found["distribution"]["kl_divergence"] == pytest.approx(0, abs=1e-4)
+    assert found["distribution"]["js_divergence"] == pytest.approx(0, abs=1e-6)
+    assert found["disagreements"] == []
+
+
+def test_images_that_contradict_their_label_become_a_gallery(tmp_path, split):
+    files = split["file"]
+    rows = [f"{file},PrivateTest,0,10,0,0,0,0,0,0,0,0" for file in files]
+    read = votes.read_votes(votes_file(tmp_path, *rows), files)
+    labels = np.array(split["label"])
+    found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files)
+    assert len(found["disagreements"]) == 10  # all but the two labelled happy
+    assert found["agreement"] == 1
+    assert found["label_agreement"] == pytest.approx(1 / 6)
+    with Image.open(plots.plot_votes(split, found, tmp_path / "votes.png")) as picture:
+        assert picture.width == 1200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,neutral\na.png,1\n", "lacks the columns anger, fear, happiness"),
+        (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "line 2: the votes"),
+        (f"{HEADER}\na.png,x,1,2\n", "line 2: the votes"),
+        (f"{HEADER}\nother.png,x,1,0,0,0,0,0,0,0,0,0\n", "none of the split's 1 images"),
+    ],
+)
+def test_an_unfit_votes_file_is_refused_in_one_sentence(tmp_path, text, message):
+    path = tmp_path / "votes.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        votes.read_votes(path, ["a.png"])
+
+
+def test_a_missing_votes_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no votes file .*nowhere\.csv"):
+        votes.read_votes(tmp_path / "nowhere.csv", ["a.png"])
+
+
+def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
+    """FER+ as published: of the images whose majority is one of the six, two thirds agree."""
+    path = fer_zip.with_name("ferplus_votes.csv")
+    if not path.is_file():
+        pytest.skip("ferplus_votes.csv is not beside FER2013's zip")
+    lines = path.read_text().splitlines()[1:]
+    files = [line.split(",")[0] for line in lines if ",PrivateTest," in line]
+    files = [file for file in files if file.split("/")[1] in LABELS]
+    labels = np.array([LABELS.index(file.split("/")[1]) for file in files])
+    uniform = np.full((len(files), len(LABELS)), 1 / len(LABELS))
+    found = votes.vote_metrics(uniform, labels, votes.read_votes(path, files), files)
+    assert (found["n"], found["n_majority"]) == (3518, 3299)
+    assert found["label_agreement"] == pytest.approx(0.661, abs=0.001)
+    assert found["distribution"]["cross_entropy"] == pytest.approx(np.log(6))
