@@ -18,8 +18,7 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import httpx
+from huggingface_hub.errors import HFValidationError, HTTPError
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -56,8 +55,9 @@ PROVENANCE = (
 )
 # Below this confidence an answer is "unsure", for a checkpoint that does not say itself.
 UNSURE_BELOW = 0.5
-# What a request to the Hub raises: its refusals are OSErrors, a broken connection is httpx's own.
-HUB_ERRORS = (OSError, httpx.HTTPError)
+# What a request to the Hub raises: its refusals are OSErrors, a broken connection is the HTTPError
+# of httpx (huggingface_hub 1) or httpx2 (2).
+HUB_ERRORS = (OSError, HTTPError)
 # Largest number of faces in one forward pass: beyond it a CPU gets no faster, only fuller.
 MAX_BATCH = 64
 
