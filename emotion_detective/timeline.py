@@ -98,6 +98,7 @@ class Timeline:
         self.dropped_frames = 0
         self._rows = 0
         self._tracker = FaceTracker(forget_after_s)
+        self._best: dict[str, Reading] = {}
         self._last: dict[int, Reading] = {}  # of each track that may still go on
 
     def add(self, time_s: float, predictions: Sequence["Prediction"]) -> tuple[Reading, ...]:
@@ -120,6 +121,8 @@ class Timeline:
         oldest = time_s - self.forget_after_s
         kept = {track: last for track, last in self._last.items() if last.time_s >= oldest}
         self._last = kept | {reading.track: reading for reading in readings}
+        for reading in readings:
+            self._remember_best(reading)
         self._append(Frame(time_s, readings))
         return readings
 
@@ -217,16 +220,17 @@ class Timeline:
         ]
 
     def key_moments(self) -> list[Reading]:
-        """Return the most confident reading of each label answered, in the order of labels."""
-        best: dict[str, Reading] = {}
-        for reading in self.readings:
-            label = reading.prediction.label
-            if (
-                label not in best
-                or reading.prediction.confidence > best[label].prediction.confidence
-            ):
-                best[label] = reading
-        return [best[label] for label in self.labels if label in best]
+        """Return the most confident reading of each label answered, in the order of labels.
+
+        They outlive the frames that had to go.
+        """
+        return [self._best[label] for label in self.labels if label in self._best]
+
+    def _remember_best(self, reading: Reading) -> None:
+        label = reading.prediction.label
+        best = self._best.setdefault(label, reading)
+        if reading.prediction.confidence > best.prediction.confidence:
+            self._best[label] = reading
 
     def at(self, time_s: float) -> list[Reading]:
         """Return what to draw at any time: the last answers, boxes on their way to the next.

@@ -1,0 +1,198 @@
+"""Video file -> upright pictures with their times. Knows no faces; used by video.py.
+
+    decoding.describe(path)                       # Video(size, duration_s), or ValueError: no video
+    for time_s, picture in decoding.frames(path, rate_hz=5): ...
+
+PyAV decodes, with the FFmpeg inside its wheel. A file is believed as little as possible: frames are
+placed by their own times (a phone's rate varies), the length that it states only serves progress
+bars (a browser's webm states none), and it cannot name other files or addresses to read. Only a few
+frames are held at a time, whatever the length; closing the generator closes the file.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+# A phone's 1080p at 17 Mbit/s fills this in two and a half minutes.
+MAX_FILE_BYTES = 300_000_000
+MAX_SECONDS = 600.0
+# 8K with a little room. Asked of the decoder too, before it takes the memory.
+MAX_FRAME_PIXELS = 8192 * 4608
+# Above 4K the decoder runs alone: each of its threads keeps frames of its own.
+MAX_THREADED_PIXELS = 4096 * 2304
+# Frames are reduced to this longest side as they are decoded: the side faces are looked for at.
+MAX_SIDE_PX = 1280
+MIN_RATE_HZ, MAX_RATE_HZ = 0.1, 30.0
+# For files that give their frames no times.
+USUAL_RATE_HZ = 25.0
+# A file that ends this much before the end it states was cut short.
+SHORT_BY_S, SHORT_BY_SHARE = 1.0, 0.1
+
+# Formats that hold a video by themselves. Playlists (hls, concat)
+# would have other files read.
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
+OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+
+QUARTER_TURNS = {
+    90: Image.Transpose.ROTATE_90,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_270,
+}
+
+
+@dataclass(frozen=True)
+class Video:
+    """Width and height in pixels as shown (turned upright); the length that the file states."""
+
+    size: tuple[int, int]
+    duration_s: float | None
+
+
+def describe(path: Path | str) -> Video:
+    """Return what the file shows.
+
+    Raises:
+        ValueError: there is no video in it that can be read; one sentence.
+    """
+    with _opened(path) as (container, stream):
+        _, first = next(_decoded(container, stream, lambda notice: None), (0.0, None))
+        if first is None:
+            raise ValueError("The video has no picture that can be read; record or save it again.")
+        width, height = first.width, first.height
+        size = (height, width) if first.rotation % 180 == 90 else (width, height)
+        return Video(size, _stated_seconds(container, stream))
+
+
+def frames(
+    path: Path | str,
+    rate_hz: float,
+    max_seconds: float = MAX_SECONDS,
+    on_notice: Callable[[str], None] = lambda notice: None,
+) -> Iterator[tuple[float, Image.Image]]:
+    """Yield `(time_s, picture)`, at most `rate_hz` a second; the first frame's time is 0.
+
+    Pictures are RGB, upright, all of one size, `MAX_SIDE_PX` a side at most. A damaged or cut file
+    gives what can be read of it; `on_notice` is called with a sentence about what is missing.
+
+    Raises:
+        ValueError: no video that can be read, or a rate out of range.
+    """
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise ValueError(
+            f"The rate must lie between {MIN_RATE_HZ} and {MAX_RATE_HZ} frames a second, "
+            f"not {rate_hz}."
+        )
+    with _opened(path) as (container, stream):
+        due_s, time_s, size, turn = 0.0, None, None, None
+        for time_s, frame in _decoded(container, stream, on_notice):
+            if time_s > max_seconds:
+                on_notice(f"Only the first {max_seconds:.0f} seconds of the video were read.")
+                return
+            if size is None:
+                size, turn = _reduced_size(frame), QUARTER_TURNS.get(frame.rotation % 360)
+            if time_s >= due_s:
+                due_s = (int(time_s * rate_hz) + 1) / rate_hz
+                picture = frame.to_image(width=size[0], height=size[1], interpolation="AREA")
+                yield time_s, picture.transpose(turn) if turn else picture
+        if time_s is None:
+            raise ValueError("The video has no picture that can be read; record or save it again.")
+        stated_s = _stated_seconds(container, stream) or 0.0
+        if stated_s - time_s > max(SHORT_BY_S, SHORT_BY_SHARE * stated_s):
+            on_notice(
+                f"The file states a length of {stated_s:.0f} seconds but its pictures end after "
+                f"{time_s:.0f}: it may be cut short."
+            )
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open the file's first video stream, within the limits."""
+    if not Path(path).is_file():
+        raise ValueError(f"There is no file {str(path)!r}; check the path.")
+    size = Path(path).stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(
+            f"The video has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
+            "cut it or save it smaller."
+        )
+    try:
+        # As "file:", or a name such as "concat:a|b" would be an address.
+        container = av.open(f"file:{path}", options=dict(OPEN_OPTIONS), metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise ValueError(
+            f"The file ({size} bytes) is no video that can be read, or it is broken at its start; "
+            "mp4, mov and webm can be read."
+        ) from error
+    with container:
+        stream = next((one for one in container.streams.video if not _is_cover(one)), None)
+        if stream is None:
+            raise ValueError("The file has sound but no picture; choose a video.")
+        _prepare_decoder(stream)
+        yield container, stream
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _prepare_decoder(stream: VideoStream) -> None:
+    pixels = stream.codec_context.width * stream.codec_context.height
+    if pixels > MAX_FRAME_PIXELS:
+        raise ValueError(
+            f"The video has {stream.codec_context.width} x {stream.codec_context.height} pixels; "
+            f"the limit is {MAX_FRAME_PIXELS / 1e6:.0f} million. Save it smaller."
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    if pixels <= MAX_THREADED_PIXELS:
+        stream.thread_type = "AUTO"
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Yield frames with ascending times from 0, without those that cannot be decoded."""
+    start_s, last_s = None, 0.0
+    step_s = 1 / float(stream.average_rate or USUAL_RATE_HZ)
+    damaged = 0
+    for packet in _packets(container, stream, on_notice):
+        try:
+            decoded = packet.decode()
+        except av.error.FFmpegError:
+            damaged += 1
+            continue
+        for frame in decoded:
+            stated_s = frame.time if frame.time is not None else last_s + step_s
+            start_s = stated_s if start_s is None else start_s
+            if stated_s - start_s >= last_s:
+                last_s = stated_s - start_s
+                yield last_s, frame
+    if damaged:
+        on_notice(f"Parts of the video are damaged: {damaged} of its pieces were left out.")
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
+) -> Iterator[av.Packet]:
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError:
+        on_notice("The video is damaged: it could be read only up to there.")
+
+
+def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _reduced_size(frame: VideoFrame) -> tuple[int, int]:
+    scale = min(1.0, MAX_SIDE_PX / max(frame.width, frame.height))
+    return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
