@@ -1,0 +1,83 @@
+"""A trained network -> a finished checkpoint folder: calibrated, measured, drawn and described.
+
+Order of the story: temperature and threshold are fitted on validation, both go into the checkpoint,
+the checkpoint as it lies on disk is then evaluated, and its card is rendered from what was measured.
+`train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`. Knows no Hub.
+"""
+
+import json
+from pathlib import Path
+
+import datasets
+import torch
+
+from emotion_detective import card, data, evaluation, plots, training
+from emotion_detective.model import METRICS_FILE, Classifier, load_classifier, save_checkpoint
+
+CALIBRATION_SPLIT = "validation"
+
+
+def export(
+    network: torch.nn.Module,
+    parts: datasets.DatasetDict,
+    folder: Path,
+    image_size: int,
+    record: dict,
+    history: list[dict],
+    dtype: torch.dtype = torch.float32,
+) -> dict:
+    """Write the checkpoint with its metrics, plots and card into `folder`; return the metrics.
+
+    `record` is what `metrics.json` says of the training run. The test split is read here, once,
+    after everything is chosen.
+    """
+    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
+    save_checkpoint(
+        network,
+        folder,
+        image_size,
+        temperature=calibration["temperature"],
+        unsure_below=calibration["unsure_below"],
+        dtype=dtype,
+    )
+    _write_metrics(folder, {"training": record, "calibration": calibration})
+    plots.plot_history(history, folder / "plots" / "curves.png")
+    classifier = load_classifier(folder)
+    for split in (CALIBRATION_SPLIT, "test"):
+        measure(classifier, parts[split], split, folder)
+    return json.loads((folder / METRICS_FILE).read_text())
+
+
+def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
+    """Return temperature, `unsure_below`, and the share answered and its accuracy on `split`."""
+    images, labels = data.to_tensors(split, image_size)
+    logits = training.predict_logits(network.cpu(), images)
+    temperature = evaluation.fit_temperature(logits.numpy(), labels.numpy())
+    probabilities = (logits / temperature).softmax(dim=1).numpy()
+    threshold, share, accuracy = evaluation.choose_unsure_threshold(probabilities, labels.numpy())
+    return {
+        "temperature": temperature,
+        "unsure_below": threshold,
+        "answered_share": share,
+        "answered_accuracy": accuracy,
+    }
+
+
+def measure(
+    classifier: Classifier, split: datasets.Dataset, name: str, folder: Path | None = None
+) -> dict:
+    """Return the metrics of a split; with `folder` also write them, their plots and the card there."""
+    probabilities, labels = evaluation.predict_split(classifier, split)
+    metrics = evaluation.split_metrics(
+        probabilities, labels, split["clean"], classifier.unsure_below
+    )
+    if folder is not None:
+        before = json.loads((folder / METRICS_FILE).read_text())
+        _write_metrics(folder, {**before, name: metrics})
+        plots.write_plots(folder, split, probabilities, labels, metrics)
+        card.write_card(folder)
+    return metrics
+
+
+def _write_metrics(folder: Path, metrics: dict) -> None:
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")

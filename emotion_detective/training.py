@@ -1,0 +1,516 @@
+"""The training run: a DatasetDict and a TrainConfig in, a checkpoint folder with metrics out.
+
+`train` reads as one story: prepare, epochs, export. Images lie on the device as uint8, are augmented
+there in batches, and pass through the network in bfloat16 where the hardware has it. Parts come
+from timm (optimiser, schedule, loss, mixup, EMA) and Accelerate (devices, processes, state). After
+every epoch the whole state is written, and everything random in an epoch follows from the seed and
+the epoch's number: a run that was killed goes on to the same result. Knows no Hub; run it with
+`train_hub.py train`.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import accelerate
+import datasets
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    broadcast_object_list,
+    set_seed,
+)
+from safetensors.torch import load_file, save_file
+from timm.data import Mixup
+from timm.loss import SoftTargetCrossEntropy
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn.functional import cross_entropy
+from tqdm.auto import tqdm
+
+from emotion_detective import data
+from emotion_detective.augment import build_augmentation, normalize, to_float
+from emotion_detective.model import ARCHITECTURE, LABELS, create_network
+
+logger = logging.getLogger(__name__)
+
+STATE_PREFIX = "state_"  # and the number of epochs done
+BEST_WEIGHTS_FILE = "best.safetensors"
+HISTORY_FILE = "metrics.jsonl"
+CONFIG_FILE = "train_config.json"
+EVALUATION_BATCH = 256
+# A run whose loss stands here at the end has learned nothing: ln(6) is what guessing costs.
+GUESSING_LOSS = 1.7918
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run's result but the data. The defaults are the from-scratch recipe.
+
+    `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
+    network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
+    small pictures teach the rough features several times faster (progressive resizing, Tan & Le
+    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the learning
+    rate once for each layer that lies further from the classifier. During `frozen_epochs` only the
+    classifier learns. `limit` keeps that many training images.
+    """
+
+    init: str = "scratch"
+    architecture: str = ARCHITECTURE
+    epochs: int = 40
+    batch_size: int = 128
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    layer_decay: float | None = None
+    warmup_share: float = 0.1
+    frozen_epochs: int = 0
+    image_sizes: tuple[int, ...] = (32, 48, 64)
+    image_size_shares: tuple[float, ...] = (0.2, 0.4, 0.4)
+    augmentation: float = 1.0
+    erasing: float = 0.25
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.1
+    drop_path: float = 0.0
+    ema_decay: float = 0.998
+    clip_norm: float = 5.0
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "learning_rate", "clip_norm")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if self.batch_size % 2:
+            raise ValueError(f"batch_size must be even, because of mixup, not {self.batch_size}.")
+        if len(self.image_sizes) != len(self.image_size_shares):
+            raise ValueError(
+                f"image_sizes has {len(self.image_sizes)} and image_size_shares "
+                f"{len(self.image_size_shares)} entries: they go together."
+            )
+        if not 0 <= self.frozen_epochs < self.epochs:
+            raise ValueError(
+                f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
+            )
+
+    @classmethod
+    def for_init(cls, init: str, **overrides) -> "TrainConfig":
+        """Return the recipe for "scratch", or the fine-tuning one for any other `init`."""
+        recipe = {} if init == "scratch" else FINE_TUNING
+        return cls(**{"init": init, **recipe, **overrides})
+
+    def image_size_at(self, epoch: int) -> int:
+        """Return the side of the network's input in pixels for an epoch, counted from 0."""
+        total, done = sum(self.image_size_shares), 0.0
+        for size, share in zip(self.image_sizes, self.image_size_shares, strict=True):
+            done += share / total * self.epochs
+            if epoch < round(done):
+                return size
+        return self.image_sizes[-1]
+
+
+# Eight epochs after the notebook that this project grew from: the classifier first, then all layers
+# with rates that fall towards the input.
+FINE_TUNING = dict(
+    epochs=8,
+    batch_size=64,
+    learning_rate=1e-3,
+    layer_decay=0.7,
+    frozen_epochs=1,
+    image_sizes=(96,),
+    image_size_shares=(1.0,),
+)
+
+
+class History:
+    """One row an epoch; part of the saved state, so that a resumed run goes on with its own rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+
+    def state_dict(self) -> dict:
+        """Return what `load_state_dict` takes, as Accelerate asks of what it saves."""
+        return {"rows": json.dumps(self.rows)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back the rows of a saved state."""
+        self.rows = json.loads(state["rows"])
+
+    def write(self, path: Path) -> None:
+        """Write the rows as JSON lines."""
+        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+
+@dataclass
+class Run:
+    """What the epochs of a run share. Tensors are on the device; loaders yield batches of indices."""
+
+    config: TrainConfig
+    accelerator: Accelerator
+    network: nn.Module
+    forward: nn.Module
+    ema: ModelEmaV3
+    optimizer: torch.optim.Optimizer
+    scheduler: CosineLRScheduler
+    images: dict[str, torch.Tensor]
+    labels: dict[str, torch.Tensor]
+    loaders: dict[str, torch.utils.data.DataLoader]
+    augment: nn.Module
+    mixup: Mixup
+    history: History
+
+
+def train(
+    config: TrainConfig,
+    parts: datasets.DatasetDict,
+    output: Path,
+    *,
+    resume: bool = False,
+    compile_network: bool = False,
+) -> tuple[nn.Module, list[dict]]:
+    """Train and return the network with the weights of its best epoch, and the rows of all epochs.
+
+    Writes `train_config.json`, `metrics.jsonl`, the state of the last epoch and the EMA weights of
+    the best one into `output`. In several processes every one returns the same.
+
+    Raises:
+        ValueError: `output` holds another run, or `resume` finds none or one of another recipe.
+    """
+    accelerator = _accelerator(config)
+    _claim_folder(accelerator, config, output, resume)
+    run = _prepare(accelerator, config, parts, compile_network)
+    if resume and (states := _states(output)):
+        accelerator.load_state(str(states[-1]))
+    for epoch in range(len(run.history.rows), config.epochs):
+        row = _train_epoch(run, epoch) | _validate(run, epoch)
+        run.history.rows.append(row)
+        _save_epoch(run, output)
+        _report(run)
+    best = best_row(run.history.rows)
+    network = accelerator.unwrap_model(run.network)
+    network.load_state_dict(load_file(output / BEST_WEIGHTS_FILE, device=str(accelerator.device)))
+    if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
+        logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
+    return network.float().eval(), run.history.rows
+
+
+def best_row(rows: list[dict]) -> dict:
+    """Return the row with the highest validation accuracy at the image size of the last one."""
+    at_last_size = [row for row in rows if row["image_size"] == rows[-1]["image_size"]]
+    return max(at_last_size, key=lambda row: row["validation_accuracy"])
+
+
+def is_main_process() -> bool:
+    """True in the one process that writes files and prints."""
+    return PartialState().is_main_process
+
+
+def remove_state(output: Path) -> None:
+    """Delete what only `resume` needs, hundreds of megabytes, once the checkpoint is written."""
+    for state in _states(output):
+        shutil.rmtree(state)
+    (output / BEST_WEIGHTS_FILE).unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def predict_logits(
+    network: nn.Module, images: torch.Tensor, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Return float32 logits `(N, 6)` of uint8 gray images `(N, 1, S, S)`, in float32 throughout."""
+    network = network.to(device).eval()
+    batches = images.split(EVALUATION_BATCH)
+    logits = [network(normalize(to_float(b.to(device), b.shape[-1]))).cpu() for b in batches]
+    return torch.cat(logits)
+
+
+def describe_hardware() -> str:
+    """Return processor and accelerator in words, for the card."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"CPU, {os.cpu_count()} cores ({_processor('model name') or platform.machine()})"
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of what decides a run's numbers."""
+    import timm
+
+    modules = dict(torch=torch, timm=timm, accelerate=accelerate, datasets=datasets)
+    versions = {name: module.__version__ for name, module in modules.items()}
+    return {"python": platform.python_version(), **versions}
+
+
+# --- preparing ------------------------------------------------------------------------------
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    return Accelerator(
+        mixed_precision="bf16" if _has_bf16() else "no",
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        # While the body is frozen its parameters get no gradient.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
+        ],
+    )
+
+
+def _has_bf16() -> bool:
+    """True where bfloat16 is faster than float32 rather than emulated."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"avx512_bf16", "amx_bf16"} & set(_processor("flags").split()) != set()
+
+
+def _processor(field: str) -> str:
+    """Return a field of Linux's description of the first core, "" elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
+
+
+def _claim_folder(
+    accelerator: Accelerator, config: TrainConfig, output: Path, resume: bool
+) -> None:
+    """Make `output` this run's folder, or refuse: by all processes alike."""
+    problem = [None]
+    if accelerator.is_main_process:
+        problem = [_folder_problem(config, output, resume)]
+        if problem == [None]:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / CONFIG_FILE).write_text(_config_json(config))
+    broadcast_object_list(problem)
+    if problem[0]:
+        raise ValueError(problem[0])
+
+
+def _folder_problem(config: TrainConfig, output: Path, resume: bool) -> str | None:
+    path = output / CONFIG_FILE
+    if not path.is_file():
+        return (
+            f"There is no run to resume in {output}: start one without --resume." * resume or None
+        )
+    if not resume:
+        return f"{output} holds a run already: add --resume, or name another --output."
+    before, now = json.loads(path.read_text()), json.loads(_config_json(config))
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        name = changed[0]
+        return (
+            f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
+            "with the options it was started with, or name another --output."
+        )
+    return None
+
+
+def _config_json(config: TrainConfig) -> str:
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def _prepare(
+    accelerator: Accelerator,
+    config: TrainConfig,
+    parts: datasets.DatasetDict,
+    compile_network: bool,
+) -> Run:
+    set_seed(config.seed)
+    device = accelerator.device
+    network = create_network(config.architecture, config.init, config.drop_path)
+    network = network.to(device, memory_format=torch.channels_last)
+    ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
+    optimizer = create_optimizer_v2(
+        network,
+        opt=config.optimizer,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        layer_decay=config.layer_decay,
+    )
+    images, labels = {}, {}
+    splits = dict(train=data.subset(parts["train"], config.limit, config.seed))
+    splits["validation"] = parts["validation"]
+    for name, split in splits.items():
+        split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
+        images[name], labels[name] = split_images.to(device), split_labels.to(device)
+    loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
+    updates = config.epochs * max(1, len(images["train"]) // config.batch_size)
+    network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
+        network, optimizer, loaders["train"], loaders["validation"]
+    )
+    scheduler = CosineLRScheduler(
+        optimizer,
+        t_initial=updates,
+        warmup_t=int(config.warmup_share * updates),
+        warmup_lr_init=config.learning_rate / 25,
+        t_in_epochs=False,
+    )
+    history = History()
+    accelerator.register_for_checkpointing(ema, history)
+    return Run(
+        config=config,
+        accelerator=accelerator,
+        network=network,
+        forward=torch.compile(network, dynamic=False) if compile_network else network,
+        ema=ema,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        images=images,
+        labels=labels,
+        loaders=loaders,
+        augment=build_augmentation(config.augmentation, config.erasing),
+        mixup=Mixup(
+            mixup_alpha=config.mixup,
+            cutmix_alpha=config.cutmix,
+            label_smoothing=config.label_smoothing,
+            num_classes=len(LABELS),
+        ),
+        history=history,
+    )
+
+
+def _loaders(
+    config: TrainConfig, accelerator: Accelerator, train_count: int, validation_count: int
+) -> dict[str, torch.utils.data.DataLoader]:
+    """Return loaders of indices: the images are on the device already."""
+    batch_size = min(config.batch_size, train_count - train_count % 2)
+    if batch_size % (2 * accelerator.num_processes):
+        raise ValueError(
+            f"A batch of {batch_size} does not divide into {accelerator.num_processes} even parts, "
+            "one a process: change --batch-size or --limit."
+        )
+    return dict(
+        train=torch.utils.data.DataLoader(
+            range(train_count),
+            batch_size=batch_size // accelerator.num_processes,
+            shuffle=True,
+            drop_last=True,
+        ),
+        validation=torch.utils.data.DataLoader(
+            range(validation_count), batch_size=EVALUATION_BATCH
+        ),
+    )
+
+
+# --- an epoch -------------------------------------------------------------------------------
+
+
+def _train_epoch(run: Run, epoch: int) -> dict:
+    config, accelerator, loader = run.config, run.accelerator, run.loaders["train"]
+    set_seed(config.seed + 1_000_003 * (epoch + 1), device_specific=True)
+    loader.set_epoch(epoch)
+    image_size = config.image_size_at(epoch)
+    _freeze_body(accelerator.unwrap_model(run.network), epoch < config.frozen_epochs)
+    run.network.train()
+    criterion = SoftTargetCrossEntropy()
+    update = epoch * len(loader)
+    loss_sum = torch.zeros((), device=accelerator.device)
+    begin = time.perf_counter()
+    bar = tqdm(
+        loader,
+        desc=f"epoch {epoch + 1}/{config.epochs} at {image_size} px",
+        disable=not accelerator.is_main_process,
+        leave=False,
+    )
+    for indices in bar:
+        run.scheduler.step_update(update)
+        with torch.no_grad():
+            inputs = run.augment(to_float(run.images["train"][indices], image_size))
+            inputs, targets = run.mixup(inputs, run.labels["train"][indices])
+        loss = criterion(run.forward(normalize(inputs)), targets)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(run.network.parameters(), config.clip_norm)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        update += 1
+        run.ema.update(accelerator.unwrap_model(run.network), step=update)
+        loss_sum += loss.detach()
+    seconds = time.perf_counter() - begin
+    images = len(loader) * loader.total_batch_size
+    return {
+        "epoch": epoch + 1,
+        "image_size": image_size,
+        "learning_rate": run.optimizer.param_groups[-1]["lr"],
+        "train_loss": accelerator.reduce(loss_sum, "mean").item() / len(loader),
+        "images_per_second": round(images / seconds, 1),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _freeze_body(network: nn.Module, frozen: bool) -> None:
+    """Let only the classifier learn, or everything."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(not frozen)
+    for parameter in network.get_classifier().parameters():
+        parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def _validate(run: Run, epoch: int) -> dict:
+    """Loss and accuracy of the EMA weights on every validation image, each counted once."""
+    image_size = run.config.image_size_at(epoch)
+    losses, hits = [], []
+    for indices in run.loaders["validation"]:
+        inputs = normalize(to_float(run.images["validation"][indices], image_size))
+        labels = run.labels["validation"][indices]
+        with run.accelerator.autocast():
+            logits = run.ema.module(inputs).float()
+        loss = cross_entropy(logits, labels, reduction="none")
+        gathered = run.accelerator.gather_for_metrics((loss, logits.argmax(dim=1) == labels))
+        losses.append(gathered[0])
+        hits.append(gathered[1])
+    return {
+        "validation_loss": torch.cat(losses).mean().item(),
+        "validation_accuracy": torch.cat(hits).float().mean().item(),
+    }
+
+
+def _save_epoch(run: Run, output: Path) -> None:
+    """Write best weights, state and history; whenever it is killed, a whole state is on disk."""
+    accelerator, rows = run.accelerator, run.history.rows
+    fresh, before = output / "unfinished_state", _states(output)
+    if accelerator.is_main_process:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if best_row(rows) is rows[-1]:
+            weights = {k: v.contiguous() for k, v in run.ema.module.state_dict().items()}
+            save_file(weights, output / f"{BEST_WEIGHTS_FILE}.new")
+            os.replace(output / f"{BEST_WEIGHTS_FILE}.new", output / BEST_WEIGHTS_FILE)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        os.replace(fresh, output / f"{STATE_PREFIX}{len(rows):04d}")
+        for state in before:
+            shutil.rmtree(state)
+        run.history.write(output / HISTORY_FILE)
+    accelerator.wait_for_everyone()
+
+
+def _states(output: Path) -> list[Path]:
+    """Return the saved states, the latest last; there is more than one only after a kill."""
+    return sorted(output.glob(f"{STATE_PREFIX}*"))
+
+
+def _report(run: Run) -> None:
+    row = run.history.rows[-1]
+    if run.accelerator.is_main_process:
+        logger.info(
+            "epoch %3d/%d  %3d px  lr %.1e  train loss %.3f  val loss %.3f  val acc %.4f  "
+            "%5.0f images/s",
+            row["epoch"],
+            run.config.epochs,
+            row["image_size"],
+            row["learning_rate"],
+            row["train_loss"],
+            row["validation_loss"],
+            row["validation_accuracy"],
+            row["images_per_second"],
+        )

@@ -1,0 +1,212 @@
+"""Train, evaluate and publish the emotion classifier.
+
+    python train_hub.py train --data emotion-detection-fer.zip --output runs/first
+    python train_hub.py evaluate --model runs/first --data emotion-detection-fer.zip --split test
+    python train_hub.py push --model runs/first --repo-id USER/NAME
+
+`--data` takes the zip from Kaggle, the folder it unpacks to, or a Hub dataset id. Everything with
+mathematics in it is in the package; this file only reads the command line. What is wrong with the
+input is said in one line with exit status 2.
+"""
+
+import argparse
+import dataclasses
+import json
+import logging
+import shlex
+import sys
+import time
+import typing
+from datetime import date
+from pathlib import Path
+
+from emotion_detective.training import TrainConfig
+
+DTYPES = ("float32", "float16")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, or 2 for input that cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Their requests and notices would drown the one line an epoch.
+    for name in ("httpx", "timm", "datasets", "accelerate"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except ValueError as error:
+        print(f"train_hub.py {options.command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder that cannot be written
+        print(f"train_hub.py {options.command}: {error}. Mend it and repeat.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, calibrate, evaluate and write the checkpoint with its card."""
+    import torch
+
+    from emotion_detective import data, training
+
+    begin = time.perf_counter()
+    config = _train_config(options)
+    parts = data.load(options.data, seed=config.seed)
+    output = Path(options.output)
+    network, history = training.train(
+        config, parts, output, resume=options.resume, compile_network=options.compile
+    )
+    if not training.is_main_process():
+        return
+    from emotion_detective import export  # after the hours of training, not before the first epoch
+
+    record = {
+        "command": _command_line(options),
+        "config": dataclasses.asdict(config),
+        "seed": config.seed,
+        "dataset": {"source": Path(options.data).name}
+        | {split: len(part) for split, part in parts.items()},
+        "hardware": training.describe_hardware(),
+        "versions": training.describe_versions(),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "epochs": len(history),
+        "best_epoch": training.best_row(history)["epoch"],
+        "date": date.today().isoformat(),
+    }
+    dtype = getattr(torch, options.dtype)
+    size = config.image_sizes[-1]
+    metrics = export.export(network, parts, output, size, record, history, dtype)
+    training.remove_state(output)
+    _print_summary(metrics["validation"], "validation")
+    _print_summary(metrics["test"], "test")
+    logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Print a checkpoint's metrics on one split; a local one's metrics.json and card follow."""
+    from emotion_detective import data, export
+    from emotion_detective.model import load_classifier
+
+    classifier = load_classifier(options.model)
+    split = data.load(options.data)[options.split]
+    folder = Path(options.model) if options.update else None
+    metrics = export.measure(classifier, split, options.split, folder)
+    if options.json:
+        print(json.dumps(metrics, indent=2))
+    else:
+        _print_summary(metrics, options.split)
+
+
+def push(options: argparse.Namespace) -> None:
+    """Upload a checkpoint folder to the Hub and print its address."""
+    from emotion_detective import card
+
+    folder = Path(options.model)
+    print(card.push(folder, options.repo_id, private=options.private, force=options.force))
+
+
+def _command_line(options: argparse.Namespace) -> str:
+    """Return the command as typed, without the folders of this machine."""
+    arguments = [
+        Path(word).name if word in (options.data, options.output) else word for word in sys.argv[1:]
+    ]
+    return shlex.join(["python", "train_hub.py", *arguments])
+
+
+def _print_summary(metrics: dict, split: str) -> None:
+    low, high = metrics["accuracy_interval"]
+    print(
+        f"{split}: {metrics['n']} faces, accuracy {metrics['accuracy']:.4f} ({low:.4f} to "
+        f"{high:.4f}), macro-F1 {metrics['macro_f1']:.4f}, ECE {metrics['ece']:.4f}"
+    )
+    if clean := metrics["clean"]:
+        print(
+            f"{split}, in no other split: {clean['n']} faces, accuracy {clean['accuracy']:.4f}, "
+            f"macro-F1 {clean['macro_f1']:.4f}, ECE {clean['ece']:.4f}"
+        )
+
+
+def _train_config(options: argparse.Namespace) -> TrainConfig:
+    """Return the recipe for `--init` with what the command line says otherwise."""
+    given = {
+        field.name: value
+        for field in dataclasses.fields(TrainConfig)
+        if (value := getattr(options, field.name, None)) is not None
+    }
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    return TrainConfig.for_init(given.pop("init"), **given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="train_hub.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_push(commands)
+    return parser
+
+
+def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.ArgumentParser:
+    command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+    command.set_defaults(run=run)
+    if data:
+        command.add_argument("--data", required=True, metavar="SRC", help="zip, folder or Hub id")
+    return command
+
+
+def _add_train(commands) -> None:
+    command = _add_command(commands, train)
+    command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
+    command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    command.add_argument("--compile", action="store_true", help="torch.compile the network")
+    command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")
+    command.add_argument(
+        "--init", default="imagenet", help="imagenet, scratch, or a checkpoint to go on from"
+    )
+    _add_config_options(command)
+
+
+def _add_config_options(command: argparse.ArgumentParser) -> None:
+    """Add an option for every field of TrainConfig; what is not given, the recipe decides."""
+    group = command.add_argument_group("recipe", "see TrainConfig; the defaults follow --init")
+    types = typing.get_type_hints(TrainConfig)
+    for field in dataclasses.fields(TrainConfig):
+        if field.name == "init":
+            continue
+        names = [f"--{field.name.replace('_', '-')}"]
+        names += {"learning_rate": ["--lr"], "architecture": ["--arch"]}.get(field.name, [])
+        kinds = typing.get_args(types[field.name]) or (types[field.name],)
+        several = typing.get_origin(types[field.name]) is tuple
+        group.add_argument(
+            *names,
+            dest=field.name,
+            type=kinds[0],
+            nargs="+" if several else None,
+            metavar=kinds[0].__name__.upper(),
+        )
+
+
+def _add_evaluate(commands) -> None:
+    command = _add_command(commands, evaluate)
+    command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
+    command.add_argument("--split", choices=("validation", "test"), default="test")
+    command.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    command.add_argument(
+        "--update", action="store_true", help="write metrics, plots and card into the folder"
+    )
+
+
+def _add_push(commands) -> None:
+    command = _add_command(commands, push, data=False)
+    command.add_argument("--model", required=True, metavar="DIR")
+    command.add_argument("--repo-id", required=True, metavar="USER/NAME")
+    command.add_argument("--private", action="store_true")
+    command.add_argument("--force", action="store_true", help="even over a better model")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
