@@ -1,0 +1,134 @@
+"""What the page, the API and the downloads answer: their types and tables, written once.
+
+Predictions become plain dictionaries here; `app.py` hands them to API clients as they are, the tabs
+show them, and `to_csv` writes them down. Knows no Gradio and no pictures.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypedDict
+
+from emotion_detective.detective import Prediction
+from emotion_detective.model import LABELS, Classifier
+from emotion_detective.words import summary
+
+# A spreadsheet takes a cell that starts like this for a formula and runs it (OWASP, CSV injection).
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class ModelAnswer(TypedDict):
+    """Which checkpoint answered: its Hub id or folder name, and its commit if it has one."""
+
+    id: str
+    revision: str | None
+
+
+class FaceAnswer(TypedDict):
+    """One face; `box` is [left, top, right, bottom] in pixels of the picture as shown."""
+
+    box: list[float]
+    detection: float
+    label: str
+    confidence: float
+    unsure: bool
+    probabilities: dict[str, float]
+
+
+class PictureAnswer(TypedDict):
+    """What `/predict` returns; the largest face comes first."""
+
+    model: ModelAnswer
+    faces: list[FaceAnswer]
+    message: str
+
+
+class Row(TypedDict):
+    """One face of one file, or one file without a face or that could not be read."""
+
+    file: str
+    status: Literal["ok", "no_face", "unreadable"]
+    face: int | None
+    box: list[float] | None
+    label: str | None
+    confidence: float | None
+    angry: float | None
+    fearful: float | None
+    happy: float | None
+    neutral: float | None
+    sad: float | None
+    surprised: float | None
+
+
+FILE_COLUMNS = tuple(Row.__annotations__)
+
+
+def model_answer(classifier: Classifier) -> ModelAnswer:
+    """Return which checkpoint this is."""
+    return {"id": classifier.name, "revision": classifier.revision}
+
+
+def picture_answer(classifier: Classifier, predictions: Sequence[Prediction]) -> PictureAnswer:
+    """Return the answer for one picture."""
+    return {
+        "model": model_answer(classifier),
+        "faces": [_face_answer(prediction) for prediction in predictions],
+        "message": summary(predictions),
+    }
+
+
+def _face_answer(prediction: Prediction) -> FaceAnswer:
+    return {
+        "box": list(prediction.box_xyxy),
+        "detection": prediction.detection_probability,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "unsure": prediction.unsure,
+        "probabilities": dict(zip(LABELS, prediction.probabilities, strict=True)),
+    }
+
+
+def file_rows(file: str, predictions: Sequence[Prediction]) -> list[Row]:
+    """Return one row for each face of a file that was read, or one that says it has none."""
+    if not predictions:
+        return [_empty_row(file, "no_face")]
+    return [
+        {
+            "file": file,
+            "status": "ok",
+            "face": number,
+            "box": list(prediction.box_xyxy),
+            "label": prediction.label,
+            "confidence": prediction.confidence,
+            **dict(zip(LABELS, prediction.probabilities, strict=True)),
+        }
+        for number, prediction in enumerate(predictions, start=1)
+    ]
+
+
+def unreadable_row(file: str) -> Row:
+    """Return the row of a file that could not be read."""
+    return _empty_row(file, "unreadable")
+
+
+def _empty_row(file: str, status: str) -> Row:
+    return {**dict.fromkeys(Row.__annotations__), "file": file, "status": status}
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping]) -> str:
+    """Return rows as CSV text: a box fills one cell, and no cell can be a formula."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(row[name]) for name in columns} for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, list | tuple):  # a box
+        return " ".join(f"{number:.1f}" for number in value)
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value

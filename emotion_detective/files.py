@@ -1,0 +1,60 @@
+"""Files that visitors send and take away: nothing is fetched for them, nothing stays behind.
+
+Events that take a file run with `preprocess=False`, so that Gradio hands over the upload unread;
+`faces` and `video` open it, with their limits. Files made for a visitor go to Gradio's cache, which
+`delete_cache` empties.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gradio as gr
+from gradio import processing_utils
+from gradio.utils import get_upload_folder
+
+# Uploads and results are deleted when they are this old, looked for this often.
+KEEP_SECONDS = 600
+SWEEP_SECONDS = 60
+KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
+UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
+
+
+def uploaded_path(upload: Any) -> Path:
+    """Return where an uploaded file lies.
+
+    Args:
+        upload: Gradio's `FileData` as a dictionary, as the browser or a client sent it.
+
+    Raises:
+        ValueError: not an upload, such as a path of this machine written by hand.
+    """
+    path = upload.get("path") if isinstance(upload, dict) else None
+    if not isinstance(path, str):
+        raise ValueError(UPLOAD_ONLY)
+    path = Path(path).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise ValueError(UPLOAD_ONLY)
+    return path
+
+
+def refuse_addresses() -> None:
+    """Make Gradio refuse an http address that stands where an upload belongs.
+
+    Gradio 6 downloads such an address, if it is a public one, for every input of every event, and
+    has no setting against that.
+    """
+
+    async def refuse(url: str, cache_dir: str) -> NoReturn:
+        raise gr.Error(UPLOAD_ONLY, print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = refuse
+
+
+def keep(content: str | bytes, name: str) -> str:
+    """Write a file for a visitor to download, deleted after `KEEP_SECONDS`; return its path."""
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)

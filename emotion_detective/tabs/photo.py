@@ -1,0 +1,189 @@
+"""The Photo tab: every face of one picture, boxed and numbered; one face looked at closely.
+
+A picture that arrives is analysed at once (`_analyze`); choosing a face, by its box or in the list,
+shows its details (`_show_face`); downloads are written last, so that no one waits for them.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from emotion_detective import answers, drawing, faces, files, heatmap, markup, words
+from emotion_detective.detective import EmotionDetective, Prediction
+
+EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ("one_face.jpg", "five_faces.jpg", "no_face.jpg")
+START = "Choose a picture, paste one, or take one with your camera."
+LIMITS = (
+    f"Up to {faces.MAX_FILE_BYTES / 1e6:.0f} MB and {faces.MAX_PIXELS / 1e6:.0f} million pixels; "
+    f"the {faces.MAX_FACES} largest faces are read."
+)
+# Two at a time, for all events that run the network on one picture: one thread a core.
+CONCURRENCY = {"concurrency_id": "picture", "concurrency_limit": 2}
+PRIVATE = {"api_visibility": "private", **CONCURRENCY}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a visitor's session keeps of a picture: small, and gone after `files.KEEP_SECONDS`.
+
+    `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
+    holds each face as the network got it.
+    """
+
+    view_jpeg: bytes
+    in_view: list[Prediction]
+    seen: list[Image.Image]
+    answer: answers.PictureAnswer
+    rows: list[answers.Row]
+
+    def annotated(self, chosen: int | None = None) -> Image.Image:
+        """Return the view with all faces drawn."""
+        return drawing.draw_faces(Image.open(BytesIO(self.view_jpeg)), self.in_view, chosen=chosen)
+
+
+def tab(detective: EmotionDetective) -> None:
+    """Lay the tab out and wire it; called inside `gr.Blocks`."""
+    kept = gr.State(time_to_live=files.KEEP_SECONDS)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            picture = gr.Image(
+                label="Picture",
+                elem_id="photo",
+                height=360,
+                sources=["upload", "webcam", "clipboard"],
+                webcam_options=gr.WebcamOptions(mirror=False),
+            )
+            whole = gr.Checkbox(label="Read the whole picture as one face", elem_id="whole")
+            gr.Markdown(LIMITS, elem_classes="note")
+            gr.Examples([str(EXAMPLES_FOLDER / name) for name in EXAMPLES], picture)
+        with gr.Column(scale=3, min_width=320):
+            summary = gr.Markdown(START, elem_id="summary", elem_classes="summary")
+            annotated = gr.Image(
+                label="Faces found",
+                elem_id="annotated",
+                height=420,
+                format="jpeg",
+                interactive=False,
+                buttons=["fullscreen"],
+                alt_text="The picture with a numbered box around every face",
+            )
+            chosen = gr.Radio([], label="Faces, largest first", elem_id="faces")
+    with gr.Row(elem_id="details"):
+        with gr.Column(scale=3, min_width=320):
+            card = gr.HTML(markup.NO_FACE_CHOSEN, elem_id="card")
+        with gr.Column(scale=2, min_width=320), gr.Row():
+            seen = _face_picture("What the model saw", "seen")
+            heat = _face_picture("Where it looked", "heat")
+    with gr.Row():
+        downloads = [
+            gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"download-{kind}")
+            for kind in ("PNG", "JSON", "CSV")
+        ]
+    details = [annotated, card, seen, heat]
+    gr.on(
+        [picture.change, whole.input],
+        partial(_analyze, detective),
+        [picture, whole],
+        [kept, summary, chosen, *details],
+        preprocess=False,
+        show_progress_on=annotated,
+        trigger_mode="always_last",
+        **PRIVATE,
+    ).then(_write_downloads, kept, downloads, show_progress="hidden", **PRIVATE)
+    chosen.input(
+        partial(_show_face, detective), [kept, chosen], details, show_progress="hidden", **PRIVATE
+    )
+    annotated.select(_number_at, kept, chosen, show_progress="hidden", **PRIVATE).success(
+        partial(_show_face, detective), [kept, chosen], details, show_progress="hidden", **PRIVATE
+    )
+
+
+def _face_picture(label: str, elem_id: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        elem_id=elem_id,
+        height=220,
+        min_width=140,
+        format="png",
+        interactive=False,
+        buttons=[],
+        alt_text=f"{label}: the chosen face in gray",
+    )
+
+
+def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bool) -> tuple:
+    """Return what `tab` shows for a new picture, beginning with the largest face."""
+    if upload is None:
+        return None, START, gr.Radio([], value=None), *_no_details(None)
+    try:
+        path = files.uploaded_path(upload)
+        picture = faces.open_picture(path)
+    except ValueError as error:
+        return None, str(error), gr.Radio([], value=None), *_no_details(None)
+    analysis = analyze(detective, picture, path.name, whole_picture)
+    message = analysis.answer["message"]
+    if not analysis.in_view:
+        return analysis, message, gr.Radio([], value=None), *_no_details(analysis.annotated())
+    choices = [(f"{i} · {words.verdict(p)}", i) for i, p in enumerate(analysis.in_view, start=1)]
+    shown = _show_face(detective, analysis, 1)
+    return analysis, message, gr.Radio(choices, value=1), *shown
+
+
+def analyze(
+    detective: EmotionDetective, picture: Image.Image, name: str, whole_picture: bool
+) -> Analysis:
+    """Return an opened picture's faces with all that the tab shows and hands out."""
+    predictions = detective.analyze(picture, whole_picture)
+    view = drawing.to_view(picture)
+    return Analysis(
+        view_jpeg=drawing.to_jpeg(view),
+        in_view=drawing.in_view(predictions, view.width / picture.width),
+        seen=[
+            heatmap.seen(detective.classifier, faces.crop(picture, prediction.box_xyxy))
+            for prediction in predictions
+        ],
+        answer=answers.picture_answer(detective.classifier, predictions),
+        rows=answers.file_rows(name, predictions),
+    )
+
+
+def _show_face(detective: EmotionDetective, analysis: Analysis | None, number: int | None) -> tuple:
+    """Return the details of the face with this number."""
+    if analysis is None or number is None:
+        return _no_details(None)
+    face, seen = analysis.in_view[number - 1], analysis.seen[number - 1]
+    return (
+        analysis.annotated(number),
+        markup.face_card(face, number, detective.classifier.metrics),
+        heatmap.enlarged(seen),
+        heatmap.heat_map(detective.classifier, seen, face.label),
+    )
+
+
+def _no_details(annotated: Image.Image | None) -> tuple:
+    return annotated, markup.NO_FACE_CHOSEN, None, None
+
+
+def _number_at(analysis: Analysis | None, click: gr.SelectData) -> int | dict:
+    """Return the number of the face that was clicked."""
+    index = None if analysis is None else drawing.face_at(analysis.in_view, *click.index)
+    return gr.skip() if index is None else index + 1
+
+
+def _write_downloads(analysis: Analysis | None) -> list:
+    if analysis is None:
+        return [gr.DownloadButton(value=None, interactive=False)] * 3
+    png = BytesIO()
+    analysis.annotated().save(png, "PNG")
+    written = [
+        files.keep(png.getvalue(), "faces.png"),
+        files.keep(json.dumps(analysis.answer, indent=2), "faces.json"),
+        files.keep(answers.to_csv(answers.FILE_COLUMNS, analysis.rows), "faces.csv"),
+    ]
+    return [gr.DownloadButton(value=path, interactive=True) for path in written]

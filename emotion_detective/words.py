@@ -1,0 +1,76 @@
+"""Predictions in plain language: what the page and the API say about them. Knows no Gradio.
+
+Every sentence says "looks", never "is": a face shows an expression, not what someone feels.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from emotion_detective.detective import Prediction
+from emotion_detective.model import LABELS
+
+# With more faces than this a sentence that names each one is no summary any more.
+NAMED_FACES = 4
+NO_FACE = (
+    "No face found. If the picture is itself a face, cropped close, "
+    "read the whole picture as one face."
+)
+
+
+def summary(predictions: Sequence[Prediction]) -> str:
+    """Return one sentence for all faces of a picture."""
+    if not predictions:
+        return NO_FACE
+    if len(predictions) == 1:
+        return f"1 face: it {looks(predictions[0])}."
+    if len(predictions) <= NAMED_FACES:
+        told = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
+        return f"{len(predictions)} faces: {', '.join(told)}."
+    counts = Counter("unsure" if p.unsure else p.label for p in predictions)
+    told = [f"{count} {label}" for label, count in counts.most_common()]
+    return f"{len(predictions)} faces: {', '.join(told)}."
+
+
+def verdict(prediction: Prediction) -> str:
+    """Return a face's answer in a few words: "happy 93%" or "unsure: sad 41% or neutral 38%"."""
+    first, second = _two_likeliest(prediction)
+    if prediction.unsure:
+        return f"unsure: {first[0]} {first[1]:.0%} or {second[0]} {second[1]:.0%}"
+    return f"{first[0]} {first[1]:.0%}"
+
+
+def looks(prediction: Prediction) -> str:
+    """Return what a sentence says about a face: "looks happy (93%)"."""
+    first, second = _two_likeliest(prediction)
+    if prediction.unsure:
+        return f"unsure between {first[0]} and {second[0]}"
+    return f"looks {first[0]} ({first[1]:.0%})"
+
+
+def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
+    pairs = zip(LABELS, prediction.probabilities, strict=True)
+    return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:2]
+
+
+def reliability(label: str, metrics: dict) -> str:
+    """Return how often this answer is right on the test split, and what it is confused with.
+
+    `metrics` is the checkpoint's `metrics.json`; "" where it has no test results.
+    """
+    test = metrics.get("test")
+    if not test:
+        return ""
+    column = [row[LABELS.index(label)] for row in test["confusion_matrix"]]
+    answered, right = sum(column), column[LABELS.index(label)]
+    if not answered:
+        return f'On the test pictures this model never answered "{label}".'
+    mistakes = {true: n for true, n in zip(LABELS, column, strict=True) if true != label and n}
+    sentence = (
+        f'When this model answers "{label}", it is right {right / answered:.0%} of the time '
+        f"({right:,} of {answered:,} test pictures)"
+    )
+    if not mistakes:
+        return f"{sentence}."
+    return (
+        f"{sentence}; when it is wrong, the face is most often {max(mistakes, key=mistakes.get)}."
+    )
