@@ -1,0 +1,125 @@
+"""The YAML front matter of a model card: what the Hub reads of it, with the measured model-index.
+
+`Facts` is what the whole card is made from; `card_slots.py` fills the rest of the text from it.
+Fields: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Reads and writes no files.
+"""
+
+import re
+from dataclasses import dataclass
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from emotion_detective.data import FER_PUBLIC_COUNTS, FER_TEST_COUNTS
+from emotion_detective.model import ARCHITECTURE, IMAGENET_WEIGHTS
+
+# FER2013's PrivateTest without disgusted: a source with that many test images is FER2013.
+FER_PRIVATE_COUNT = sum(FER_TEST_COUNTS.values()) - sum(FER_PUBLIC_COUNTS.values())
+FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
+# The first of these that was measured gives the headline.
+SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card is made from; `plots` are the paths of the pictures that there are."""
+
+    repo_id: str
+    config: dict
+    metrics: dict
+    plots: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.repo_id.partition("/")[2]
+
+    @property
+    def training(self) -> dict:
+        return self.metrics["training"]
+
+    @property
+    def splits(self) -> dict[str, dict]:
+        """The measured splits, the headline's first."""
+        measured = {split: self.metrics[split] for split in SPLITS if split in self.metrics}
+        if not measured:
+            raise KeyError(SPLITS[0])
+        return measured
+
+    @property
+    def headline(self) -> tuple[str, dict]:
+        return next(iter(self.splits.items()))
+
+    @property
+    def is_fer2013(self) -> bool:
+        return self.training["dataset"]["test"] == FER_PRIVATE_COUNT
+
+    def split_name(self, split: str) -> str:
+        if self.is_fer2013:
+            return FER_SPLITS[split]
+        return f"{self.training['dataset']['source']}, {split}"
+
+
+def metadata(facts: Facts) -> str:
+    """Return the YAML front matter; the base model only where weights came from one."""
+    data = ModelCardData(
+        license="other",
+        license_name="training-data-licence-unclear",
+        library_name="timm",
+        pipeline_tag="image-classification",
+        base_model=base_model(facts),
+        datasets=hub_dataset(facts),
+        metrics=["accuracy", "f1"],
+        tags=["timm", "transformers", "facial-expression-recognition", "emotion-recognition"],
+        model_name=facts.name,
+        eval_results=eval_results(facts),
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def base_model(facts: Facts) -> str | None:
+    """Return the Hub id whose weights training started from, None for scratch or a local folder."""
+    settings = facts.training["config"]
+    if settings["init"] == "imagenet":
+        return IMAGENET_WEIGHTS if settings["architecture"] == ARCHITECTURE else None
+    repo_id = settings["init"].partition("@")[0]
+    return repo_id if is_hub_id(repo_id) else None
+
+
+def is_hub_id(name: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
+
+
+def hub_dataset(facts: Facts) -> list[str] | None:
+    source = facts.training["dataset"]["source"]
+    return [source] if is_hub_id(source) else None
+
+
+def eval_results(facts: Facts) -> list[EvalResult]:
+    """Return accuracy, macro-F1 and ECE of every measured split, on all and on its clean images."""
+    dataset = facts.training["dataset"]
+    dataset_type = "fer2013" if facts.is_fer2013 else dataset["source"]
+    results = []
+    for split, metrics in facts.splits.items():
+        for config, part in (("all", metrics), ("clean", metrics["clean"])):
+            if part is None:
+                continue
+            values = (
+                ("accuracy", "Accuracy", part["accuracy"]),
+                ("f1", "Macro-F1", part["macro_f1"]),
+                ("ece", "Expected calibration error", part["ece"]),
+            )
+            results += [
+                EvalResult(
+                    task_type="image-classification",
+                    task_name="Facial expression recognition",
+                    dataset_type=dataset_type,
+                    dataset_name=f"{facts.split_name(split)}, {config} images (n = {part['n']})",
+                    dataset_config=config,
+                    dataset_split=split,
+                    dataset_revision=dataset.get("revision"),
+                    metric_type=kind,
+                    metric_name=name,
+                    metric_value=round(value, 4),
+                )
+                for kind, name, value in values
+            ]
+    return results

@@ -1,0 +1,224 @@
+"""What the slots of `model_card.md` are filled with: measured values in words and tables.
+
+`SLOTS` maps a slot's name to a function of `Facts`. Each raises `KeyError` for a value that
+`metrics.json` lacks, which `card.py` turns into a sentence. Nothing here reads or writes files.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+from emotion_detective.card_metadata import Facts, base_model, metadata
+from emotion_detective.model import LABELS
+
+# Rated power of the accelerator in watts, by a part of its name; from NVIDIA's data sheets of the
+# SXM modules. Without an entry the card states hours and hardware, and no energy.
+RATED_WATTS = {"H100 80GB HBM3": 700, "H200": 700, "A100-SXM4": 400}
+MOST_CONFUSED_SHOWN = 3
+# The plots of an evaluation that are shown and pushed, with their alternative text. The galleries
+# of mistakes stay on the machine that made them: they show people's faces.
+PLOTS = {
+    "confusion_matrix": "Confusion matrix: rows are labels, columns predictions",
+    "per_class": "Precision, recall and F1 of each label with their intervals",
+    "reliability": "Reliability: accuracy at each confidence",
+    "confidence": "Confidence of right and wrong answers",
+    "curves": "Loss, accuracy and learning rate by epoch",
+}
+
+FER_ORIGIN = """\
+FER2013 (Goodfellow et al. 2013, arXiv 1307.0414) was gathered from an image search with words for
+emotions and cut by a face detector to 48x48 gray pixels; people then corrected labels and crops.
+The people shown were not asked. Its labels are noisy: the majority of ten crowd workers of FER+
+(Barsoum et al. 2016, arXiv 1608.01041) agrees with them on about 63 of 100 images of the six
+classes. FER2013 says nothing of age, gender or skin tone."""
+FER_LIMITS = """\
+- Web pictures found by an English image search, many of them posed or of actors; hardly any
+  spontaneous expressions.
+- Gray pictures of 48x48 pixels: nothing finer was ever seen."""
+FER_LICENCE = """\
+FER2013's rights holders gave it no licence, and mirrors disagree (Kaggle's DbCL, Apache-2.0, MIT,
+CC BY-NC)."""
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def with_interval(value: float, interval: list[float]) -> str:
+    low, high = (100 * limit for limit in interval)
+    return f"{100 * value:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def summary(facts: Facts) -> str:
+    split, metrics = facts.headline
+    low, high = metrics["accuracy_interval"]
+    return (
+        f"On {facts.split_name(split)} (n = {metrics['n']}) it labels "
+        f"{percent(metrics['accuracy'])} of the faces as the data set does (95% interval "
+        f"{percent(low)} to {percent(high)}), with "
+        f"a macro-F1 of {percent(metrics['macro_f1'])} and a calibration error (ECE) of "
+        f"{percent(metrics['ece'])}."
+    )
+
+
+def results(facts: Facts) -> str:
+    header = ["split", "n", "accuracy", "macro-F1", "ECE", "log loss"]
+    rows = [
+        [
+            facts.split_name(split) + suffix,
+            str(part["n"]),
+            with_interval(part["accuracy"], part["accuracy_interval"]),
+            with_interval(part["macro_f1"], part["macro_f1_interval"]),
+            percent(part["ece"]),
+            f"{part['nll']:.3f}",
+        ]
+        for split, metrics in facts.splits.items()
+        for suffix, part in (("", metrics), (", clean", metrics["clean"]))
+        if part is not None
+    ]
+    return table(header, rows)
+
+
+def per_class(facts: Facts) -> str:
+    scores = facts.headline[1]["per_class"]
+    rows = [
+        [
+            label,
+            str(scores[label]["support"]),
+            percent(scores[label]["precision"]),
+            percent(scores[label]["recall"]),
+            with_interval(scores[label]["f1"], scores[label]["f1_interval"]),
+        ]
+        for label in LABELS
+    ]
+    return table(["label", "n", "precision", "recall", "F1"], rows)
+
+
+def most_confused(facts: Facts) -> str:
+    pairs = facts.headline[1]["most_confused"][:MOST_CONFUSED_SHOWN]
+    return "; ".join(
+        f"{pair['true']} taken for {pair['predicted']} ({percent(pair['share'])} of the "
+        f"{pair['true']} faces)"
+        for pair in pairs
+    )
+
+
+def plots(facts: Facts) -> str:
+    return "\n\n".join(f"![{PLOTS[PurePosixPath(path).stem]}]({path})" for path in facts.plots)
+
+
+def unsure(facts: Facts) -> str:
+    split, metrics = facts.headline
+    threshold = facts.config["unsure_below"]
+    return (
+        f"Below a confidence of {percent(threshold)} an answer is better called unsure (chosen on "
+        f"validation, `unsure_below` in `config.json`; `pipeline` and timm don't apply it). On "
+        f"{facts.split_name(split)} that leaves {percent(metrics['answered_share'])} of the faces "
+        f"answered, {percent(metrics['answered_accuracy'])} of them as labelled."
+    )
+
+
+def start(facts: Facts) -> str:
+    init, base = facts.training["config"]["init"], base_model(facts)
+    if init == "scratch":
+        return (
+            "Trained from scratch: the weights were initialised at random, and no other data set "
+            "and no other model's weights are in them."
+        )
+    if init == "imagenet":
+        return (
+            f"Fine-tuned from ImageNet-1k weights ({base or 'the default ones of timm'}): "
+            "ImageNet's pictures and their licences stand behind this model too."
+        )
+    return f"Training went on from the checkpoint {base or 'in a local folder'}."
+
+
+def data(facts: Facts) -> str:
+    dataset = facts.training["dataset"]
+    counts = ", ".join(f"{dataset[split]} {split}" for split in ("train", "validation", "test"))
+    name = "FER2013 in six classes, from " if facts.is_fer2013 else ""
+    return f"{name}`{dataset['source']}`: {counts} images."
+
+
+def data_origin(facts: Facts) -> str:
+    source = facts.training["dataset"]["source"]
+    unknown = f"How the pictures and labels of `{source}` came to be was not recorded."
+    return FER_ORIGIN if facts.is_fer2013 else unknown
+
+
+def data_limits(facts: Facts) -> str:
+    source = facts.training["dataset"]["source"]
+    return FER_LIMITS if facts.is_fer2013 else f"- What `{source}` does not show was not learnt."
+
+
+def data_licence(facts: Facts) -> str:
+    source = facts.training["dataset"]["source"]
+    return FER_LICENCE if facts.is_fer2013 else f"The licence of `{source}` was not recorded."
+
+
+def epochs(facts: Facts) -> str:
+    return (
+        f"{facts.training['epochs']} epochs, of which number {facts.training['best_epoch']} is kept"
+    )
+
+
+def duration(facts: Facts) -> str:
+    seconds = facts.training["seconds"]
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
+
+
+def versions(facts: Facts) -> str:
+    return ", ".join(f"{name} {version}" for name, version in facts.training["versions"].items())
+
+
+def cost(facts: Facts) -> str:
+    hardware, hours = facts.training["hardware"], facts.training["seconds"] / 3600
+    text = f"The run took {duration(facts)} on {hardware}; the trials before it are not counted."
+    watts = next((watts for name, watts in RATED_WATTS.items() if name in hardware), None)
+    if watts is None:
+        return f"{text} Its energy was not measured."
+    count = int(re.match(r"(\d+) x |", hardware)[1] or 1)
+    return (
+        f"{text} Its energy was not measured. If the accelerator drew its rated {watts} W all the "
+        f"time it took {count * hours * watts / 1000:.2f} kWh; the rest of the machine and its "
+        "cooling come on top."
+    )
+
+
+def of_training(field: str) -> Callable[[Facts], str]:
+    return lambda facts: str(facts.training[field])
+
+
+SLOTS: dict[str, Callable[[Facts], str]] = {
+    "architecture": lambda facts: facts.config["architecture"],
+    "command": of_training("command"),
+    "cost": cost,
+    "data": data,
+    "data_licence": data_licence,
+    "data_limits": data_limits,
+    "data_origin": data_origin,
+    "date": of_training("date"),
+    "duration": duration,
+    "epochs": epochs,
+    "hardware": of_training("hardware"),
+    "headline_split": lambda facts: facts.split_name(facts.headline[0]),
+    "image_size": lambda facts: str(facts.config["pretrained_cfg"]["input_size"][-1]),
+    "labels": lambda facts: ", ".join(LABELS),
+    "metadata": metadata,
+    "most_confused": most_confused,
+    "name": lambda facts: facts.name,
+    "per_class": per_class,
+    "plots": plots,
+    "repo_id": lambda facts: facts.repo_id,
+    "results": results,
+    "seed": of_training("seed"),
+    "start": start,
+    "summary": summary,
+    "unsure": unsure,
+    "versions": versions,
+}
