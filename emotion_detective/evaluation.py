@@ -43,17 +43,24 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         logits: `(N, 6)`, of validation, before any temperature.
         labels: `(N,)` indices.
 
+    Raises:
+        ValueError: no image, shapes that don't fit, a label outside, logits that are not finite.
+
     Source: Guo et al. 2017, arXiv 1706.04599.
     """
     logits = np.asarray(logits, np.float64)
     labels = _checked_labels(labels, logits)
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "The network's outputs are not finite: training has diverged. Lower its learning rate."
+        )
     rows = np.arange(len(labels))
 
-    def negative_log_likelihood(log_temperature: float) -> float:
+    def loss(log_temperature: float) -> float:
         return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
 
     bounds = tuple(np.log(TEMPERATURE_RANGE))
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds).x))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds).x))
 
 
 def choose_unsure_threshold(

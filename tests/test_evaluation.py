@@ -247,6 +247,11 @@ def test_temperature_needs_images():
         evaluation.fit_temperature(np.zeros((0, 6)), np.zeros(0))
 
 
+def test_a_diverged_network_is_not_calibrated():
+    with pytest.raises(ValueError, match="training has diverged"):
+        evaluation.fit_temperature(np.full((2, 6), np.nan), np.array([0, 1]))
+
+
 def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, split):
     classifier = load_classifier(tiny_checkpoint)
     probabilities, labels = evaluation.predict_split(classifier, split, batch_size=5)
