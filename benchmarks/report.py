@@ -1,0 +1,68 @@
+"""What the benchmarks share: where a result comes from, and its two files, Markdown and JSON.
+
+Import it before `emotion_detective`: it makes the repository's root importable, so that every
+benchmark runs as `python benchmarks/NAME.py` from anywhere.
+"""
+
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
+
+
+def origin(command: str, dataset: str, seed: int) -> dict:
+    """Return the fields that say where a result comes from; `command` without machine paths."""
+    versions = {name: version(name) for name in PACKAGES}
+    return {
+        "command": command,
+        "dataset": dataset,
+        "seed": seed,
+        "hardware": _hardware(),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version()} | versions,
+        "date": date.today().isoformat(),
+    }
+
+
+def _hardware() -> str:
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text().splitlines() if cpu_info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
+
+
+def provenance(result: dict) -> list[str]:
+    """Return the Markdown lines that state what `origin` recorded."""
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return [
+        f"`python {result['command']}`",
+        "",
+        f"{result['dataset']}; seed {result['seed']}; {result['hardware']}, "
+        f"{result['threads']} thread(s); {versions}; {result['date']}.",
+    ]
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield a Markdown table's lines."""
+    header = list(header)
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(map(str, row)) + " |"
+
+
+def write(path: Path, result: dict, markdown: Iterable[str]) -> None:
+    """Print the Markdown and write it and the JSON beside the benchmark: `path` has no suffix."""
+    text = "\n".join(markdown) + "\n"
+    path.with_suffix(".md").write_text(text)
+    path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    print(text)

@@ -1,0 +1,282 @@
+"""Tests of `emotion_detective.faces`: opening pictures, finding faces, framing crops."""
+
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from emotion_detective import faces
+
+ORIENTATION = 0x0112  # EXIF tag
+# EXIF orientation -> what turns the upright picture into the stored one.
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+ASTRONAUT_BOX = (179, 59, 268, 176)
+
+
+@pytest.fixture(scope="module")
+def detector() -> faces.FaceDetector:
+    return faces.FaceDetector()
+
+
+@pytest.fixture(scope="module")
+def head(astronaut) -> Image.Image:
+    """The astronaut's head, 160x200; the face's box is 117 px high in it."""
+    return astronaut.crop((145, 15, 305, 215))
+
+
+def encoded(picture: Image.Image, suffix: str, **options) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, suffix, **options)
+    return buffer.getvalue()
+
+
+def noise(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def close(box: tuple, expected: tuple, atol: float) -> bool:
+    return bool(np.abs(np.subtract(box, expected)).max() <= atol)
+
+
+# Finding faces
+
+
+def test_a_portrait_has_one_face_where_it_is(detector, astronaut):
+    (face,) = detector.detect(astronaut)
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=3)
+    assert face.detection_probability > 0.999
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
+def test_a_face_is_found_in_every_mode(detector, astronaut, mode):
+    (face,) = detector.detect(faces.open_picture(astronaut.convert(mode)))
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=12)
+
+
+def test_several_faces_come_largest_first(detector, head):
+    picture = Image.new("RGB", (900, 500), "slategray")
+    heights = [200, 60, 320, 110]
+    corners = [(40, 60), (260, 80), (360, 60), (700, 200)]
+    for height, corner in zip(heights, corners, strict=True):
+        picture.paste(head.resize((round(height * 0.8), height)), corner)
+    found = detector.detect(picture)
+    box_heights = [face.box_xyxy[3] - face.box_xyxy[1] for face in found]
+    expected = [height * 117 / 200 for height in sorted(heights, reverse=True)]
+    np.testing.assert_allclose(box_heights, expected, rtol=0.2)
+
+
+def test_the_smallest_documented_face_is_found(detector, head):
+    picture = Image.new("RGB", (640, 480), "slategray")
+    height = (faces.MIN_FACE_PX + 2) * 200 // 117
+    picture.paste(head.resize((round(height * 0.8), height), Image.Resampling.LANCZOS), (300, 200))
+    (face,) = detector.detect(picture)
+    assert face.box_xyxy[3] - face.box_xyxy[1] == pytest.approx(faces.MIN_FACE_PX + 2, rel=0.25)
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(detector, astronaut):
+    large = astronaut.resize((3072, 3072), Image.Resampling.BICUBIC)
+    (face,) = detector.detect(large)
+    assert close(face.box_xyxy, tuple(6 * side for side in ASTRONAUT_BOX), atol=30)
+
+
+def test_a_face_cut_off_by_the_border_stays_inside(detector, astronaut):
+    picture = astronaut.crop((205, 80, 512, 512))
+    (face,) = detector.detect(picture)
+    left, top, right, bottom = face.box_xyxy
+    assert 0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height
+    assert left == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (12, 12), (20, 20), (24, 24), (25, 25)])
+def test_pictures_too_small_for_a_face_have_none(detector, astronaut, size):
+    assert detector.detect(astronaut.resize(size)) == []
+
+
+@pytest.mark.parametrize("color", ["black", "white", "teal"])
+def test_a_blank_picture_has_no_face(detector, color):
+    assert detector.detect(Image.new("RGB", (300, 200), color)) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(width=st.integers(1, 400), height=st.integers(1, 400))
+def test_boxes_lie_inside_whatever_the_shape(astronaut, width, height):
+    lenient = faces.FaceDetector(min_probability=0.0)
+    areas = []
+    for face in lenient.detect(astronaut.crop((140, 20, 310, 220)).resize((width, height))):
+        left, top, right, bottom = face.box_xyxy
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height
+        areas.append((right - left) * (bottom - top))
+    assert areas == sorted(areas, reverse=True)
+
+
+def test_threads_find_what_one_thread_finds(detector, astronaut):
+    pictures = [astronaut.resize((side, side)) for side in (200, 260, 320, 380)] * 3
+    alone = [detector.detect(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detector.detect, pictures)) == alone
+
+
+# Opening pictures
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_gives_the_box_as_shown(detector, astronaut, orientation):
+    upright = astronaut.crop((0, 0, 512, 400))
+    turn = STORED_AS[orientation]
+    stored = upright if turn is None else upright.transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    picture = faces.open_picture(encoded(stored, "PNG", exif=exif))
+    assert picture.tobytes() == upright.tobytes()
+    (face,) = detector.detect(picture)
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=6)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "1"])
+def test_modes_become_rgb_as_transformers_does_it(mode):
+    picture = noise(31, 17).convert(mode)
+    if "A" in mode:
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    expected = ImageOps.exif_transpose(picture).convert("RGB")
+    assert faces.open_picture(picture).tobytes() == expected.tobytes()
+
+
+def test_16_bits_give_what_8_bits_give():
+    gray = np.asarray(noise(40, 30).convert("L"))
+    deep = encoded(Image.fromarray(gray.astype(np.uint16) * 257), "PNG")
+    np.testing.assert_array_equal(np.asarray(faces.open_picture(deep))[..., 0], gray)
+
+
+def test_float_pictures_from_0_to_1_keep_their_grays():
+    ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    opened = faces.open_picture(encoded(Image.fromarray(ramp), "TIFF"))
+    assert np.abs(np.asarray(opened)[..., 0] - ramp * 255).max() <= 1
+
+
+def test_an_animation_is_its_first_frame():
+    frames = [Image.new("RGB", (30, 30), color) for color in ("red", "blue")]
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert faces.open_picture(animation).getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_path_bytes_and_picture_give_the_same(tmp_path):
+    path = tmp_path / "a.jpg"
+    noise(50, 40).save(path)
+    pictures = [faces.open_picture(source) for source in (path, str(path), path.read_bytes())]
+    assert len({picture.tobytes() for picture in pictures}) == 1
+    assert faces.open_picture(pictures[0]).tobytes() == pictures[0].tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_does_not_cost_the_picture():
+    data = encoded(noise(30, 20), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff junk")
+    assert faces.open_picture(data).size == (30, 20)
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_cut_files_are_refused_in_a_sentence(suffix):
+    data = encoded(noise(200, 200), suffix)
+    with pytest.raises(ValueError, match=r"cannot be read|can be read"):
+        faces.open_picture(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"<svg/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"PK\x03\x04", b"\x7fELF"]
+)
+def test_what_is_no_picture_is_refused_with_the_formats(data):
+    with pytest.raises(ValueError, match=r"no picture that can be read; the formats are JPEG, "):
+        faces.open_picture(data)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), suffix=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]))
+def test_flipped_bytes_give_a_picture_or_a_value_error(data, suffix):
+    file = bytearray(encoded(noise(40, 30), suffix))
+    for _ in range(data.draw(st.integers(1, 20))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        picture = faces.open_picture(bytes(file))
+    except ValueError:
+        return
+    assert picture.mode == "RGB" and min(picture.size) >= 1
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ValueError, match=r"There is no file 'nowhere\.png'; check the path"):
+        faces.open_picture("nowhere.png")
+
+
+@pytest.mark.parametrize("size", [(30_000, 4), (9_000, 9_000), (50_000, 50_000)])
+def test_pictures_over_the_limits_are_refused_before_they_are_decoded(size):
+    header = struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = encoded(Image.new("L", (1, 1)), "PNG")
+    bomb = png[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+    with pytest.raises(ValueError, match=r"64 million.*[Ss]ave it smaller"):
+        faces.open_picture(bomb)
+
+
+def test_a_file_of_too_many_bytes_is_refused(monkeypatch):
+    monkeypatch.setattr(faces, "MAX_FILE_BYTES", 1_000_000)
+    with pytest.raises(ValueError, match="The file has 3 MB and the limit is 1; save it smaller"):
+        faces.open_picture(encoded(noise(1000, 1000), "BMP"))
+
+
+# Framing crops
+
+
+def test_a_crop_has_the_margin_around_the_boxs_centre():
+    columns = np.tile(np.arange(250, dtype=np.uint8), (250, 1))
+    picture = Image.fromarray(np.stack([columns, columns.T, 0 * columns], axis=-1))
+    crop = np.asarray(faces.crop(picture, (80.0, 75.0, 160.0, 175.0)))
+    side = round(np.sqrt(80 * 100) * faces.FRAMING_SCALE)
+    assert crop.shape == (side, side, 3)
+    assert crop[..., 0].mean() == pytest.approx(119.5, abs=1)
+    assert crop[..., 1].mean() == pytest.approx(124.5, abs=1)
+
+
+def test_crop_at_the_border_stays_square_and_repeats_the_edge():
+    picture = Image.new("RGB", (200, 100), "red")
+    picture.putpixel((0, 0), (0, 0, 255))
+    crop = faces.crop(picture, (0.0, 0.0, 100.0, 100.0))
+    assert crop.size == (109, 109)
+    assert crop.getpixel((0, 0)) == (0, 0, 255) and crop.getpixel((50, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (30, 70), (1, 1)])
+def test_the_whole_picture_is_its_own_crop(size):
+    picture = noise(*size)
+    face = faces.whole_picture(picture)
+    assert face == faces.Face((0.0, 0.0, float(size[0]), float(size[1])), 1.0)
+    assert faces.crop(picture, face.box_xyxy) is picture
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), width=st.integers(1, 300), height=st.integers(1, 300))
+def test_crops_are_square_for_every_box_in_every_picture(data, width, height):
+    left = data.draw(st.floats(0, width - 1))
+    top = data.draw(st.floats(0, height - 1))
+    box = (left, top, data.draw(st.floats(left + 1, width)), data.draw(st.floats(top + 1, height)))
+    picture = Image.new("RGB", (width, height), (10, 20, 30))
+    crop = faces.crop(picture, box)
+    assert crop.getcolors() == [(crop.width * crop.height, (10, 20, 30))]
+    if box != (0, 0, width, height):
+        mean_side = np.sqrt((box[2] - left) * (box[3] - top))
+        assert crop.width == crop.height == max(1, round(mean_side * faces.FRAMING_SCALE))
