@@ -176,27 +176,23 @@ def plot_confidence(
     answered = np.arange(1, len(right) + 1)
     figure = Figure(figsize=(WIDTH_INCHES, 5.0), layout="constrained")
     axes = figure.subplots()
-    axes.plot(confidence[order], np.cumsum(right) / answered, color=BLUE, lw=2.5, label="right")
+    axes.plot(confidence[order], np.cumsum(right) / answered, color=BLUE, lw=2.5)
     axes.plot(
         confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5, label="answered"
     )
     axes.axhline(ANSWERED_ACCURACY_TARGET, color=GRAY, lw=1, ls=":")
     axes.axvline(metrics["unsure_below"], color="black", lw=1)
-    axes.annotate(
-        f"unsure below {metrics['unsure_below']:.2f}:\n{metrics['answered_share']:.0%} answered,\n"
-        f"{metrics['answered_accuracy']:.0%} of these right",
-        (metrics["unsure_below"], 0.04),
-        (6, 0),
-        textcoords="offset points",
-    )
     axes.set_xlabel("smallest confidence that is answered")
     axes.set_xlim(min(confidence.min(), metrics["unsure_below"]), 1)
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.grid(alpha=0.3)
-    axes.legend(["right, of those answered", "answered, of all faces"], loc="lower left")
-    axes.set_title(f"Answering only when confident ({_of_n(metrics)})")
+    axes.legend(["right, of those answered", "answered, of all faces"], loc="best")
+    axes.set_title(
+        f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
+        f"answered, {metrics['answered_accuracy']:.0%} of these right ({_of_n(metrics)})"
+    )
     return _save(figure, path)
 
 
