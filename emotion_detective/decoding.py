@@ -36,8 +36,7 @@ USUAL_RATE_HZ = 25.0
 # A file that ends this much before the end it states was cut short.
 SHORT_BY_S, SHORT_BY_SHARE = 1.0, 0.1
 
-# Formats that hold a video by themselves. Playlists (hls, concat)
-# would have other files read.
+# Formats that hold a video by themselves: a playlist (hls, concat) would have other files read.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
@@ -94,7 +93,7 @@ def frames(
         due_s, time_s, size, turn = 0.0, None, None, None
         for time_s, frame in _decoded(container, stream, on_notice):
             if time_s > max_seconds:
-                on_notice(f"Only the first {max_seconds:.0f} seconds of the video were read.")
+                on_notice(f"Only the first {max_seconds:g} seconds of the video were read.")
                 return
             if size is None:
                 size, turn = _reduced_size(frame), QUARTER_TURNS.get(frame.rotation % 360)
@@ -134,7 +133,11 @@ def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     with container:
         stream = next((one for one in container.streams.video if not _is_cover(one)), None)
         if stream is None:
-            raise ValueError("The file has sound but no picture; choose a video.")
+            raise ValueError("The file has no picture, only sound at best; choose a video.")
+        if stream.codec_context is None:
+            raise ValueError(
+                "The video is in a format that cannot be read; save it as mp4 or webm."
+            )
         _prepare_decoder(stream)
         yield container, stream
 
@@ -189,8 +192,10 @@ def _packets(
 
 def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+        seconds = float(stream.duration * stream.time_base)
+    else:
+        seconds = (container.duration or 0) / av.time_base
+    return seconds if seconds > 0 else None
 
 
 def _reduced_size(frame: VideoFrame) -> tuple[int, int]:

@@ -42,8 +42,8 @@ FORGET_AFTER_S = 2.0
 SMOOTHING_S = 0.5
 # An answer holds until the next frame, but never longer than this: nothing is known of a gap.
 MAX_HOLD_S = 2.0
-# How long the only frame of a timeline counts: any number above 0 gives the same shares.
-LONE_FRAME_S = 1.0
+# Of two frames at the same time the first would weigh nothing, and its shares be 0 / 0.
+MIN_HOLD_S = 0.001
 # One row is one face in one frame, about 1 kB: an hour of one face at 5 frames a second.
 MAX_ROWS = 20_000
 UNSURE = "unsure"
@@ -210,9 +210,8 @@ class Timeline:
 
     def _held(self) -> list[tuple[int, str, float]]:
         gaps = [b.time_s - a.time_s for a, b in pairwise(self.frames)]
-        # Frames at one and the same time would weigh nothing; the last frame has no next one.
-        usual = float(np.median(gaps)) if gaps else LONE_FRAME_S
-        seconds = [min(gap, MAX_HOLD_S) for gap in [*gaps, usual or LONE_FRAME_S]]
+        usual = float(np.median(gaps)) if gaps else MAX_HOLD_S  # for the last: nothing follows it
+        seconds = np.clip([*gaps, usual], MIN_HOLD_S, MAX_HOLD_S).tolist()
         return [
             (r.track, UNSURE if r.prediction.unsure else r.prediction.label, held)
             for frame, held in zip(self.frames, seconds, strict=False)

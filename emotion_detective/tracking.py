@@ -5,8 +5,9 @@ nearest pair of box and track first. 0.4 MB, and it needs nothing that Gradio, m
 scikit-learn do not bring. Roboflow's `trackers` (ByteTrack) needs OpenCV, 150 MB; `supervision` has
 dropped its tracker; motpy rests since 2021.
 
-It knows where faces are, not who they are: two that cross at different heights keep their numbers,
-two that pass behind each other may swap them (measured in tests/test_tracking.py).
+It knows where faces are, not who they are. Two that pass at different heights keep their numbers at
+2 frames a second and more; two that pass right through each other swapped them in 8 of 20 runs at
+10 frames a second and in 5 of 20 at 5 (tests/test_tracking.py, `crossing_numbers`).
 """
 
 import math

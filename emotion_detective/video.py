@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.decoding import MAX_RATE_HZ, MAX_SECONDS, describe, frames
+from emotion_detective.decoding import MAX_RATE_HZ, MAX_SECONDS, MIN_RATE_HZ, describe, frames
 from emotion_detective.detective import EmotionDetective, Prediction
 from emotion_detective.drawing import draw_faces
 from emotion_detective.model import LABELS
@@ -80,7 +80,7 @@ def analyze(
     timeline = Timeline(
         LABELS,
         unsure_below=detective.classifier.unsure_below,
-        forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / rate_hz),
+        forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / max(rate_hz, MIN_RATE_HZ)),
         max_rows=MAX_ROWS,
     )
     progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())
@@ -93,7 +93,7 @@ def analyze(
         progress = Progress(timeline, time_s, share, moments, tuple(notices))
         yield progress
         if timeline.dropped_frames:
-            notices.append(f"Stopped after {time_s:.0f} seconds, at {MAX_ROWS} faces.")
+            notices.append(f"Stopped after {time_s:.1f} seconds: {MAX_ROWS} faces are the limit.")
             break
     yield replace(progress, share=1.0, notices=tuple(notices))
 

@@ -1,0 +1,103 @@
+"""Video files for tests, made with PyAV: any size, times, codec, sound and turn."""
+
+import random
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+MILLISECONDS = Fraction(1, 1000)
+# (a, b, u, c, d, v, x, y, w) of a phone held upright: shown turned by 90 degrees clockwise.
+QUARTER_TURN_MATRIX = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+
+
+def film(
+    path: Path,
+    pictures: Sequence[Image.Image],
+    times_s: Sequence[float] | None = None,
+    *,
+    rate_hz: float = 25,
+    codec: str = "libx264",
+    sound: bool = False,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write pictures of one size as a video; the path's ending chooses the container."""
+    times_s = times_s or [i / rate_hz for i in range(len(pictures))]
+    with av.open(str(path), "w", options=options or {}) as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height = pictures[0].size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = MILLISECONDS
+        voice = output.add_stream("aac", rate=16000) if sound else None
+        for time_s, picture in zip(times_s, pictures, strict=True):
+            frame = av.VideoFrame.from_image(picture.convert("RGB"))
+            frame.pts, frame.time_base = round(time_s * 1000), MILLISECONDS
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+        if voice:
+            _add_silence(output, voice, times_s[-1])
+    return path
+
+
+def sound_only(path: Path, seconds: float = 1.0) -> Path:
+    """Write a sound file without any picture."""
+    with av.open(str(path), "w") as output:
+        _add_silence(output, output.add_stream("aac", rate=16000), seconds)
+    return path
+
+
+def numbered(count: int, size: tuple[int, int] = (160, 120)) -> list[Image.Image]:
+    """Return gray pictures, the i-th one with the gray value `10 * i`."""
+    return [Image.new("RGB", size, (10 * i,) * 3) for i in range(count)]
+
+
+def noisy(count: int, size: tuple[int, int] = (64, 48)) -> list[Image.Image]:
+    """Return pictures that no codec can make small, so that half a file is half a film."""
+    dice = random.Random(0)
+    return [
+        Image.frombytes("RGB", size, dice.randbytes(size[0] * size[1] * 3)) for _ in range(count)
+    ]
+
+
+def number(picture: Image.Image) -> int:
+    """Return i of a picture from `numbered`, through a codec's losses."""
+    return round(float(np.asarray(picture.convert("L")).mean()) / 10)
+
+
+def turned(path: Path) -> Path:
+    """Turn an mp4 by its header, as a phone does: shown 90 degrees clockwise."""
+    return _patched(path, b"tkhd", 4 + 36, struct.pack(">9i", *QUARTER_TURN_MATRIX))
+
+
+def lie_about_length(path: Path, factor: int) -> Path:
+    """Multiply the length that an mp4 states, in the film and in its picture track."""
+    data = bytearray(path.read_bytes())
+    for atom, offset in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
+        start = data.index(atom) + 4 + offset
+        (length,) = struct.unpack(">I", data[start : start + 4])
+        data[start : start + 4] = struct.pack(">I", length * factor)
+    path.write_bytes(data)
+    return path
+
+
+def _patched(path: Path, atom: bytes, offset: int, value: bytes) -> Path:
+    data = bytearray(path.read_bytes())
+    start = data.index(atom) + 4 + offset
+    data[start : start + len(value)] = value
+    path.write_bytes(data)
+    return path
+
+
+def _add_silence(output: av.container.OutputContainer, stream: av.AudioStream, seconds: float):
+    samples = 1024
+    for start in range(0, round(seconds * 16000), samples):
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, samples), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 16000, start
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode())
