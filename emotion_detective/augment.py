@@ -38,7 +38,7 @@ def build_augmentation(strength: float, erasing: float) -> nn.Module:
 
 
 def to_float(images: torch.Tensor, image_size: int) -> torch.Tensor:
-    """Return `(N, 1, H, W)` uint8 as `(N, 1, S, S)` float32 in 0..1, antialiased when it shrinks."""
+    """Return `(N, 1, H, W)` uint8 as `(N, 1, S, S)` float32 in 0..1, antialiased."""
     floats = images.float().div_(255)
     if floats.shape[-1] == image_size:
         return floats

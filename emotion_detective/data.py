@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: a list of entries, how to read one, and a key that changes with it."""
+    """Where images come from: entries, how to read one, a key that changes with them."""
 
     name: str
     entries: list[Entry]
@@ -84,7 +84,7 @@ def load(source: str | Path, seed: int = 0) -> datasets.DatasetDict:
     _check_classes(opened)
     rows = _cached_rows(opened, seed)
     parts = datasets.DatasetDict()
-    column = np.array(rows["split"])
+    column = np.asarray(rows.data.column("split"))
     for split in SPLITS:  # rows come in the order of SPLITS, so each selection is one slice
         parts[split] = rows.select(np.flatnonzero(column == split)).remove_columns("split")
     return parts
@@ -109,9 +109,6 @@ def subset(split: datasets.Dataset, limit: int | None, seed: int) -> datasets.Da
     return split.shuffle(seed=seed).select(range(limit))
 
 
-# --- opening a source -----------------------------------------------------------------------
-
-
 def _open_source(source: str | Path) -> Source | datasets.DatasetDict:
     path = Path(source)
     if path.is_dir():
@@ -133,8 +130,8 @@ def _open_zip(path: Path) -> Source:
         raise ValueError(f"{path} is not a zip file, or a broken one: fetch it again.") from error
     infos = [info for info in archive.infolist() if not info.is_dir()]
     for info in infos:
-        parts = PurePosixPath(info.filename.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in info.filename:
+        name = info.filename.replace("\\", "/")
+        if name.startswith("/") or ":" in name or ".." in name.split("/"):
             raise ValueError(
                 f"{path} has an entry that points outside of it ({info.filename!r}): do not use it."
             )
@@ -154,10 +151,10 @@ def _open_folder(path: Path) -> Source:
 
 
 def _arrange(name: str, names: list[str], read: Callable[[int], bytes], key: str) -> Source:
-    """Keep the pictures in `.../{split}/{class}/file` and read the two folders as split and label."""
+    """Keep the pictures in `.../{split}/{class}/file`; the folders are split and label."""
     picked = [
         (i, Entry(split=parts[-3], label=parts[-2], file="/".join(parts[-3:])))
-        for i, parts in enumerate(PurePosixPath(name).parts for name in names)
+        for i, parts in enumerate(name.split("/") for name in names)
         if len(parts) >= 3 and parts[-3] in SPLITS and _is_picture(parts[-1])
     ]
     if not picked:
@@ -222,9 +219,6 @@ def _hash(lines: Iterator[str]) -> str:
     for line in lines:
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
-
-
-# --- splits and leaks -----------------------------------------------------------------------
 
 
 def _assign_splits(source: Source, seed: int) -> list[Entry]:

@@ -1,7 +1,7 @@
 """A trained network -> a finished checkpoint folder: calibrated, measured, drawn and described.
 
-Order of the story: temperature and threshold are fitted on validation, both go into the checkpoint,
-the checkpoint as it lies on disk is then evaluated, and its card is rendered from what was measured.
+Temperature and threshold are fitted on validation and go into the checkpoint; the checkpoint as it
+lies on disk is then evaluated, and its card is rendered from what was measured.
 `train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`. Knows no Hub.
 """
 
@@ -66,7 +66,7 @@ def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int
 def measure(
     classifier: Classifier, split: datasets.Dataset, name: str, folder: Path | None = None
 ) -> dict:
-    """Return the metrics of a split; with `folder` also write them, their plots and the card there."""
+    """Return the metrics of a split; with `folder`, write them, plots and card there too."""
     probabilities, labels = evaluation.predict_split(classifier, split)
     metrics = evaluation.split_metrics(
         probabilities, labels, split["clean"], classifier.unsure_below

@@ -1,11 +1,11 @@
 """The training run: a DatasetDict and a TrainConfig in, a checkpoint folder with metrics out.
 
-`train` reads as one story: prepare, epochs, export. Images lie on the device as uint8, are augmented
-there in batches, and pass through the network in bfloat16 where the hardware has it. Parts come
-from timm (optimiser, schedule, loss, mixup, EMA) and Accelerate (devices, processes, state). After
-every epoch the whole state is written, and everything random in an epoch follows from the seed and
-the epoch's number: a run that was killed goes on to the same result. Knows no Hub; run it with
-`train_hub.py train`.
+`train` reads as one story: prepare, epochs, best weights. Images lie on the device as uint8, are
+augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
+Parts come from timm (optimiser, schedule, loss, mixup, EMA) and Accelerate (devices, processes,
+state). After every epoch the whole state is written, and everything random in an epoch follows from
+the seed and the epoch's number: a run that was killed goes on to the same result. Knows no Hub; run
+it with `train_hub.py train`.
 """
 
 import dataclasses
@@ -55,14 +55,14 @@ GUESSING_LOSS = 1.7918
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run's result but the data. The defaults are the from-scratch recipe.
+    """Everything that decides a run's result but the data; by default from scratch.
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
     small pictures teach the rough features several times faster (progressive resizing, Tan & Le
-    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the learning
-    rate once for each layer that lies further from the classifier. During `frozen_epochs` only the
-    classifier learns. `limit` keeps that many training images.
+    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the
+    learning rate once for each layer that lies further from the classifier. During `frozen_epochs`
+    only the classifier learns. `limit` keeps that many training images.
     """
 
     init: str = "scratch"
@@ -135,7 +135,7 @@ FINE_TUNING = dict(
 
 
 class History:
-    """One row an epoch; part of the saved state, so that a resumed run goes on with its own rows."""
+    """One row an epoch; part of the saved state, so that a resumed run goes on with its rows."""
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
@@ -155,7 +155,7 @@ class History:
 
 @dataclass
 class Run:
-    """What the epochs of a run share. Tensors are on the device; loaders yield batches of indices."""
+    """What the epochs of a run share; tensors are on the device, loaders yield indices."""
 
     config: TrainConfig
     accelerator: Accelerator
@@ -249,9 +249,6 @@ def describe_versions() -> dict[str, str]:
     modules = dict(torch=torch, timm=timm, accelerate=accelerate, datasets=datasets)
     versions = {name: module.__version__ for name, module in modules.items()}
     return {"python": platform.python_version(), **versions}
-
-
-# --- preparing ------------------------------------------------------------------------------
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -370,6 +367,7 @@ def _prepare(
         mixup=Mixup(
             mixup_alpha=config.mixup,
             cutmix_alpha=config.cutmix,
+            prob=float(config.mixup > 0 or config.cutmix > 0),
             label_smoothing=config.label_smoothing,
             num_classes=len(LABELS),
         ),
@@ -398,9 +396,6 @@ def _loaders(
             range(validation_count), batch_size=EVALUATION_BATCH
         ),
     )
-
-
-# --- an epoch -------------------------------------------------------------------------------
 
 
 def _train_epoch(run: Run, epoch: int) -> dict:
@@ -457,19 +452,20 @@ def _freeze_body(network: nn.Module, frozen: bool) -> None:
 def _validate(run: Run, epoch: int) -> dict:
     """Loss and accuracy of the EMA weights on every validation image, each counted once."""
     image_size = run.config.image_size_at(epoch)
-    losses, hits = [], []
+    gathered = []
     for indices in run.loaders["validation"]:
         inputs = normalize(to_float(run.images["validation"][indices], image_size))
         labels = run.labels["validation"][indices]
         with run.accelerator.autocast():
             logits = run.ema.module(inputs).float()
         loss = cross_entropy(logits, labels, reduction="none")
-        gathered = run.accelerator.gather_for_metrics((loss, logits.argmax(dim=1) == labels))
-        losses.append(gathered[0])
-        hits.append(gathered[1])
+        hit = (logits.argmax(dim=1) == labels).float()
+        gathered.append(run.accelerator.gather_for_metrics(torch.stack((loss, hit), dim=1)))
+    each = torch.cat(gathered)
     return {
-        "validation_loss": torch.cat(losses).mean().item(),
-        "validation_accuracy": torch.cat(hits).float().mean().item(),
+        "validation_images": len(each),
+        "validation_loss": each[:, 0].mean().item(),
+        "validation_accuracy": each[:, 1].mean().item(),
     }
 
 

@@ -1,0 +1,243 @@
+"""The training run learns, resumes to the same result, and counts every image once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, TINY, write_source
+from safetensors.torch import load_file
+
+from emotion_detective import augment, data, training
+from emotion_detective.training import TrainConfig
+
+SMALL = dict(
+    architecture=TINY,
+    batch_size=24,
+    image_sizes=(32,),
+    image_size_shares=(1.0,),
+    learning_rate=3e-3,
+    augmentation=0.0,
+    erasing=0.0,
+    ema_decay=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
+
+
+@pytest.fixture(scope="module")
+def parts(source, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        return data.load(source)
+
+
+def test_network_learns_what_can_be_seen(parts, tmp_path):
+    config = TrainConfig(**SMALL, epochs=8)
+    _, rows = training.train(config, parts, tmp_path / "run")
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert training.best_row(rows)["validation_accuracy"] > 0.6
+    written = (tmp_path / "run" / training.HISTORY_FILE).read_text().splitlines()
+    assert [json.loads(line) for line in written] == rows
+
+
+def test_returned_network_has_the_weights_of_the_best_epoch(parts, tmp_path):
+    network, rows = training.train(TrainConfig(**SMALL, epochs=3), parts, tmp_path / "run")
+    images, labels = data.to_tensors(parts["validation"], 32)
+    logits = training.predict_logits(network, images)
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    best = training.best_row(rows)["validation_accuracy"]
+    assert accuracy == pytest.approx(best, abs=1.5 / len(labels))  # bfloat16 may flip one
+
+
+def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch):
+    config = TrainConfig(**{**SMALL, "augmentation": 1.0, "erasing": 0.5, "mixup": 0.2}, epochs=4)
+    _, whole = training.train(config, parts, tmp_path / "whole")
+
+    train_epoch = training._train_epoch
+
+    def stop_in_third(run, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train_epoch(run, epoch)
+
+    monkeypatch.setattr(training, "_train_epoch", stop_in_third)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(config, parts, tmp_path / "parted")
+    monkeypatch.setattr(training, "_train_epoch", train_epoch)
+    _, parted = training.train(config, parts, tmp_path / "parted", resume=True)
+
+    timeless = [{k: v for k, v in row.items() if "second" not in k} for row in parted]
+    assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in whole]
+    one = load_file(tmp_path / "whole" / training.BEST_WEIGHTS_FILE)
+    other = load_file(tmp_path / "parted" / training.BEST_WEIGHTS_FILE)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_occupied_folder_is_refused_and_kept(parts, tmp_path):
+    config = TrainConfig(**SMALL, epochs=1)
+    training.train(config, parts, tmp_path / "run")
+    before = (tmp_path / "run" / training.HISTORY_FILE).read_text()
+    with pytest.raises(ValueError, match="holds a run already: add --resume"):
+        training.train(config, parts, tmp_path / "run")
+    assert (tmp_path / "run" / training.HISTORY_FILE).read_text() == before
+
+
+def test_resume_with_another_recipe_names_the_difference(parts, tmp_path):
+    training.train(TrainConfig(**SMALL, epochs=1), parts, tmp_path / "run")
+    with pytest.raises(ValueError, match="began with epochs=1, not 2"):
+        training.train(TrainConfig(**SMALL, epochs=2), parts, tmp_path / "run", resume=True)
+
+
+def test_resume_without_a_run_says_so(parts, tmp_path):
+    with pytest.raises(ValueError, match="no run to resume"):
+        training.train(TrainConfig(**SMALL), parts, tmp_path / "nothing", resume=True)
+
+
+def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
+    config = TrainConfig(**SMALL, epochs=2, frozen_epochs=1)
+    run = training._prepare(training._accelerator(config), config, parts, False)
+    before = {k: v.clone() for k, v in run.network.named_parameters()}
+    training._train_epoch(run, 0)
+    moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
+    assert moved == {"fc.weight", "fc.bias"}
+    training._train_epoch(run, 1)
+    moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
+    assert "conv1.0.weight" in moved
+
+
+def test_image_size_grows_over_the_epochs():
+    config = TrainConfig(epochs=10, image_sizes=(32, 48, 64), image_size_shares=(0.2, 0.4, 0.4))
+    assert [config.image_size_at(e) for e in range(10)] == [32] * 2 + [48] * 4 + [64] * 4
+
+
+def test_best_epoch_is_sought_at_the_final_image_size():
+    rows = [
+        dict(epoch=1, image_size=48, validation_accuracy=0.9),
+        dict(epoch=2, image_size=64, validation_accuracy=0.5),
+        dict(epoch=3, image_size=64, validation_accuracy=0.6),
+    ]
+    assert training.best_row(rows)["epoch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(epochs=0), "epochs must be above 0, not 0"),
+        (dict(batch_size=33), "batch_size must be even"),
+        (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 3 entries"),
+        (dict(frozen_epochs=40), "frozen_epochs is 40: it must be below epochs, 40"),
+    ],
+)
+def test_impossible_recipe_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**wrong)
+
+
+def test_fine_tuning_has_its_own_recipe():
+    assert TrainConfig.for_init("scratch") == TrainConfig()
+    fine_tuning = TrainConfig.for_init("imagenet", epochs=3)
+    assert fine_tuning.epochs == 3
+    assert fine_tuning.frozen_epochs == 1
+    assert fine_tuning.layer_decay < 1
+
+
+def test_augmentation_keeps_shape_and_range_and_is_repeatable():
+    images = torch.rand(16, 1, 48, 48)
+    module = augment.build_augmentation(strength=1.0, erasing=1.0)
+    torch.manual_seed(3)
+    one = module(images)
+    torch.manual_seed(3)
+    assert torch.equal(module(images), one)
+    assert one.shape == images.shape
+    assert one.min() >= 0 and one.max() <= 1
+    assert not torch.allclose(one[0], one[1])
+
+
+def test_augmentation_never_turns_a_face_upside_down():
+    images = torch.linspace(0, 1, 48).view(1, 1, 48, 1).expand(64, 1, 48, 48)  # dark above
+    torch.manual_seed(0)
+    augmented = augment.build_augmentation(strength=1.0, erasing=0.0)(images)
+    top, bottom = augmented[:, :, :24].mean(dim=(1, 2, 3)), augmented[:, :, 24:].mean(dim=(1, 2, 3))
+    assert (top < bottom).all()
+
+
+def test_normalised_input_is_gray_in_three_equal_channels():
+    inputs = augment.normalize(torch.full((2, 1, 8, 8), 0.75))
+    assert inputs.shape == (2, 3, 8, 8)
+    assert torch.equal(inputs, torch.ones(2, 3, 8, 8))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def command(source: Path, output: Path, *more: str) -> list[str]:
+    options = [
+        "--init",
+        "scratch",
+        "--arch",
+        "test_resnet",
+        "--epochs",
+        "4",
+        "--batch-size",
+        "24",
+        "--seed",
+        "1",
+    ]
+    sizes = ["--image-sizes", "32", "--image-size-shares", "1"]
+    arguments = ["train", "--data", str(source), "--output", str(output), *options, *sizes, *more]
+    return [sys.executable, str(ROOT / "train_hub.py"), *arguments]
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_checkpoint(source, tmp_path):
+    subprocess.run(command(source, tmp_path / "whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command(source, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    history = tmp_path / "killed" / training.HISTORY_FILE
+    while not (history.is_file() and history.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = command(source, tmp_path / "killed", "--resume")
+    subprocess.run(resumed, check=True, capture_output=True)
+    one = load_file(tmp_path / "whole" / "model.safetensors")
+    other = load_file(tmp_path / "killed" / "model.safetensors")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_image_once(source, tmp_path):
+    script = tmp_path / "count.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import json, sys
+            sys.path[:0] = [{str(ROOT)!r}]
+            from emotion_detective import data, training
+            config = training.TrainConfig(**{SMALL | {"epochs": 1}!r})
+            run = training._prepare(
+                training._accelerator(config), config, data.load({str(source)!r}), False
+            )
+            seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
+            row = training._train_epoch(run, 0) | training._validate(run, 0)
+            if training.is_main_process():
+                print(json.dumps([run.accelerator.num_processes, sum(seen, []), row]))
+            """
+        )
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)]
+    env = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    out = subprocess.run(launch, env=env, check=True, capture_output=True, text=True).stdout
+    processes, seen, row = json.loads(out.strip().splitlines()[-1])
+    assert processes == 2
+    assert len(seen) == len(set(seen)) == 216  # 36 of each class remain in train: nine batches
+    assert row["validation_images"] == 24
