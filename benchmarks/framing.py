@@ -48,20 +48,29 @@ def measure(images: datasets.Dataset, seed: int = SEED) -> list[Framing | None]:
     """Return one framing an image, None where no face lies over the crop's centre."""
     generator = np.random.default_rng(seed)
     detector = faces.FaceDetector()
-    low, high = np.log(SIDES_PX)
-    sides = np.exp(generator.uniform(low, high, len(images))).round().astype(int)
+    sides = draw_sides(generator, len(images))
     return [
-        _framing(detector, row["image"].convert("RGB"), int(side))
+        _framing(detector, row["image"].convert("RGB"), side)
         for row, side in zip(images, sides, strict=True)
     ]
 
 
-def _framing(detector: faces.FaceDetector, image: Image.Image, side: int) -> Framing | None:
+def draw_sides(generator: np.random.Generator, count: int) -> list[int]:
+    """Return sides in pixels, evenly on a logarithmic scale over `SIDES_PX`."""
+    low, high = np.log(SIDES_PX)
+    return np.exp(generator.uniform(low, high, count)).round().astype(int).tolist()
+
+
+def padded(image: Image.Image, side: int) -> Image.Image:
+    """Return the image enlarged to `side` with half as much of its edge pixels all around."""
     pad = side // 2
     enlarged = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-    padded = np.pad(enlarged, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-    centre = pad + side / 2
-    for face in detector.detect(Image.fromarray(padded)):
+    return Image.fromarray(np.pad(enlarged, ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
+
+
+def _framing(detector: faces.FaceDetector, image: Image.Image, side: int) -> Framing | None:
+    centre = side // 2 + side / 2
+    for face in detector.detect(padded(image, side)):
         left, top, right, bottom = face.box_xyxy
         if left < centre < right and top < centre < bottom:
             width, height = right - left, bottom - top

@@ -117,7 +117,9 @@ def whole_picture(picture: Image.Image) -> Face:
     return Face((0.0, 0.0, float(picture.width), float(picture.height)), 1.0)
 
 
-def crop(picture: Image.Image, box_xyxy: BoxXyxy) -> Image.Image:
+def crop(
+    picture: Image.Image, box_xyxy: BoxXyxy, framing_scale: float = FRAMING_SCALE
+) -> Image.Image:
     """Return the square around a face's box with FER2013's margin.
 
     Where the square leaves the picture, the picture's edge pixels are repeated, so that the face
@@ -126,7 +128,7 @@ def crop(picture: Image.Image, box_xyxy: BoxXyxy) -> Image.Image:
     """
     if box_xyxy == (0, 0, *picture.size):
         return picture
-    square = _framed_square(box_xyxy)
+    square = _framed_square(box_xyxy, framing_scale)
     inside = _intersection(square, picture.size)
     pixels = np.asarray(picture.convert("RGB").crop(inside))
     before = (inside[1] - square[1], inside[0] - square[0])
@@ -216,9 +218,9 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def _framed_square(box_xyxy: BoxXyxy) -> tuple[int, int, int, int]:
+def _framed_square(box_xyxy: BoxXyxy, framing_scale: float) -> tuple[int, int, int, int]:
     left, top, right, bottom = box_xyxy
-    side = max(1, round(math.sqrt(_area(box_xyxy)) * FRAMING_SCALE))
+    side = max(1, round(math.sqrt(_area(box_xyxy)) * framing_scale))
     x, y = round((left + right - side) / 2), round((top + bottom - side) / 2)
     return x, y, x + side, y + side
 

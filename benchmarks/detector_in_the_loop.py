@@ -1,0 +1,178 @@
+"""What the way through a photo costs: faces found in larger pictures against the crops themselves.
+
+Each FER2013 image is enlarged, turned a little and pasted at a random place into a synthetic
+picture, found by MTCNN, cropped and classified. The answer is held against the one for the image
+itself. On validation the framing's scale is varied too: FRAMING_SCALE of `emotion_detective.faces`
+is chosen there, never on test.
+
+    python benchmarks/detector_in_the_loop.py --model DIR --data ZIP --split validation --limit 600
+"""
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import report
+from PIL import Image
+from tqdm.auto import tqdm
+
+from emotion_detective import data, faces
+from emotion_detective.model import Classifier, load_classifier
+
+SEED = 0
+PICTURE_SIZE = (800, 600)
+FACE_SIDES_PX = (80, 400)  # drawn evenly on a logarithmic scale
+MAX_ROTATION_DEGREES = 15.0
+# Cells along the longer side of the random fields that make a background: soft light to texture.
+BACKGROUND_CELLS = (3, 12, 48, 200)
+SCALES = (0.9, 1.0, 1.09, 1.2, 1.3)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture with one pasted face: the centre and the side of the paste, in pixels."""
+
+    picture: Image.Image
+    centre: tuple[float, float]
+    side: int
+
+    def holds(self, face: faces.Face) -> bool:
+        """Tell whether a box is the pasted face's: over its centre, and no part or multiple."""
+        left, top, right, bottom = face.box_xyxy
+        mean_side = math.sqrt((right - left) * (bottom - top))
+        x, y = self.centre
+        return left < x < right and top < y < bottom and 0.4 < mean_side / self.side < 1.6
+
+
+def make_scene(image: Image.Image, generator: np.random.Generator) -> Scene:
+    """Return a scene with `image`, gray as FER2013 or in colour, pasted at a random place."""
+    low, high = np.log(FACE_SIDES_PX)
+    side = round(float(np.exp(generator.uniform(low, high))))
+    turned = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC).convert("RGBA")
+    angle = generator.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES)
+    turned = turned.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    picture = _background(generator)
+    left, top = (
+        round(generator.uniform(0, max(0, room - size)))
+        for room, size in zip(picture.size, turned.size, strict=True)
+    )
+    picture.paste(turned, (left, top), turned)
+    return Scene(picture, (left + turned.width / 2, top + turned.height / 2), side)
+
+
+def _background(generator: np.random.Generator) -> Image.Image:
+    """Return soft colours with texture: random fields from coarse to fine, fine ones fainter."""
+    width, height = PICTURE_SIZE
+    total = np.zeros((height, width, 3), np.float32)
+    for cells in BACKGROUND_CELLS:
+        field = generator.integers(0, 256, (cells * height // width + 1, cells, 3), np.uint8)
+        smooth = Image.fromarray(field).resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
+        total += (np.asarray(smooth, np.float32) - 128) * generator.uniform(0.2, 1) / cells**0.5
+    return Image.fromarray((128 + total).clip(0, 255).astype(np.uint8))
+
+
+def measure(classifier: Classifier, images: datasets.Dataset, scales: tuple[float, ...]) -> dict:
+    """Return share found, false faces, and accuracy in the loop, at each scale, and on the crops.
+
+    Accuracies are those of the faces found, so that both sides answer for the same images;
+    `missed_crops_accuracy` is that of the crops whose face was not found.
+    """
+    generator = np.random.default_rng(SEED)
+    detector = faces.FaceDetector()
+    labels = np.array(images["label"])
+    originals = _correct(classifier, [row["image"] for row in images], labels)
+    found, false_faces, crops = [], 0, {scale: [] for scale in scales}
+    for row in tqdm(images, desc="finding", leave=False):
+        scene = make_scene(row["image"], generator)
+        boxes = detector.detect(scene.picture)
+        own = [face for face in boxes if scene.holds(face)]
+        false_faces += len(boxes) - len(own)
+        found.append(bool(own))
+        for scale in scales if own else ():
+            crops[scale].append(faces.crop(scene.picture, own[0].box_xyxy, scale))
+    found = np.array(found)
+    return {
+        "n": len(images),
+        "found": int(found.sum()),
+        "found_share": float(found.mean()),
+        "false_faces": false_faces,
+        "crops_accuracy": float(originals.mean()),
+        "missed_crops_accuracy": float(originals[~found].mean()) if not found.all() else None,
+        "found_crops_accuracy": float(originals[found].mean()),
+        "in_the_loop": [
+            {"framing_scale": scale}
+            | _paired(_correct(classifier, crops[scale], labels[found]), originals[found])
+            for scale in scales
+        ],
+    }
+
+
+def _correct(classifier: Classifier, pictures: list[Image.Image], labels: np.ndarray) -> np.ndarray:
+    return classifier.probabilities(pictures).argmax(axis=1) == labels
+
+
+def _paired(loop: np.ndarray, originals: np.ndarray) -> dict[str, float]:
+    """Return accuracy in the loop and its loss in points, with the paired 95% half-interval."""
+    difference = 100 * (originals.astype(float) - loop)
+    return {
+        "accuracy": float(loop.mean()),
+        "points_lost": float(difference.mean()),
+        "points_lost_half_interval": float(1.96 * difference.std() / math.sqrt(len(loop))),
+    }
+
+
+def _markdown(result: dict) -> Iterator[str]:
+    low, high = FACE_SIDES_PX
+    yield "# The detector in the loop"
+    yield ""
+    yield from report.provenance(result)
+    yield ""
+    yield (
+        f"Crops of {low} to {high} px, turned up to {MAX_ROTATION_DEGREES:.0f} degrees, in "
+        f"pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: {result['found']} of {result['n']} faces found "
+        f"({result['found_share']:.1%}), {result['false_faces']} false ones. On the crops "
+        f"themselves {result['crops_accuracy']:.2%} are right, of those found "
+        f"{result['found_crops_accuracy']:.2%}:"
+    )
+    yield ""
+    rows = [
+        [
+            loop["framing_scale"],
+            f"{loop['accuracy']:.2%}",
+            f"{loop['points_lost']:+.2f} +/- {loop['points_lost_half_interval']:.2f}",
+        ]
+        for loop in result["in_the_loop"]
+    ]
+    yield from report.table(["framing scale", "accuracy in the loop", "points lost"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="checkpoint folder or Hub repository")
+    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser.add_argument("--split", choices=("validation", "test"), default="validation")
+    parser.add_argument("--limit", type=int, help="that many images of the split, drawn at random")
+    arguments = parser.parse_args()
+    classifier = load_classifier(arguments.model)
+    images = data.subset(data.load(arguments.data)[arguments.split], arguments.limit, SEED)
+    # The scale is chosen on validation; test sees the one that was.
+    scales = SCALES if arguments.split == "validation" else (faces.FRAMING_SCALE,)
+    command = (
+        f"benchmarks/detector_in_the_loop.py --model {classifier.name} "
+        f"--data {Path(arguments.data).name} --split {arguments.split}"
+    ) + (f" --limit {arguments.limit}" if arguments.limit else "")
+    result = report.origin(command, f"{arguments.split} of {Path(arguments.data).name}", SEED)
+    result |= measure(classifier, images, scales)
+    report.write(
+        Path(__file__).with_name(f"detector_in_the_loop_{arguments.split}"),
+        result,
+        _markdown(result),
+    )
+
+
+if __name__ == "__main__":
+    main()
