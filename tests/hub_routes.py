@@ -1,17 +1,16 @@
-"""What the test Hub answers: repositories in memory and the routes of the Hub's HTTP API.
+"""What the test Hub answers: the routes of the Hub's HTTP API.
 
 Served by `hub_server.py`, which also holds the fixtures. The facts behind each answer come from
-the requests of huggingface_hub 2.4 and datasets 5.2.
+the requests of huggingface_hub 2.4 and datasets 5.2, with Xet switched off.
 """
 
 import base64
-import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from hub_store import Repo, Store, is_lfs, refusal
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,70 +20,6 @@ from starlette.routing import Route
 WRITE_TOKEN = "hf_write"
 READ_TOKEN = "hf_read"
 USER = "user"  # both tokens are theirs; writing under another name is forbidden
-
-
-@dataclass
-class Repo:
-    """One repository: commits from old to new, each a mapping of path to git blob id."""
-
-    kind: str
-    id: str
-    private: bool = False
-    commits: dict[str, dict[str, str]] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def head(self) -> str:
-        return list(self.commits)[-1]
-
-    @property
-    def files(self) -> dict[str, str]:
-        return self.commits[self.head]
-
-    def add_commit(self, files: dict[str, str]) -> str:
-        state = json.dumps([self.kind, self.id, len(self.commits), files])
-        commit = hashlib.sha1(state.encode()).hexdigest()
-        self.commits[commit] = files
-        return commit
-
-    def commit_of(self, revision: str) -> str:
-        commit = {"main": self.head, **self.tags}.get(revision, revision)
-        if commit not in self.commits:
-            raise refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return commit
-
-
-@dataclass
-class Store:
-    """All repositories; file contents lie in `folder` under their git blob ids."""
-
-    url: str
-    folder: Path
-    repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
-
-    def repo(self, repo_id: str, kind: str = "model") -> Repo:
-        return self.repos[kind, repo_id]
-
-    def read(self, repo_id: str, path: str, kind: str = "model") -> bytes:
-        return (self.folder / self.repo(repo_id, kind).files[path]).read_bytes()
-
-    def add(self, content: bytes) -> str:
-        blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-        (self.folder / blob).write_bytes(content)
-        return blob
-
-    def upload(self, repo_id: str, folder: Path, kind: str = "model") -> Repo:
-        """Put the files of a folder into a new repository, without HTTP."""
-        repo = self.repos[kind, repo_id] = Repo(kind, repo_id)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        repo.add_commit({p.relative_to(folder).as_posix(): self.add(p.read_bytes()) for p in paths})
-        return repo
-
-
-def refusal(status: int, message: str, code: str = "") -> HTTPException:
-    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
-    return HTTPException(status, message, headers)
 
 
 async def refuse(request: Request, error: HTTPException) -> Response:
@@ -163,14 +98,35 @@ async def create_repo(request: Request) -> Response:
 
 
 async def preupload(request: Request) -> Response:
-    """Every file goes into the commit itself: "lfs" would send the client on to Xet."""
     repo, body = find_repo(request, write=True), await request.json()
-    files = repo.commits[repo.commit_of(request.path_params["rev"])]
-    regular = {"uploadMode": "regular", "shouldIgnore": False}
-    answers = [
-        {"path": file["path"], "oid": files.get(file["path"]), **regular} for file in body["files"]
+    there = repo.commits[repo.commit_of(request.path_params["rev"])]
+    files = [
+        {
+            "path": file["path"],
+            "oid": there.get(file["path"]),
+            "uploadMode": "lfs" if is_lfs(file["path"]) else "regular",
+            "shouldIgnore": False,
+        }
+        for file in body["files"]
     ]
-    return JSONResponse({"files": answers})
+    return JSONResponse({"files": files})
+
+
+async def lfs_batch(request: Request) -> Response:
+    """Tell where each large file goes that is not there yet."""
+    store, body = request.app.state.store, await request.json()
+    find_repo(request, write=True)
+    objects = []
+    for item in body["objects"]:
+        href = f"{store.url}/lfs/{item['oid']}"
+        there = (store.folder / item["oid"]).exists()
+        objects.append(item if there else item | {"actions": {"upload": {"href": href}}})
+    return JSONResponse({"transfer": "basic", "objects": objects})
+
+
+async def lfs_put(request: Request) -> Response:
+    blob = request.app.state.store.add_lfs(await request.body())
+    return Response(status_code=200 if blob == request.path_params["oid"] else 400)
 
 
 async def commit(request: Request) -> Response:
@@ -183,6 +139,8 @@ async def commit(request: Request) -> Response:
             raise refusal(412, "A commit has happened since. Please refresh and try again.")
         if item["key"] == "file":
             files[value["path"]] = store.add(base64.b64decode(value["content"]))
+        elif item["key"] == "lfsFile":
+            files[value["path"]] = value["oid"]
         elif item["key"] == "deletedFile":
             del files[value["path"]]
         elif item["key"] == "deletedFolder":
@@ -220,16 +178,6 @@ async def info(request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def entries(store: Store, files: dict[str, str]) -> list[dict]:
-    """Return files and the folders they stand in, as `tree` and `paths-info` list them."""
-    folders = {p.as_posix() for path in files for p in Path(path).parents if p != Path(".")}
-    listed = [{"type": "directory", "path": path, "oid": "0" * 40} for path in sorted(folders)]
-    for path, oid in files.items():
-        size = (store.folder / oid).stat().st_size
-        listed.append({"type": "file", "path": path, "oid": oid, "size": size})
-    return listed
-
-
 async def tree(request: Request) -> Response:
     store, repo, values = request.app.state.store, find_repo(request), request.path_params
     files = repo.commits[repo.commit_of(values["rev"])]
@@ -237,7 +185,7 @@ async def tree(request: Request) -> Response:
     deep = request.query_params.get("recursive", "").lower() == "true"
     inside = [
         entry
-        for entry in entries(store, files)
+        for entry in store.listing(files)
         if folder in Path(entry["path"]).parents and (deep or Path(entry["path"]).parent == folder)
     ]
     if not inside and folder != Path("."):
@@ -249,7 +197,7 @@ async def paths_info(request: Request) -> Response:
     store, repo = request.app.state.store, find_repo(request)
     wanted = (await request.form()).getlist("paths")
     files = repo.commits[repo.commit_of(request.path_params["rev"])]
-    return JSONResponse([entry for entry in entries(store, files) if entry["path"] in wanted])
+    return JSONResponse([entry for entry in store.listing(files) if entry["path"] in wanted])
 
 
 async def variables(request: Request) -> Response:
@@ -273,11 +221,15 @@ async def resolve(request: Request) -> Response:
 
 
 API = "/api/{kinds}/{user}/{name}"
+LFS = "/info/lfs/objects/batch"
 FILE = "/{user}/{name}/resolve/{rev}/{path:path}"
 ROUTES = [
     Route("/api/whoami-v2", whoami),
     Route("/api/validate-yaml", validate_yaml, methods=["POST"]),
     Route("/api/repos/create", create_repo, methods=["POST"]),
+    Route("/lfs/{oid}", lfs_put, methods=["PUT"]),
+    Route("/{user}/{name}.git" + LFS, lfs_batch, methods=["POST"]),
+    Route("/{kinds}/{user}/{name}.git" + LFS, lfs_batch, methods=["POST"]),
     Route(API, info),
     Route(API + "/revision/{rev:path}", info),
     Route(API + "/refs", refs),

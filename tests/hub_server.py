@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from hub_routes import WRITE_TOKEN, Store, build_app
+from hub_routes import WRITE_TOKEN, build_app
+from hub_store import Store
 from huggingface_hub import constants
 from starlette.applications import Starlette
 
@@ -47,6 +48,7 @@ class Hub:
             "HF_ENDPOINT": self.url if up else NOWHERE,
             "HF_HOME": str(home),
             "HF_TOKEN": token or "",
+            "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -121,6 +123,7 @@ def hub_here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """The same for this process's huggingface_hub, with WRITE_TOKEN and a new cache."""
     point_to(hub.url, monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
     return hub
