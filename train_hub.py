@@ -20,7 +20,7 @@ import typing
 from datetime import date
 from pathlib import Path
 
-from emotion_detective.training import TrainConfig
+from emotion_detective.recipe import TrainConfig
 
 DTYPES = ("float32", "float16")
 
@@ -47,7 +47,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, training
+    from emotion_detective import data, machine, training
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -66,8 +66,8 @@ def train(options: argparse.Namespace) -> None:
         "seed": config.seed,
         "dataset": {"source": Path(options.data).name}
         | {split: len(part) for split, part in parts.items()},
-        "hardware": training.describe_hardware(),
-        "versions": training.describe_versions(),
+        "hardware": machine.describe_hardware(),
+        "versions": machine.describe_versions(),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "epochs": len(history),
         "best_epoch": training.best_row(history)["epoch"],

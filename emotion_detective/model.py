@@ -25,10 +25,11 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_data_config
 from timm.models import save_for_hf
 
+from emotion_detective.recipe import ARCHITECTURE
+
 logger = logging.getLogger(__name__)
 
 LABELS = ("angry", "fearful", "happy", "neutral", "sad", "surprised")
-ARCHITECTURE = "resnet50"
 # What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
 # Wightman et al. 2021, arXiv 2110.00476).
 IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"

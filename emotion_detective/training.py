@@ -12,13 +12,11 @@ import dataclasses
 import json
 import logging
 import os
-import platform
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import accelerate
 import datasets
 import torch
 from accelerate import Accelerator, PartialState
@@ -38,9 +36,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from emotion_detective import data
+from emotion_detective import data, machine
 from emotion_detective.augment import build_augmentation, normalize, to_float
-from emotion_detective.model import ARCHITECTURE, LABELS, create_network
+from emotion_detective.model import LABELS, create_network
+from emotion_detective.recipe import TrainConfig
 
 logger = logging.getLogger(__name__)
 
@@ -51,87 +50,6 @@ CONFIG_FILE = "train_config.json"
 EVALUATION_BATCH = 256
 # A run whose loss stands here at the end has learned nothing: ln(6) is what guessing costs.
 GUESSING_LOSS = 1.7918
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run's result but the data; by default from scratch.
-
-    `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
-    network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
-    small pictures teach the rough features several times faster (progressive resizing, Tan & Le
-    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the
-    learning rate once for each layer that lies further from the classifier. During `frozen_epochs`
-    only the classifier learns. `limit` keeps that many training images.
-    """
-
-    init: str = "scratch"
-    architecture: str = ARCHITECTURE
-    epochs: int = 40
-    batch_size: int = 128
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    layer_decay: float | None = None
-    warmup_share: float = 0.1
-    frozen_epochs: int = 0
-    image_sizes: tuple[int, ...] = (32, 48, 64)
-    image_size_shares: tuple[float, ...] = (0.2, 0.4, 0.4)
-    augmentation: float = 1.0
-    erasing: float = 0.25
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    label_smoothing: float = 0.1
-    drop_path: float = 0.0
-    ema_decay: float = 0.998
-    clip_norm: float = 5.0
-    limit: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "learning_rate", "clip_norm")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        if self.batch_size % 2:
-            raise ValueError(f"batch_size must be even, because of mixup, not {self.batch_size}.")
-        if len(self.image_sizes) != len(self.image_size_shares):
-            raise ValueError(
-                f"image_sizes has {len(self.image_sizes)} and image_size_shares "
-                f"{len(self.image_size_shares)} entries: they go together."
-            )
-        if not 0 <= self.frozen_epochs < self.epochs:
-            raise ValueError(
-                f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
-            )
-
-    @classmethod
-    def for_init(cls, init: str, **overrides) -> "TrainConfig":
-        """Return the recipe for "scratch", or the fine-tuning one for any other `init`."""
-        recipe = {} if init == "scratch" else FINE_TUNING
-        return cls(**{"init": init, **recipe, **overrides})
-
-    def image_size_at(self, epoch: int) -> int:
-        """Return the side of the network's input in pixels for an epoch, counted from 0."""
-        total, done = sum(self.image_size_shares), 0.0
-        for size, share in zip(self.image_sizes, self.image_size_shares, strict=True):
-            done += share / total * self.epochs
-            if epoch < round(done):
-                return size
-        return self.image_sizes[-1]
-
-
-# Eight epochs after the notebook that this project grew from: the classifier first, then all layers
-# with rates that fall towards the input.
-FINE_TUNING = dict(
-    epochs=8,
-    batch_size=64,
-    learning_rate=1e-3,
-    layer_decay=0.7,
-    frozen_epochs=1,
-    image_sizes=(96,),
-    image_size_shares=(1.0,),
-)
 
 
 class History:
@@ -235,45 +153,15 @@ def predict_logits(
     return torch.cat(logits)
 
 
-def describe_hardware() -> str:
-    """Return processor and accelerator in words, for the card."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
-    return f"CPU, {os.cpu_count()} cores ({_processor('model name') or platform.machine()})"
-
-
-def describe_versions() -> dict[str, str]:
-    """Return the versions of what decides a run's numbers."""
-    import timm
-
-    modules = dict(torch=torch, timm=timm, accelerate=accelerate, datasets=datasets)
-    versions = {name: module.__version__ for name, module in modules.items()}
-    return {"python": platform.python_version(), **versions}
-
-
 def _accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(
-        mixed_precision="bf16" if _has_bf16() else "no",
+        mixed_precision="bf16" if machine.has_bfloat16() else "no",
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
         # While the body is frozen its parameters get no gradient.
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
         ],
     )
-
-
-def _has_bf16() -> bool:
-    """True where bfloat16 is faster than float32 rather than emulated."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return {"avx512_bf16", "amx_bf16"} & set(_processor("flags").split()) != set()
-
-
-def _processor(field: str) -> str:
-    """Return a field of Linux's description of the first core, "" elsewhere."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def _claim_folder(

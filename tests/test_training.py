@@ -15,7 +15,7 @@ from conftest import ROOT, TINY, write_source
 from safetensors.torch import load_file
 
 from emotion_detective import augment, data, training
-from emotion_detective.training import TrainConfig
+from emotion_detective.recipe import TrainConfig
 
 SMALL = dict(
     architecture=TINY,
@@ -223,7 +223,8 @@ def test_two_processes_count_every_image_once(source, tmp_path):
             import json, sys
             sys.path[:0] = [{str(ROOT)!r}]
             from emotion_detective import data, training
-            config = training.TrainConfig(**{SMALL | {"epochs": 1}!r})
+            from emotion_detective.recipe import TrainConfig
+            config = TrainConfig(**{SMALL | {"epochs": 1}!r})
             run = training._prepare(
                 training._accelerator(config), config, data.load({str(source)!r}), False
             )

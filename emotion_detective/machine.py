@@ -1,0 +1,36 @@
+"""What the program runs on, for the numbers that depend on it, and what that can do."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "timm", "accelerate", "datasets")
+
+
+def describe_hardware() -> str:
+    """Return the accelerator, or else the processor, in words."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"CPU, {os.cpu_count()} cores ({_processor('model name') or platform.machine()})"
+
+
+def describe_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of `packages`."""
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def has_bfloat16() -> bool:
+    """True where bfloat16 is faster than float32 rather than emulated."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool({"avx512_bf16", "amx_bf16"} & set(_processor("flags").split()))
+
+
+def _processor(field: str) -> str:
+    """Return a field of Linux's description of the first core, "" elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

@@ -1,0 +1,90 @@
+"""What decides a training run besides its data: TrainConfig and the two recipes.
+
+`train_hub.py` makes its options from the fields and takes the defaults from here; `training.py`
+follows it; it is saved with the run and stands in the checkpoint's `metrics.json`.
+"""
+
+from dataclasses import dataclass
+
+ARCHITECTURE = "resnet50"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run's result but the data; by default from scratch.
+
+    `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
+    network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
+    small pictures teach the rough features several times faster (progressive resizing, Tan & Le
+    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the
+    learning rate once for each layer that lies further from the classifier. During `frozen_epochs`
+    only the classifier learns. `limit` keeps that many training images.
+    """
+
+    init: str = "scratch"
+    architecture: str = ARCHITECTURE
+    epochs: int = 40
+    batch_size: int = 128
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    layer_decay: float | None = None
+    warmup_share: float = 0.1
+    frozen_epochs: int = 0
+    image_sizes: tuple[int, ...] = (32, 48, 64)
+    image_size_shares: tuple[float, ...] = (0.2, 0.4, 0.4)
+    augmentation: float = 1.0
+    erasing: float = 0.25
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.1
+    drop_path: float = 0.0
+    ema_decay: float = 0.998
+    clip_norm: float = 5.0
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "learning_rate", "clip_norm")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if self.batch_size % 2:
+            raise ValueError(f"batch_size must be even, because of mixup, not {self.batch_size}.")
+        if len(self.image_sizes) != len(self.image_size_shares):
+            raise ValueError(
+                f"image_sizes has {len(self.image_sizes)} and image_size_shares "
+                f"{len(self.image_size_shares)} entries: they go together."
+            )
+        if not 0 <= self.frozen_epochs < self.epochs:
+            raise ValueError(
+                f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
+            )
+
+    @classmethod
+    def for_init(cls, init: str, **overrides) -> "TrainConfig":
+        """Return the recipe for "scratch", or the fine-tuning one for any other `init`."""
+        recipe = {} if init == "scratch" else FINE_TUNING
+        return cls(**{"init": init, **recipe, **overrides})
+
+    def image_size_at(self, epoch: int) -> int:
+        """Return the side of the network's input in pixels for an epoch, counted from 0."""
+        total, done = sum(self.image_size_shares), 0.0
+        for size, share in zip(self.image_sizes, self.image_size_shares, strict=True):
+            done += share / total * self.epochs
+            if epoch < round(done):
+                return size
+        return self.image_sizes[-1]
+
+
+# Eight epochs after the notebook that this project grew from: the classifier first, then all layers
+# with rates that fall towards the input.
+FINE_TUNING = dict(
+    epochs=8,
+    batch_size=64,
+    learning_rate=1e-3,
+    layer_decay=0.7,
+    frozen_epochs=1,
+    image_sizes=(96,),
+    image_size_shares=(1.0,),
+)
