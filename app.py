@@ -8,13 +8,19 @@ public API, documented for clients by their types and docstrings.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
 
-from emotion_detective import answers, faces, files
+from emotion_detective import answers, batch, decoding, transfer
 from emotion_detective.detective import EmotionDetective
-from emotion_detective.tabs import photo
+from emotion_detective.tabs import about, live, photo
+from emotion_detective.tabs import batch as batch_tab
+from emotion_detective.tabs import video as video_tab
+from emotion_detective.video import DEFAULT_RATE_HZ
+from emotion_detective.video import analyze as follow_faces
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
@@ -24,7 +30,7 @@ QUEUE_SIZE = 64
 TITLE = f"""# Emotion Detective
 Six probabilities for every face in a picture, a video, or your camera. It reads expressions, not
 what someone feels, and it is no tool for hiring, classrooms, the workplace or any decision about a
-person. Uploads are deleted within {files.KEEP_MINUTES} minutes and never logged."""
+person. Uploads are deleted within {transfer.KEEP_MINUTES} minutes and never logged."""
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Soft(
     primary_hue="blue",
@@ -56,31 +62,83 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> answers.Pictur
         picture: a picture file; its faces are answered largest first.
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
-    try:
-        predictions = detective.analyze(files.uploaded_path(picture), bool(whole_picture))
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    with _said_to_the_client():
+        predictions = detective.analyze(transfer.uploaded_path(picture), bool(whole_picture))
     return answers.picture_answer(detective.classifier, predictions)
 
 
-files.refuse_addresses()
+def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileData]:
+    """Rate six emotions in every face of many pictures, or of zip files with pictures.
+
+    Returns one row a face, and one for each file without a face or that cannot be read (`status`
+    is ok, no_face or unreadable), then the same as a CSV file.
+
+    Args:
+        files: picture and zip files.
+    """
+    with _said_to_the_client():
+        sent = transfer.uploaded_files(files)
+    rows = [row for one in batch.read(detective, batch.pictures(sent)) for row in one.rows]
+    return rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
+
+
+def analyze_video(
+    video: gr.FileData, frames_per_second: float = DEFAULT_RATE_HZ
+) -> tuple[list[answers.VideoRow], dict[str, float], gr.FileData]:
+    """Follow every face through a video and rate six emotions in each over time.
+
+    Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
+    included), and the rows as a CSV file.
+
+    Args:
+        video: an mp4, mov or webm file.
+        frames_per_second: how many frames are looked at for each second of video.
+    """
+    with _said_to_the_client():
+        path = transfer.uploaded_path(video)
+        *_, progress = follow_faces(detective, path, float(frames_per_second))
+    timeline = progress.timeline
+    csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
+    return answers.video_rows(timeline), timeline.overall_frequencies(), csv
+
+
+@contextmanager
+def _said_to_the_client() -> Iterator[None]:
+    """Turn our one-sentence errors into Gradio's, which reach the client without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+transfer.refuse_addresses()
 with gr.Blocks(
     title="Emotion Detective",
     analytics_enabled=False,
-    delete_cache=(files.SWEEP_SECONDS, files.KEEP_SECONDS),
+    delete_cache=(transfer.SWEEP_SECONDS, transfer.KEEP_SECONDS),
 ) as demo:
     gr.Markdown(TITLE, elem_id="title")
     if notice:
         gr.Markdown(notice, elem_id="notice")
     with gr.Tab("Photo"):
         photo.tab(detective)
+    with gr.Tab("Live"):
+        live.tab(detective)
+    with gr.Tab("Video"):
+        video_tab.tab(detective)
+    with gr.Tab("Batch"):
+        batch_tab.tab(detective)
+    with gr.Tab("About"):
+        about.tab(detective.classifier)
     gr.api(predict, api_name="predict", **photo.CONCURRENCY)
+    gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
+    gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
 demo.queue(max_size=QUEUE_SIZE)
 
 if __name__ == "__main__":
     demo.launch(
         show_error=True,
-        max_file_size=faces.MAX_FILE_BYTES,
+        max_file_size=decoding.MAX_FILE_BYTES,
         run_history=False,
         enable_monitoring=False,
         footer_links=["api", "gradio", "settings"],

@@ -6,11 +6,13 @@ show them, and `to_csv` writes them down. Knows no Gradio and no pictures.
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypedDict
 
 from emotion_detective.detective import Prediction
 from emotion_detective.model import LABELS, Classifier
+from emotion_detective.timeline import Timeline
 from emotion_detective.words import summary
 
 # A spreadsheet takes a cell that starts like this for a formula and runs it (OWASP, CSV injection).
@@ -58,6 +60,22 @@ class Row(TypedDict):
     neutral: float | None
     sad: float | None
     surprised: float | None
+
+
+class VideoRow(TypedDict):
+    """One face in one frame; `track` is the same number for the same face over time."""
+
+    time_s: float
+    track: int
+    box: list[float]
+    label: str
+    confidence: float
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
 
 
 FILE_COLUMNS = tuple(Row.__annotations__)
@@ -115,20 +133,25 @@ def _empty_row(file: str, status: str) -> Row:
     return {**dict.fromkeys(Row.__annotations__), "file": file, "status": status}
 
 
-def to_csv(columns: Sequence[str], rows: Iterable[Mapping]) -> str:
-    """Return rows as CSV text: a box fills one cell, and no cell can be a formula."""
+def video_rows(timeline: Timeline) -> list[VideoRow]:
+    """Return one row for each face in each frame."""
+    return timeline.table().to_dict("records")
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """Return rows as CSV text: a box is a JSON list, and no cell can be a formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, FILE_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(row[name]) for name in columns} for row in rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
 def _cell(value: object) -> object:
     if isinstance(value, float):
         return round(value, 6)
-    if isinstance(value, list | tuple):  # a box
-        return " ".join(f"{number:.1f}" for number in value)
+    if isinstance(value, list):  # a box
+        return json.dumps([round(number, 1) for number in value])
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

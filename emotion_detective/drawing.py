@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from emotion_detective.detective import Prediction
 from emotion_detective.faces import BoxXyxy
@@ -16,8 +16,8 @@ from emotion_detective.faces import BoxXyxy
 COLORS = {
     "angry": "#D55E00",
     "fearful": "#CC79A7",
-    "happy": "#F0E442",
-    "neutral": "#A6A6A6",
+    "happy": "#E69F00",
+    "neutral": "#8C8C8C",
     "sad": "#56B4E9",
     "surprised": "#009E73",
 }
@@ -37,17 +37,16 @@ DASH = 5  # lines' widths
 PADDING_SHARE = 0.3  # of the text's height
 
 
-def to_view(picture: Image.Image) -> Image.Image:
-    """Return a copy whose longest side lies between `MIN_VIEW_PX` and `MAX_VIEW_PX`."""
+def to_view(
+    picture: Image.Image, predictions: Sequence[Prediction]
+) -> tuple[Image.Image, list[Prediction]]:
+    """Return a copy whose longest side lies between `MIN_VIEW_PX` and `MAX_VIEW_PX`; its boxes."""
     longest = max(picture.size)
     scale = min(max(longest, MIN_VIEW_PX), MAX_VIEW_PX) / longest
     size = tuple(max(1, round(side * scale)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def in_view(predictions: Sequence[Prediction], scale: float) -> list[Prediction]:
-    """Return the predictions with their boxes in a view's pixels; `scale` is view / picture."""
-    return [replace(p, box_xyxy=tuple(side * scale for side in p.box_xyxy)) for p in predictions]
+    view = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    scaled = [replace(p, box_xyxy=tuple(at * scale for at in p.box_xyxy)) for p in predictions]
+    return view, scaled
 
 
 def to_jpeg(picture: Image.Image) -> bytes:
@@ -55,6 +54,19 @@ def to_jpeg(picture: Image.Image) -> bytes:
     file = BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
+
+
+def mirrored(
+    picture: Image.Image, predictions: Sequence[Prediction]
+) -> tuple[Image.Image, list[Prediction]]:
+    """Return picture and boxes as in a mirror, for people who look at themselves."""
+    width = picture.width
+    turned = [
+        replace(p, box_xyxy=(width - right, top, width - left, bottom))
+        for p in predictions
+        for left, top, right, bottom in [p.box_xyxy]
+    ]
+    return ImageOps.mirror(picture), turned
 
 
 def draw_faces(

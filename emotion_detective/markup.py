@@ -1,8 +1,11 @@
-"""One face's answer as HTML: its verdict, six bars in a fixed order, and how far to trust it.
+"""HTML of the page: a face's card with six bars in a fixed order, progress, a confusion matrix.
 
-Only this program's own words and numbers go in; file names and other texts of visitors never do.
+Only this program's own words and numbers go in, never file names or other texts of visitors.
 The classes are styled in `tabs/page.css`.
 """
+
+from collections.abc import Sequence
+from html import escape
 
 from emotion_detective import words
 from emotion_detective.detective import Prediction
@@ -10,7 +13,7 @@ from emotion_detective.drawing import COLORS, UNSURE_COLOR
 from emotion_detective.model import LABELS
 
 NO_FACE_CHOSEN = (
-    '<div class="face-card empty">The chosen face\'s six probabilities appear here.</div>'
+    '<div class="face-card empty">The six probabilities of the chosen face appear here.</div>'
 )
 
 
@@ -26,6 +29,32 @@ def face_card(face: Prediction, number: int, metrics: dict) -> str:
         f"{number}</span> {_capitalised(words.looks(face))}</h3>"
         f'<ul class="bars">{rows}</ul>'
         f'<p class="reliability">{words.reliability(face.label, metrics)}</p></div>'
+    )
+
+
+def progress(text: str, share: float | None = None) -> str:
+    """Return a line with a progress bar; a share of None is one that is not known."""
+    value = "" if share is None else f' value="{share:.3f}"'
+    return f'<p class="progress">{escape(text)} <progress max="1"{value}></progress></p>'
+
+
+def message(text: str) -> str:
+    """Return a sentence in the place of a progress bar."""
+    return f'<p class="progress">{escape(text)}</p>'
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:
+    """Return a table of row percentages: what the model answered for each true label."""
+    head = "".join(f'<th scope="col">{label}</th>' for label in LABELS)
+    rows = ""
+    for label, row in zip(LABELS, counts, strict=True):
+        shares = [count / max(1, sum(row)) for count in row]
+        cells = "".join(f'<td style="--share:{share:.0%}">{share:.0%}</td>' for share in shares)
+        rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
+    return (
+        '<div class="confusion"><table><caption>Of the pictures labelled as the row says, how many '
+        "the model calls what the column says</caption>"
+        f"<tr><td></td>{head}</tr>{rows}</table></div>"
     )
 
 

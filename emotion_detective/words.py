@@ -11,6 +11,7 @@ from emotion_detective.model import LABELS
 
 # With more faces than this a sentence that names each one is no summary any more.
 NAMED_FACES = 4
+MOST_SURE = 0.99
 NO_FACE = (
     "No face found. If the picture is itself a face, cropped close, "
     "read the whole picture as one face."
@@ -31,12 +32,21 @@ def summary(predictions: Sequence[Prediction]) -> str:
     return f"{len(predictions)} faces: {', '.join(told)}."
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """Return a probability in whole percent that never claims to be certain."""
+    return f"{share:.0%}" if share < MOST_SURE else f"over {MOST_SURE:.0%}"
+
+
 def verdict(prediction: Prediction) -> str:
     """Return a face's answer in a few words: "happy 93%" or "unsure: sad 41% or neutral 38%"."""
     first, second = _two_likeliest(prediction)
     if prediction.unsure:
-        return f"unsure: {first[0]} {first[1]:.0%} or {second[0]} {second[1]:.0%}"
-    return f"{first[0]} {first[1]:.0%}"
+        return f"unsure: {first[0]} {percent(first[1])} or {second[0]} {percent(second[1])}"
+    return f"{first[0]} {percent(first[1])}"
 
 
 def looks(prediction: Prediction) -> str:
@@ -44,7 +54,7 @@ def looks(prediction: Prediction) -> str:
     first, second = _two_likeliest(prediction)
     if prediction.unsure:
         return f"unsure between {first[0]} and {second[0]}"
-    return f"looks {first[0]} ({first[1]:.0%})"
+    return f"looks {first[0]} ({percent(first[1])})"
 
 
 def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
@@ -74,3 +84,16 @@ def reliability(label: str, metrics: dict) -> str:
     return (
         f"{sentence}; when it is wrong, the face is most often {max(mistakes, key=mistakes.get)}."
     )
+
+
+def batch_summary(rows: Sequence[dict], total: int) -> str:
+    """Return one sentence for a batch's rows; `total` counts the files that were sent."""
+    statuses = Counter(row["status"] for row in rows)
+    read = len({row["file"] for row in rows})
+    sentence = f"{_count(read, 'file')}: {_count(statuses['ok'], 'face')}"
+    if statuses["no_face"]:
+        sentence += f", {_count(statuses['no_face'], 'file')} without one"
+    if statuses["unreadable"]:
+        sentence += f", {statuses['unreadable']} that cannot be read"
+    left_out = total - read
+    return f"{sentence}. {left_out} more were left out." if left_out > 0 else f"{sentence}."

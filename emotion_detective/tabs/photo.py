@@ -13,7 +13,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from emotion_detective import answers, drawing, faces, files, heatmap, markup, words
+from emotion_detective import answers, drawing, faces, heatmap, markup, transfer, words
 from emotion_detective.detective import EmotionDetective, Prediction
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
@@ -30,7 +30,7 @@ PRIVATE = {"api_visibility": "private", **CONCURRENCY}
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a visitor's session keeps of a picture: small, and gone after `files.KEEP_SECONDS`.
+    """What a visitor's session keeps of a picture: small, and gone after `transfer.KEEP_SECONDS`.
 
     `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
     holds each face as the network got it.
@@ -49,7 +49,7 @@ class Analysis:
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
-    kept = gr.State(time_to_live=files.KEEP_SECONDS)
+    kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             picture = gr.Image(
@@ -122,7 +122,7 @@ def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bo
     if upload is None:
         return None, START, gr.Radio([], value=None), *_no_details(None)
     try:
-        path = files.uploaded_path(upload)
+        path = transfer.uploaded_path(upload)
         picture = faces.open_picture(path)
     except ValueError as error:
         return None, str(error), gr.Radio([], value=None), *_no_details(None)
@@ -140,10 +140,10 @@ def analyze(
 ) -> Analysis:
     """Return an opened picture's faces with all that the tab shows and hands out."""
     predictions = detective.analyze(picture, whole_picture)
-    view = drawing.to_view(picture)
+    view, in_view = drawing.to_view(picture, predictions)
     return Analysis(
         view_jpeg=drawing.to_jpeg(view),
-        in_view=drawing.in_view(predictions, view.width / picture.width),
+        in_view=in_view,
         seen=[
             heatmap.seen(detective.classifier, faces.crop(picture, prediction.box_xyxy))
             for prediction in predictions
@@ -182,8 +182,8 @@ def _write_downloads(analysis: Analysis | None) -> list:
     png = BytesIO()
     analysis.annotated().save(png, "PNG")
     written = [
-        files.keep(png.getvalue(), "faces.png"),
-        files.keep(json.dumps(analysis.answer, indent=2), "faces.json"),
-        files.keep(answers.to_csv(answers.FILE_COLUMNS, analysis.rows), "faces.csv"),
+        transfer.keep(png.getvalue(), "faces.png"),
+        transfer.keep(json.dumps(analysis.answer, indent=2), "faces.json"),
+        transfer.keep(answers.to_csv(analysis.rows), "faces.csv"),
     ]
     return [gr.DownloadButton(value=path, interactive=True) for path in written]

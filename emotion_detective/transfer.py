@@ -5,6 +5,7 @@ Events that take a file run with `preprocess=False`, so that Gradio hands over t
 `delete_cache` empties.
 """
 
+import base64
 import secrets
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,10 +52,48 @@ def refuse_addresses() -> None:
     processing_utils.async_ssrf_protected_download = refuse
 
 
-def keep(content: str | bytes, name: str) -> str:
-    """Write a file for a visitor to download, deleted after `KEEP_SECONDS`; return its path."""
+def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
+    """Return `(name, path)` of each uploaded file; the name is what the visitor calls it.
+
+    Raises:
+        ValueError: something that is no upload.
+    """
+    if not isinstance(uploads, list):
+        raise ValueError(UPLOAD_ONLY)
+    paths = [uploaded_path(upload) for upload in uploads]
+    names = [
+        str(upload.get("orig_name") or path.name)
+        for upload, path in zip(uploads, paths, strict=True)
+    ]
+    return list(zip(names, paths, strict=True))
+
+
+def uploaded_frame(upload: Any) -> bytes:
+    """Return one frame of a webcam's stream, which the browser sends as a `data:` address.
+
+    Raises:
+        ValueError: anything else.
+    """
+    url = upload.get("url") if isinstance(upload, dict) else None
+    if not isinstance(url, str) or not url.startswith("data:image/"):
+        raise ValueError(UPLOAD_ONLY)
+    return base64.b64decode(url.partition(",")[2])
+
+
+def reserve(name: str) -> Path:
+    """Return a path for a file that a visitor will download, deleted after `KEEP_SECONDS`."""
     folder = Path(get_upload_folder()) / secrets.token_hex(16)
     folder.mkdir(parents=True)
-    path = folder / name
+    return folder / name
+
+
+def keep(content: str | bytes, name: str) -> str:
+    """Write a file for a visitor to download; return its path."""
+    path = reserve(name)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return str(path)
+
+
+def as_download(path: str) -> gr.FileData:
+    """Return a kept file as an answer of the API: the client downloads it."""
+    return {"path": path, "orig_name": Path(path).name, "meta": {"_type": "gradio.FileData"}}

@@ -1,0 +1,117 @@
+"""Many pictures, loose or in zip files -> one answer a file; a bad file never stops the rest.
+
+    for result in batch.read(detective, batch.pictures([("holiday.zip", path)])): ...
+
+Zip files are read entry by entry in memory and never unpacked to disk. Knows no Gradio.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from emotion_detective import answers, drawing
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.faces import MAX_FILE_BYTES, open_picture
+
+MAX_FILES = 200
+THUMBNAIL_PX = 240
+# What zipfile raises on broken, encrypted or exotic entries.
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
+# What macOS and Windows put into zip files of their own accord.
+IGNORED_FOLDER = "__MACOSX/"
+IGNORED_FILES = (".", "Thumbs.db", "desktop.ini")
+
+Source = Path | bytes
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """One file's rows and its picture, small and with the faces drawn; None if unreadable."""
+
+    rows: list[answers.Row]
+    thumbnail: Image.Image | None
+
+
+def count(files: Iterable[tuple[str, Path]]) -> int:
+    """Return how many pictures there seem to be, `MAX_FILES` or not."""
+    return sum(_count_entries(path) if _is_zip(name) else 1 for name, path in files)
+
+
+def pictures(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
+    """Yield `(name, source)` of each file, at most `MAX_FILES`; a zip file's entries one by one.
+
+    An entry or a zip file that cannot be read is yielded with empty bytes.
+    """
+    found = (
+        picture
+        for name, path in files
+        for picture in (_entries(name, path) if _is_zip(name) else [(name, path)])
+    )
+    return islice(found, MAX_FILES)
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = archive.infolist()
+    return [entry for entry in entries if not (entry.is_dir() or _is_ignored(entry.filename))]
+
+
+def _count_entries(path: Path) -> int:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return len(_wanted(archive))
+    except ZIP_ERRORS:
+        return 1
+
+
+def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in _wanted(archive):
+                yield f"{name}/{entry.filename}", _content(archive, entry)
+    except ZIP_ERRORS:
+        yield name, b""
+
+
+def _is_ignored(filename: str) -> bool:
+    name = filename.rpartition("/")[2]
+    return filename.startswith(IGNORED_FOLDER) or name.startswith(IGNORED_FILES)
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return an entry, cut just above `MAX_FILE_BYTES`, whatever size it states; b"" if broken."""
+    try:
+        with archive.open(entry) as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except ZIP_ERRORS:
+        return b""
+
+
+def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> Iterator[FileResult]:
+    """Yield one result a file, in order."""
+    for name, source in files:
+        try:
+            picture = open_picture(source)
+            found = detective.analyze(picture)
+        except ValueError:
+            yield FileResult([answers.unreadable_row(name)], None)
+            continue
+        drawn = drawing.draw_faces(*drawing.to_view(picture, found))
+        drawn.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        yield FileResult(answers.file_rows(name, found), drawn)

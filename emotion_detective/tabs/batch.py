@@ -1,0 +1,100 @@
+"""The Batch tab: many pictures or a zip, one row a face and one for each file without an answer."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import gradio as gr
+import pandas as pd
+
+from emotion_detective import answers, batch, faces, markup, transfer, words
+from emotion_detective.detective import EmotionDetective
+
+START = "Choose pictures or zip files, then press Analyze."
+LIMITS = (
+    f"Up to {batch.MAX_FILES} pictures, loose or in zip files, of {faces.MAX_FILE_BYTES / 1e6:.0f} "
+    "MB each. A file that cannot be read gets a row that says so."
+)
+# A long batch leaves the other core to single pictures.
+CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private", **CONCURRENCY}
+
+
+def tab(detective: EmotionDetective) -> None:
+    """Lay the tab out and wire it; called inside `gr.Blocks`."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            uploads = gr.File(
+                label="Pictures",
+                elem_id="batch-files",
+                file_count="multiple",
+                file_types=["image", ".zip"],
+                height=260,
+            )
+            gr.Markdown(LIMITS, elem_classes="note")
+        with gr.Column(scale=3, min_width=320):
+            status = gr.HTML(markup.message(START), elem_id="batch-status")
+            with gr.Row():
+                start = gr.Button("Analyze", variant="primary", elem_id="batch-start")
+                stop = gr.Button("Stop", elem_id="batch-stop")
+                download = gr.DownloadButton("Download CSV", interactive=False, elem_id="batch-csv")
+            gallery = gr.Gallery(
+                label="Faces found", elem_id="batch-gallery", height=260, columns=4, format="jpeg"
+            )
+    table = gr.Dataframe(
+        label="One row a face, or a file without one",
+        headers=list(answers.FILE_COLUMNS),
+        datatype="str",  # file names are text, never HTML or Markdown
+        elem_id="batch-table",
+        max_height=420,
+        interactive=False,
+    )
+    outputs = [status, table, gallery, download]
+    running = start.click(
+        partial(_analyze, detective),
+        uploads,
+        outputs,
+        preprocess=False,
+        show_progress="hidden",
+        **PRIVATE,
+    )
+    stop.click(
+        lambda: markup.message("Stopped."), None, status, cancels=running, api_visibility="private"
+    )
+
+
+def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tuple]:
+    """Yield the status after every file, and table, pictures and CSV at the end."""
+    if not uploads:
+        yield markup.message(START), None, None, gr.DownloadButton(value=None, interactive=False)
+        return
+    try:
+        found = transfer.uploaded_files(uploads)
+    except ValueError as error:
+        yield markup.message(str(error)), gr.skip(), gr.skip(), gr.skip()
+        return
+    total = batch.count(found)
+    results = []
+    for result in batch.read(detective, batch.pictures(found)):
+        results.append(result)
+        share = len(results) / min(total, batch.MAX_FILES)
+        text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
+        yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
+    rows = [row for result in results for row in result.rows]
+    thumbnails = [
+        (result.thumbnail, result.rows[0]["file"]) for result in results if result.thumbnail
+    ]
+    csv = transfer.keep(answers.to_csv(rows), "batch.csv")
+    button = gr.DownloadButton(value=csv, interactive=True)
+    yield markup.message(words.batch_summary(rows, total)), _table(rows), thumbnails, button
+
+
+def _table(rows: list[answers.Row]) -> pd.DataFrame:
+    """Return the rows as text, for reading: the CSV has all digits."""
+    table = pd.DataFrame(rows, columns=list(answers.FILE_COLUMNS))
+    for column in table.columns[table.columns.get_loc("confidence") :]:
+        table[column] = [f"{share:.0%}" if pd.notna(share) else "" for share in table[column]]
+    table["face"] = ["" if pd.isna(number) else str(int(number)) for number in table["face"]]
+    table["box"] = [
+        ", ".join(str(round(side)) for side in box) if box else "" for box in table["box"]
+    ]
+    return table.fillna("")

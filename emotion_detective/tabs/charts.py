@@ -1,0 +1,59 @@
+"""Charts of emotions over time, shared by the Video and Live tabs: lines and stacked bars."""
+
+import gradio as gr
+import pandas as pd
+
+from emotion_detective.drawing import COLORS
+from emotion_detective.timeline import UNSURE, Timeline
+
+CHART_COLORS = {**COLORS, UNSURE: "#D0D0D0"}
+CHART_HEIGHT = 260
+# A browser draws this many points without a pause, and no screen shows more.
+MAX_TIMES = 300
+
+
+def lines(elem_id: str) -> gr.LinePlot:
+    """Return an empty chart of one face's six probabilities over time."""
+    return gr.LinePlot(
+        x="time_s",
+        y="probability",
+        color="emotion",
+        x_title="seconds",
+        y_title="probability",
+        y_lim=[0, 1],
+        color_map=CHART_COLORS,
+        height=CHART_HEIGHT,
+        label="Emotion over time, smoothed",
+        elem_id=elem_id,
+    )
+
+
+def bars(elem_id: str) -> gr.BarPlot:
+    """Return an empty chart of the share of time of each emotion, one stacked bar a face."""
+    return gr.BarPlot(
+        x="face",
+        y="share of time",
+        color="emotion",
+        y_lim=[0, 1],
+        color_map=CHART_COLORS,
+        height=CHART_HEIGHT,
+        label="How often each emotion",
+        elem_id=elem_id,
+    )
+
+
+def line_data(timeline: Timeline, track: int, last_s: float | None = None) -> pd.DataFrame:
+    """Return `time_s, emotion, probability` of one track, of the last seconds or of all."""
+    table = timeline.table(smoothed=True)
+    table = table[table["track"] == track]
+    if last_s is not None:
+        table = table[table["time_s"] >= table["time_s"].max() - last_s]
+    table = table.iloc[:: -(-len(table) // MAX_TIMES) or 1]
+    return table.melt("time_s", list(timeline.labels), "emotion", "probability")
+
+
+def bar_data(timeline: Timeline) -> pd.DataFrame:
+    """Return `face, emotion, share of time`, a face being a track."""
+    shares = timeline.frequencies().drop(columns="seconds")
+    shares["face"] = "face " + shares.pop("track").astype(str)
+    return shares.melt("face", var_name="emotion", value_name="share of time")

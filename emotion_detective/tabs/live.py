@@ -1,0 +1,130 @@
+"""The Live tab: the webcam's faces boxed and labelled as they move, and their emotions over time.
+
+The browser sends a frame every `EVERY_S`; what the person sees is a mirror, what is computed and
+written down is not. Nothing of the stream is written to disk.
+"""
+
+import base64
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+
+import gradio as gr
+from PIL import Image
+
+from emotion_detective import drawing, faces, transfer, words
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.model import LABELS
+from emotion_detective.tabs import charts
+from emotion_detective.timeline import Reading, Timeline
+
+EVERY_S = 0.2
+# One stream keeps a core half busy; more at once would slow down all of them.
+MAX_STREAMS = 2
+MAX_STREAM_SECONDS = 120
+# Faces at arm's length fill a third of the picture: this side finds them in half the time.
+FRAME_SIDE_PX = 480
+CHARTS_EVERY_S = 1.0
+CHART_SECONDS = 30.0
+START = "Allow the camera, then press Record. Press Stop to end."
+LIMITS = (
+    f"A session ends after {MAX_STREAM_SECONDS // 60} minutes. {MAX_STREAMS} people can be live at "
+    "a time; others wait for their turn. Frames are not stored."
+)
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@dataclass
+class Session:
+    """One visitor's stream so far."""
+
+    timeline: Timeline
+    started_s: float = field(default_factory=time.monotonic)
+    charts_s: float = 0.0
+
+
+def tab(detective: EmotionDetective) -> None:
+    """Lay the tab out and wire it; called inside `gr.Blocks`."""
+    session = gr.State(time_to_live=transfer.KEEP_SECONDS)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            camera = gr.Image(
+                label="Camera",
+                elem_id="live",
+                height=320,
+                sources=["webcam"],
+                streaming=True,
+                webcam_options=gr.WebcamOptions(mirror=False),
+            )
+            gr.Markdown(LIMITS, elem_classes="note")
+        with gr.Column(scale=3, min_width=320):
+            mirror = gr.HTML(_mirror_html(None, START), elem_id="live-mirror")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            lines = charts.lines("live-lines")
+        with gr.Column(scale=2, min_width=320):
+            bars = charts.bars("live-bars")
+    with gr.Row():
+        again = gr.Button("Start over", elem_id="live-again")
+        download = gr.DownloadButton("Download CSV", interactive=False, elem_id="live-csv")
+    camera.stream(
+        partial(_add_frame, detective),
+        [camera, session],
+        [session, mirror, lines, bars],
+        preprocess=False,
+        stream_every=EVERY_S,
+        time_limit=MAX_STREAM_SECONDS,
+        concurrency_id="live",
+        concurrency_limit=MAX_STREAMS,
+        **PRIVATE,
+    ).then(_write_csv, session, download, **PRIVATE)
+    again.click(
+        lambda: (None, _mirror_html(None, START), None, None, gr.DownloadButton(interactive=False)),
+        None,
+        [session, mirror, lines, bars, download],
+        **PRIVATE,
+    )
+
+
+def _add_frame(detective: EmotionDetective, upload: dict | None, session: Session | None) -> tuple:
+    """Return the frame with its faces as a mirror shows it, and once a second the charts."""
+    if upload is None:
+        return session, gr.skip(), gr.skip(), gr.skip()
+    session = session or Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
+    picture = faces.open_picture(transfer.uploaded_frame(upload))
+    picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
+    now_s = time.monotonic() - session.started_s
+    readings = session.timeline.add(now_s, detective.analyze(picture))
+    looking_glass, shown = drawing.mirrored(picture, [one.shown for one in readings])
+    drawn = drawing.draw_faces(looking_glass, shown, [one.track for one in readings])
+    html = _mirror_html(drawn, _said(readings))
+    if not readings or now_s - session.charts_s < CHARTS_EVERY_S:
+        return session, html, gr.skip(), gr.skip()
+    session.charts_s = now_s
+    track = readings[0].track  # of the largest face
+    lines = charts.line_data(session.timeline, track, CHART_SECONDS)
+    return session, html, lines, charts.bar_data(session.timeline)
+
+
+def _said(readings: tuple[Reading, ...]) -> str:
+    if not readings:
+        return "No face in view."
+    return "; ".join(f"face {one.track}: {words.verdict(one.shown)}" for one in readings)
+
+
+def _mirror_html(picture: Image.Image | None, text: str) -> str:
+    """Return the frame inside the page: as a file, every frame would lie on the server's disk."""
+    frame = '<div class="frame"></div>'
+    if picture is not None:
+        data = base64.b64encode(drawing.to_jpeg(picture)).decode()
+        frame = f'<img class="frame" alt="" src="data:image/jpeg;base64,{data}">'
+    return f'{frame}<p aria-live="polite">{escape(text)}</p>'
+
+
+def _write_csv(session: Session | None) -> gr.DownloadButton:
+    if session is None:
+        return gr.skip()
+    return gr.DownloadButton(
+        value=transfer.keep(session.timeline.csv(), "live.csv"), interactive=True
+    )

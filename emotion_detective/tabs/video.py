@@ -1,0 +1,153 @@
+"""The Video tab: faces followed through a video, their emotions over time, the data as CSV."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import gradio as gr
+import pandas as pd
+
+from emotion_detective import decoding, markup, transfer, video
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.tabs import charts
+from emotion_detective.timeline import Timeline
+
+START = "Choose or record a video, then press Analyze."
+LIMITS = (
+    f"mp4, mov or webm, up to {decoding.MAX_FILE_BYTES / 1e6:.0f} MB; "
+    f"the first {decoding.MAX_SECONDS / 60:.0f} minutes are read."
+)
+RATES_HZ = (1, 10)
+# The page is told no more often than this how far the work is.
+TELL_EVERY_S = 0.5
+CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def tab(detective: EmotionDetective) -> None:
+    """Lay the tab out and wire it; called inside `gr.Blocks`."""
+    kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
+    with gr.Row():
+        with gr.Column(min_width=320):
+            source = gr.Video(
+                label="Video",
+                elem_id="video",
+                height=320,
+                sources=["upload", "webcam"],
+                webcam_options=gr.WebcamOptions(mirror=False),
+            )
+            rate = gr.Slider(
+                *RATES_HZ, video.DEFAULT_RATE_HZ, step=1, label="Frames looked at a second"
+            )
+            gr.Markdown(LIMITS, elem_classes="note")
+        with gr.Column(min_width=320):
+            annotated = gr.Video(
+                label="With the faces drawn",
+                elem_id="video-annotated",
+                height=320,
+                interactive=False,
+            )
+            status = gr.HTML(markup.message(START), elem_id="video-status")
+            with gr.Row():
+                start = gr.Button("Analyze", variant="primary", elem_id="video-start")
+                stop = gr.Button("Stop", elem_id="video-stop")
+                download = gr.DownloadButton("Download CSV", interactive=False, elem_id="video-csv")
+    track = gr.Radio([], label="Face", elem_id="video-tracks")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            lines = charts.lines("video-lines")
+        with gr.Column(scale=2, min_width=320):
+            bars = charts.bars("video-bars")
+    moments = gr.Gallery(
+        label="Strongest moment of each emotion",
+        elem_id="video-moments",
+        height=260,
+        columns=6,
+        format="jpeg",
+    )
+    analyzing = start.click(
+        partial(_analyze, detective),
+        [source, rate],
+        [kept, status, track, lines, bars, moments, download, annotated],
+        preprocess=False,
+        **CONCURRENCY,
+        **PRIVATE,
+    )
+    drawing = analyzing.success(
+        _annotate, [source, kept], [status, annotated], preprocess=False, **CONCURRENCY, **PRIVATE
+    )
+    track.input(_show_track, [kept, track], lines, **PRIVATE)
+    stop.click(
+        lambda: markup.message("Stopped."), None, status, cancels=[analyzing, drawing], **PRIVATE
+    )
+
+
+def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -> Iterator[tuple]:
+    """Yield how far the work is, and everything that was found at the end."""
+    if upload is None:
+        yield _cleared(START)
+        return
+    told_s = 0.0
+    try:
+        for progress in video.analyze(detective, transfer.uploaded_path(upload), rate_hz):
+            if time.monotonic() - told_s > TELL_EVERY_S:
+                told_s = time.monotonic()
+                text = f"{progress.time_s:.0f} seconds of video read"
+                yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
+    except ValueError as error:
+        yield _cleared(str(error))
+        return
+    yield _found(progress)
+
+
+def _cleared(message: str) -> tuple:
+    button = gr.DownloadButton(value=None, interactive=False)
+    return None, markup.message(message), gr.Radio([], value=None), None, None, [], button, None
+
+
+def _found(progress: video.Progress) -> tuple:
+    timeline = progress.timeline
+    tracks = timeline.tracks
+    if not tracks:
+        return _cleared(" ".join(["No face found in this video.", *progress.notices]))
+    moments = [
+        (
+            one.picture,
+            f"{one.reading.prediction.label}, face {one.reading.track}, {one.reading.time_s:.1f} s",
+        )
+        for one in progress.moments
+    ]
+    return (
+        timeline,
+        markup.message(" ".join([_said(timeline), *progress.notices])),
+        gr.Radio([(f"face {number}", number) for number in tracks], value=tracks[0]),
+        charts.line_data(timeline, tracks[0]),
+        charts.bar_data(timeline),
+        moments,
+        gr.DownloadButton(value=transfer.keep(timeline.csv(), "video.csv"), interactive=True),
+        None,
+    )
+
+
+def _annotate(upload: dict | None, timeline: Timeline | None) -> Iterator[tuple]:
+    """Yield how far the annotated copy is, then the copy."""
+    if upload is None or timeline is None:
+        yield gr.skip(), gr.skip()
+        return
+    target = transfer.reserve("faces.mp4")
+    told_s = 0.0
+    for time_s in video.annotate(transfer.uploaded_path(upload), timeline, target):
+        if time.monotonic() - told_s > TELL_EVERY_S:
+            told_s = time.monotonic()
+            share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
+            yield markup.progress("Drawing the faces into a copy", share), gr.skip()
+    yield markup.message(_said(timeline)), str(target)
+
+
+def _said(timeline: Timeline) -> str:
+    number = len(timeline.tracks)
+    return f"{number} {'face' if number == 1 else 'faces'} in {timeline.duration_s:.0f} seconds."
+
+
+def _show_track(timeline: Timeline | None, track: int) -> pd.DataFrame | None:
+    return None if timeline is None else charts.line_data(timeline, track)

@@ -1,0 +1,173 @@
+"""The public API, called over HTTP as its users call it."""
+
+import csv
+import json
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.model import LABELS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from conftest import running_app
+from films import film
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+UPLOAD_ONLY = "Send the file itself"
+
+
+def test_predict_answers_as_the_library_does(client, tiny_checkpoint):
+    answer = client.predict(handle_file(EXAMPLES / "five_faces.jpg"), api_name="/predict")
+    expected = EmotionDetective.from_pretrained(tiny_checkpoint).analyze(
+        EXAMPLES / "five_faces.jpg"
+    )
+    assert list(answer) == ["model", "faces", "message"]
+    assert answer["model"] == {"id": "tiny", "revision": None}
+    assert answer["message"].startswith("4 faces: 1 ")
+    assert len(answer["faces"]) == len(expected) == 4
+    for face, prediction in zip(answer["faces"], expected, strict=True):
+        assert face["box"] == pytest.approx(prediction.box_xyxy, abs=0.5)
+        assert face["detection"] == pytest.approx(prediction.detection_probability, abs=1e-3)
+        assert face["label"] == prediction.label
+        assert face["unsure"] is prediction.unsure
+        assert face["confidence"] == max(face["probabilities"].values())
+        assert tuple(face["probabilities"]) == LABELS
+        assert list(face["probabilities"].values()) == pytest.approx(
+            prediction.probabilities, abs=1e-3
+        )
+
+
+def test_predict_reads_the_whole_picture_as_one_face(client, tmp_path):
+    path = tmp_path / "gray.png"
+    Image.new("L", (48, 48), 90).save(path)
+    nothing = client.predict(handle_file(path), api_name="/predict")
+    whole = client.predict(handle_file(path), True, api_name="/predict")
+    assert nothing["faces"] == []
+    assert nothing["message"].startswith("No face found.")
+    assert [face["box"] for face in whole["faces"]] == [[0, 0, 48, 48]]
+
+
+def test_predict_says_what_is_wrong_with_a_file(client, tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"not a picture")
+    with pytest.raises(AppError, match="is no picture that can be read"):
+        client.predict(handle_file(path), api_name="/predict")
+
+
+def call(server: str, endpoint: str, data: list) -> str:
+    """Call an endpoint as curl does, with a body written by hand; return its event stream."""
+    url = f"{server}/gradio_api/call/{endpoint}"
+    body = json.dumps({"data": data}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        event = json.load(response)["event_id"]
+    with urllib.request.urlopen(f"{url}/{event}") as response:
+        return response.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "further"), [("predict", [False]), ("analyze_batch", []), ("analyze_video", [4])]
+)
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "app.py", "http://127.0.0.1:1/face.png", "https://example.com/face.png"]
+)
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_only_uploads_are_read(server, endpoint, further, path, meta):
+    upload = {"path": path, **meta}
+    first = [upload] if endpoint == "analyze_batch" else upload
+    answer = call(server, endpoint, [first, *further])
+    assert "event: error" in answer
+    assert UPLOAD_ONLY in answer or "not uploaded by a user" in answer
+    assert "root:" not in answer
+
+
+def test_batch_gives_a_row_for_every_face_and_every_bad_file(client, tmp_path):
+    packed = tmp_path / "many.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(EXAMPLES / "no_face.jpg", "../../etc/none.jpg")
+        archive.writestr("broken.png", b"not a picture")
+        archive.writestr("__MACOSX/._x.jpg", b"")
+    torn = tmp_path / "torn.zip"
+    torn.write_bytes(packed.read_bytes()[:100])
+    formula = tmp_path / "=1+1.jpg"
+    formula.write_bytes((EXAMPLES / "one_face.jpg").read_bytes())
+    sent = [handle_file(path) for path in (EXAMPLES / "five_faces.jpg", packed, torn, formula)]
+    rows, table = client.predict(sent, api_name="/analyze_batch")
+    assert [(row["file"], row["status"], row["face"]) for row in rows] == [
+        ("five_faces.jpg", "ok", 1),
+        ("five_faces.jpg", "ok", 2),
+        ("five_faces.jpg", "ok", 3),
+        ("five_faces.jpg", "ok", 4),
+        ("many.zip/../../etc/none.jpg", "no_face", None),
+        ("many.zip/broken.png", "unreadable", None),
+        ("torn.zip", "unreadable", None),
+        ("=1+1.jpg", "ok", 1),
+    ]
+    written = list(csv.DictReader(Path(table).read_text().splitlines()))
+    assert list(written[0]) == list(rows[0])
+    assert [row["status"] for row in written] == [row["status"] for row in rows]
+    assert written[-1]["file"] == "'=1+1.jpg"
+    assert json.loads(written[0]["box"]) == pytest.approx(rows[0]["box"], abs=0.1)
+
+
+def test_video_gives_rows_frequencies_and_a_table(client, tmp_path, astronaut):
+    path = film(tmp_path / "still.mp4", [astronaut.resize((320, 320))] * 8, rate_hz=4)
+    rows, frequencies, table = client.predict(handle_file(path), 4, api_name="/analyze_video")
+    assert [row["track"] for row in rows] == [1] * 8
+    assert [row["time_s"] for row in rows] == pytest.approx([i / 4 for i in range(8)], abs=0.01)
+    assert list(rows[0]) == ["time_s", "track", "box", "label", "confidence", *LABELS]
+    assert sum(frequencies.values()) == pytest.approx(1)
+    assert len(Path(table).read_text().splitlines()) == 1 + 8
+
+
+def test_only_the_three_functions_are_public(client):
+    info = client.view_api(print_info=False, return_format="dict")
+    assert set(info["named_endpoints"]) == {"/predict", "/analyze_batch", "/analyze_video"}
+    assert info["unnamed_endpoints"] == {}
+    answer = info["named_endpoints"]["/predict"]["returns"][0]["type"]
+    assert list(answer["properties"]) == ["model", "faces", "message"]
+
+
+def test_nothing_of_a_visitor_is_logged(client, server_folder, tmp_path):
+    path = tmp_path / "secret-name.jpg"
+    path.write_bytes((EXAMPLES / "one_face.jpg").read_bytes()[:2000])
+    before = (server_folder / "server.log").read_text()
+    with pytest.raises(AppError):
+        client.predict(handle_file(path), api_name="/predict")
+    client.predict([handle_file(path)], api_name="/analyze_batch")
+    assert (server_folder / "server.log").read_text() == before
+
+
+@pytest.mark.slow
+def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
+    hurry = (
+        "from emotion_detective import transfer\n"
+        "transfer.KEEP_SECONDS, transfer.SWEEP_SECONDS = 5, 1"
+    )
+    with running_app(tmp_path, tiny_checkpoint, before=hurry) as url:
+        from gradio_client import Client
+
+        client = Client(url, verbose=False, download_files=str(tmp_path / "downloads"))
+        Image.new("RGB", (64, 64)).save(tmp_path / "visitor.png")
+        picture = handle_file(tmp_path / "visitor.png")
+        client.predict(picture, api_name="/predict")
+        client.predict([picture], api_name="/analyze_batch")
+        assert set(left_over(tmp_path / "uploads")) == {"visitor.png", "batch.csv"}
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and left_over(tmp_path / "uploads"):
+            time.sleep(0.5)
+        assert left_over(tmp_path / "uploads") == []
+
+
+def left_over(folder: Path) -> list[str]:
+    """Return the files on disk but the page's own example pictures."""
+    ours = {path.name for path in EXAMPLES.iterdir()}
+    return [path.name for path in folder.rglob("*") if path.is_file() and path.name not in ours]
