@@ -21,16 +21,11 @@ from huggingface_hub import (
     HfApi,
     ModelInfo,
 )
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HTTPError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    RemoteEntryNotFoundError,
-)
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from emotion_detective.card_metadata import Facts, is_hub_id
 from emotion_detective.card_slots import PLOTS, SLOTS
+from emotion_detective.hub_errors import explained_refusals
 from emotion_detective.model import (
     CONFIG_FILE,
     METRICS_FILE,
@@ -46,14 +41,6 @@ CARD_FILE = "README.md"
 PLOTS_FOLDER = "plots"
 # Splits on which two models are compared before one replaces the other, the decisive first.
 COMPARED_SPLITS = ("test", "validation")
-# What an upload can fail with. hf_xet, which carries large files, raises plain RuntimeErrors.
-REFUSALS = (
-    HTTPError,
-    ConnectionError,
-    LocalTokenNotFoundError,
-    LocalEntryNotFoundError,
-    RuntimeError,
-)
 
 
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
@@ -129,13 +116,8 @@ def push(
             raise ValueError(f"{folder} has no {name}: it is no checkpoint that can be pushed.")
     with tempfile.TemporaryDirectory() as staging:
         _stage(folder, Path(staging), repo_id)
-        try:
+        with explained_refusals(repo_id):
             return _upload(HfApi(token=token), Path(staging), repo_id, private, force)
-        except REFUSALS as error:
-            raise ValueError(
-                f"{repo_id} was not pushed: {_remedy(error)} Nothing is there by halves, and the "
-                "same command can be repeated."
-            ) from error
 
 
 def _stage(folder: Path, staging: Path, repo_id: str) -> None:
@@ -212,20 +194,3 @@ def _tag(api: HfApi, repo_id: str, commit: str) -> None:
     version = f"v{max(versions, default=0) + 1}"
     api.create_tag(repo_id, tag=version, revision=commit)
     logger.info("tagged %s@%s", repo_id, version)
-
-
-def _remedy(error: Exception) -> str:
-    """Return what went wrong and what to do, as a sentence."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, LocalTokenNotFoundError):
-        return "there is no token on this machine. Run `hf auth login` with one that may write."
-    if status == 401:
-        return "the Hub does not know this token. Run `hf auth login` with one that may write."
-    if status == 403:
-        return f"this token may not write there ({reason}). Run `hf auth login` with one that may."
-    if status == 412:
-        return "somebody else pushed to it at the same time."
-    if status is not None:
-        return f"the Hub answered {status} ({reason})."
-    return f"the Hub cannot be reached ({reason}). Check the network."
