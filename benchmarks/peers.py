@@ -114,22 +114,6 @@ def load_facial_emotion_recognition() -> Classify:
     return classify
 
 
-def load_facex() -> Classify:
-    """`EmotionClassifier.detect_emotion`, which resizes to 200x200 itself."""
-    import facex
-    from facex.core import EmotionClassifier
-
-    model = Path(facex.__file__).parent / "assets" / "model_optimized.tflite"
-    classifier = EmotionClassifier(str(model))
-    names = ("anger", "fear", "happy", "neutral", "sadness", "surprised")
-
-    def classify(crops: np.ndarray) -> np.ndarray:
-        answers = [classifier.detect_emotion(crop) for crop in crops]
-        return np.array([[answer[name] for name in names] for answer in answers])
-
-    return classify
-
-
 PEERS = {
     "fer": Peer("fer", load_fer),
     "fer-hdf5": Peer("fer", lambda: load_fer(use_tflite=False)),
@@ -137,7 +121,6 @@ PEERS = {
     "facial-emotion-recognition": Peer(
         "facial-emotion-recognition", load_facial_emotion_recognition
     ),
-    "facex": Peer("facex", load_facex),
 }
 
 
