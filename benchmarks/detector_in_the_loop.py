@@ -133,9 +133,9 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     yield (
         f"Crops of {low} to {high} px, turned up to {MAX_ROTATION_DEGREES:.0f} degrees, in "
-        f"pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: {result['found']} of {result['n']} faces found "
-        f"({result['found_share']:.1%}), {result['false_faces']} false ones. On the crops "
-        f"themselves {result['crops_accuracy']:.2%} are right, of those found "
+        f"pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: {result['found']} of {result['n']} "
+        f"faces found ({result['found_share']:.1%}), {result['false_faces']} false ones. On the "
+        f"crops themselves {result['crops_accuracy']:.2%} are right, of those found "
         f"{result['found_crops_accuracy']:.2%}:"
     )
     yield ""
