@@ -12,8 +12,6 @@ from emotion_detective import decoding
 from emotion_detective.decoding import describe, frames
 from tests.films import film, lie_about_length, noisy, number, numbered, sound_only, turned
 
-FAST = {"deadline": "realtime", "cpu-used": "8"}  # of libvpx
-
 
 def times_of(path: Path, rate_hz: float) -> list[float]:
     return [round(time_s, 3) for time_s, _ in frames(path, rate_hz)]
@@ -68,7 +66,7 @@ def test_a_phone_held_upright_gives_upright_pictures(tmp_path):
 
 
 def test_a_browsers_webm_that_states_no_length_is_read_whole(tmp_path):
-    path = film(tmp_path / "film.webm", numbered(25), codec="libvpx", options={"live": "1", **FAST})
+    path = film(tmp_path / "film.webm", numbered(25), codec="libvpx", options={"live": "1"})
     notices = []
     assert describe(path).duration_s is None
     assert len(list(frames(path, 5, on_notice=notices.append))) == 5
@@ -123,7 +121,7 @@ def test_a_name_that_looks_like_an_address_is_only_a_name(tmp_path, one_second, 
 
 
 def test_a_webm_cut_in_the_middle_gives_what_is_left_and_a_notice(tmp_path):
-    path = film(tmp_path / "film.webm", noisy(75), codec="libvpx", options=FAST)
+    path = film(tmp_path / "film.webm", noisy(75), codec="libvpx")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     notices = []
     found = list(frames(path, 5, on_notice=notices.append))
@@ -132,7 +130,8 @@ def test_a_webm_cut_in_the_middle_gives_what_is_left_and_a_notice(tmp_path):
 
 
 def test_an_mp4_whose_index_is_cut_off_is_refused(one_second):
-    one_second.write_bytes(one_second.read_bytes()[:-600])
+    data = one_second.read_bytes()
+    one_second.write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(ValueError, match="broken at its start"):
         describe(one_second)
 
@@ -166,7 +165,6 @@ def test_an_8k_frame_is_reduced(tmp_path):
     path = film(
         tmp_path / "film.mp4",
         [Image.new("RGB", (7680, 4320), "teal")],
-        options={"preset": "ultrafast"},
     )
     assert describe(path).size == (7680, 4320)
     assert [picture.size for _, picture in frames(path, 5)] == [(1280, 720)]

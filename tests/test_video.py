@@ -85,7 +85,7 @@ def test_two_faces_that_pass_each_other_stay_two(detective, astronaut, tmp_path)
 
 def test_boxes_are_in_pixels_of_the_video_as_shown(tmp_path):
     pictures = [Image.new("RGB", (2560, 1440), "navy")] * 2
-    path = film(tmp_path / "film.mp4", pictures, options={"preset": "ultrafast"})
+    path = film(tmp_path / "film.mp4", pictures)
     result = last(video.analyze(OneFace((100.0, 50.0, 300.0, 250.0)), path))
     assert result.timeline.table()["box"].tolist() == [[200, 100, 600, 500]]
 
@@ -197,7 +197,7 @@ def test_an_annotation_left_in_the_middle_leaves_no_file(tmp_path):
 
 def test_moments_are_small_pictures_with_their_face(tmp_path):
     pictures = [Image.new("RGB", (1280, 720), "black")] * 2
-    source = film(tmp_path / "film.mp4", pictures, options={"preset": "ultrafast"})
+    source = film(tmp_path / "film.mp4", pictures)
     (moment,) = last(video.analyze(OneFace((200.0, 200.0, 400.0, 400.0)), source)).moments
     assert moment.picture.size == (640, 360)
     assert moment.reading.prediction.label == "happy"
