@@ -3,8 +3,8 @@
 `open_picture` reads anything Pillow can into an upright RGB picture or says in one sentence why
 not, `FaceDetector` finds faces with MTCNN (Zhang et al. 2016, arXiv 1604.02878) on a reduced copy,
 and `crop` cuts what the classifier sees. Coordinates are pixels of the upright picture with the
-origin at its top left corner. The constants are measured
-by `benchmarks/framing.py` and `benchmarks/detection.py`.
+origin at its top left corner. `benchmarks/framing.py` and `benchmarks/detection.py` measured the
+constants.
 """
 
 import math
@@ -41,16 +41,16 @@ DECODE_ERRORS = (
 # Largest value of the usual number ranges in modes of more than 8 bits a channel.
 WHITE_LEVELS = (1.0, 255.0, 65535.0)
 
-# Longest side of the copy that faces are looked for in; smaller pictures stay as they are, for
-# enlarging FER2013's own 48 px images finds no more of them. One core: 55 ms for 640x480, 0.2 s
-# for 1280x960 and everything larger; without reduction 12 megapixels take 4.9 s
-# (benchmarks/detection.py).
+# Longest side of the copy that faces are looked for in. 640x480 takes 79 ms on one core, 1280x960
+# 0.20 s, and so does anything larger: 12 megapixels 0.23 s instead of 3.6 (benchmarks/detection.md).
+# Smaller pictures stay as they are: enlarging FER2013's own 48 px images found no more in them.
 DETECTION_SIDE_PX = 1280
-# Smallest face looked for in that copy, 1.9% of its longest side: 20 px would find little more and
-# take half as long again (benchmarks/detection.py).
+# Smallest face looked for in that copy, 1.9% of its longest side. 20 px would find the same faces
+# of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
 MIN_FACE_PX = 24
-# Of FER2013's small gray faces 0.97 keeps 77%, 0.99 keeps 69%; of photos without people only a
-# lion's face passes (0.986), a statue's and a motorcycle's 0.95 do not (benchmarks/detection.py).
+# Keeps 82% of FER2013's small gray faces, where 0.99 keeps 70%. In 21 photos without people every
+# threshold from 0.9 to 0.99 boxes the same two, a lion's face and a carved one; other textures
+# reach 0.95 (benchmarks/detection.md).
 MIN_DETECTION_PROBABILITY = 0.97
 # The largest faces of a crowd: what a CPU classifies in about a second.
 MAX_FACES = 200
@@ -87,7 +87,7 @@ class FaceDetector:
         Faces smaller than `MIN_FACE_PX` once the picture's longest side is reduced to
         `DETECTION_SIDE_PX` are not looked for.
         """
-        reduced = _reduced(picture.convert("RGB"))
+        reduced = _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
         boxes, probabilities = self._find(reduced)
         scale = np.tile(np.divide(picture.size, reduced.size), 2)
         boxes = np.clip(boxes * scale, 0, np.tile(picture.size, 2))
@@ -130,7 +130,7 @@ def crop(
         return picture
     square = _framed_square(box_xyxy, framing_scale)
     inside = _intersection(square, picture.size)
-    pixels = np.asarray(picture.convert("RGB").crop(inside))
+    pixels = np.asarray(picture.crop(inside).convert("RGB"))
     before = (inside[1] - square[1], inside[0] - square[0])
     after = (square[3] - inside[3], square[2] - inside[2])
     padding = [*zip(before, after, strict=True), (0, 0)]
@@ -204,10 +204,13 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode[0] not in "IF":
         return picture.convert("RGB")
     # Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
-    values = np.nan_to_num(np.asarray(picture, np.float32))
+    values = np.array(picture, np.float32)
+    # In place: the largest picture allowed takes 256 MB here.
+    np.nan_to_num(values, copy=False, posinf=0, neginf=0)
     peak = float(values.max())
-    white = next((level for level in WHITE_LEVELS if peak <= level), peak)
-    return Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8)).convert("RGB")
+    values *= 255 / next((level for level in WHITE_LEVELS if peak <= level), peak)
+    np.clip(values, 0, 255, out=values)
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

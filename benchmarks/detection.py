@@ -1,0 +1,202 @@
+"""What the detector's constants cost and bring: threshold, side of the reduced copy, smallest face.
+
+Prints two tables that `emotion_detective.faces` quotes. Faces are FER2013's training images,
+enlarged and padded as in framing.py; pictures without people are photos that scikit-image,
+scikit-learn and Gradio install. Times are CPU seconds of one thread, the fastest of three.
+
+    python benchmarks/detection.py --data emotion-detection-fer.zip
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from unittest import mock
+
+import datasets
+import framing
+import numpy as np
+import report
+import torch
+from PIL import Image
+
+from emotion_detective import data, faces
+
+LIMIT = 400
+SEED = 0
+THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.99)
+NO_PEOPLE = {
+    "skimage/data": (
+        "brick.png",
+        "chelsea.png",
+        "coffee.png",
+        "color.png",
+        "grass.png",
+        "gravel.png",
+        "hubble_deep_field.jpg",
+        "ihc.png",
+        "moon.png",
+        "motorcycle_left.png",
+        "page.png",
+        "retina.jpg",
+        "rocket.jpg",
+        "text.png",
+    ),
+    "sklearn/datasets/images": ("china.jpg", "flower.jpg"),
+    "gradio/media_assets/images": (
+        "cheetah1.jpg",
+        "cheetah.jpg",
+        "lion.jpg",
+        "tower.jpg",
+        "groot.jpeg",
+    ),
+}
+NO_PEOPLE_SIDES_PX = (320, 480, 640, 960, 1280)
+# The detector's settings in comparison: (longest side of the copy, smallest face in it).
+SETTINGS = ((10_000, 20), (1280, 20), (1280, 24), (1280, 40), (960, 24))
+TIMED_SIZES = ((640, 480), (1280, 960), (4000, 3000))
+FACE_HEIGHTS_PX = (16, 20, 24, 28, 32, 48)
+REPEATS = 3
+# The astronaut's head in scikit-image's portrait, and the height of MTCNN's box in it.
+HEAD_BOX, HEAD_FACE_PX = (145, 15, 305, 215), 117
+
+
+def thresholds(images: datasets.Dataset) -> list[dict]:
+    """Return, per threshold, the share of faces found and the pictures with false ones."""
+    lenient = faces.FaceDetector(min_probability=min(THRESHOLDS))
+    real = [
+        max(scores, default=0.0)
+        for scores in (_scores(lenient, picture) for picture in _padded(images))
+    ]
+    false = {path.name: _worst_score(lenient, path) for path in _no_people()}
+    return [
+        {
+            "threshold": threshold,
+            "faces_found": float(np.mean([score >= threshold for score in real])),
+            "n": len(real),
+            "false_in": sorted(name for name, score in false.items() if score >= threshold),
+            "pictures": len(false),
+        }
+        for threshold in THRESHOLDS
+    ]
+
+
+def _padded(images: datasets.Dataset) -> Iterator[Image.Image]:
+    generator = np.random.default_rng(SEED)
+    for side, row in zip(framing.draw_sides(generator, len(images)), images, strict=True):
+        yield framing.padded(row["image"].convert("RGB"), side)
+
+
+def _no_people() -> list[Path]:
+    return [_installed(folder) / name for folder, names in NO_PEOPLE.items() for name in names]
+
+
+def _installed(path: str) -> Path:
+    """Return where a file or folder of an installed package is: "package/rest/of/path"."""
+    package, _, rest = path.partition("/")
+    return Path(find_spec(package).origin).parent / rest
+
+
+def _worst_score(detector: faces.FaceDetector, path: Path) -> float:
+    picture = faces.open_picture(path)
+    sizes = [
+        tuple(round(side * longest / max(picture.size)) for side in picture.size)
+        for longest in NO_PEOPLE_SIDES_PX
+    ]
+    return max(max(_scores(detector, picture.resize(size)), default=0.0) for size in sizes)
+
+
+def _scores(detector: faces.FaceDetector, picture: Image.Image) -> list[float]:
+    return [face.detection_probability for face in detector.detect(picture)]
+
+
+def settings() -> list[dict]:
+    """Return, per setting, milliseconds per picture size and the smallest faces found."""
+    return [_measure_setting(side, face) for side, face in SETTINGS]
+
+
+def _measure_setting(side: int, smallest_face: int) -> dict:
+    with (
+        mock.patch.object(faces, "DETECTION_SIDE_PX", side),
+        mock.patch.object(faces, "MIN_FACE_PX", smallest_face),
+    ):
+        detector = faces.FaceDetector()
+        times = {
+            f"{width}x{height}": _milliseconds(detector, _group((width, height), 60))
+            for width, height in TIMED_SIZES
+        }
+        found = {
+            height: len(detector.detect(_group((1280, 960), height))) for height in FACE_HEIGHTS_PX
+        }
+    return {"side": side, "smallest_face": smallest_face, "ms": times, "found_of_5": found}
+
+
+def _milliseconds(detector: faces.FaceDetector, picture: Image.Image) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        detector.detect(picture)
+        times.append(time.process_time() - start)
+    return round(1000 * min(times), 1)
+
+
+def _group(size: tuple[int, int], face_px: int) -> Image.Image:
+    """Return a townscape with five faces whose boxes are `face_px` high."""
+    from skimage.data import astronaut
+
+    townscape = Image.open(_installed("sklearn/datasets/images/china.jpg"))
+    picture = townscape.resize(size, Image.Resampling.BICUBIC)
+    head = Image.fromarray(astronaut()).crop(HEAD_BOX)
+    scale = face_px / HEAD_FACE_PX
+    small = head.resize([round(side * scale) for side in head.size], Image.Resampling.LANCZOS)
+    for i in range(5):
+        picture.paste(small, (10 + i * size[0] // 5, 10 + (i % 3) * size[1] // 4))
+    return picture
+
+
+def _markdown(result: dict) -> Iterator[str]:
+    yield "# What the detector's constants cost and bring"
+    yield ""
+    yield from report.provenance(result)
+    yield ""
+    rows = [
+        [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
+        for row in result["thresholds"]
+    ]
+    counts = result["thresholds"][0]
+    header = [
+        "threshold",
+        f"faces found (n = {counts['n']})",
+        f"false faces in (of {counts['pictures']} pictures at {len(NO_PEOPLE_SIDES_PX)} sizes)",
+    ]
+    yield from report.table(header, rows)
+    yield ""
+    header = ["longest side", "smallest face"]
+    header += [f"{width}x{height}, ms" for width, height in TIMED_SIZES]
+    header += [f"found of 5 at {height} px" for height in FACE_HEIGHTS_PX]
+    rows = [
+        [row["side"], row["smallest_face"], *row["ms"].values(), *row["found_of_5"].values()]
+        for row in result["settings"]
+    ]
+    yield from report.table(header, rows)
+    yield ""
+    yield "Faces of the last columns stand in a picture of 1280x960."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="faces, drawn at random")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    images = data.subset(data.load(arguments.data)["train"], arguments.limit, SEED)
+    name = Path(arguments.data).name
+    command = f"benchmarks/detection.py --data {name} --limit {arguments.limit}"
+    result = report.origin(command, f"{len(images)} images of train of {name}", SEED)
+    result |= {"thresholds": thresholds(images), "settings": settings()}
+    report.write(Path(__file__).with_suffix(""), result, _markdown(result))
+
+
+if __name__ == "__main__":
+    main()
