@@ -1,5 +1,6 @@
 """Train, evaluate and publish the emotion classifier.
 
+    python train_hub.py find-lr --data emotion-detection-fer.zip --output runs/find-lr
     python train_hub.py train --data emotion-detection-fer.zip --output runs/first
     python train_hub.py evaluate --model runs/first --data emotion-detection-fer.zip --split test
     python train_hub.py push --model runs/first --repo-id USER/NAME
@@ -82,6 +83,31 @@ def train(options: argparse.Namespace) -> None:
     logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)
 
 
+def find_lr(options: argparse.Namespace) -> None:
+    """Raise the learning rate batch by batch and suggest where to train."""
+    from emotion_detective import data, lr_finder
+
+    config = _train_config(options)
+    test = lr_finder.find_lr(config, data.load(options.data, seed=config.seed), options.steps)
+    for name, rate in test.suggestions.items():
+        print(f"{name}: {rate:.2e}")
+    for path in lr_finder.write(test, Path(options.output)):
+        logging.info("wrote %s", path)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Train several architectures for several lengths and put them into one table."""
+    from emotion_detective import comparison
+
+    config = _train_config(options)
+    output = Path(options.output)
+    rows = comparison.compare(config, options.archs, options.lengths, options.data, output)
+    print((output / "comparison.md").read_text())
+    failed = [f"{row['architecture']}-{row['epochs']}" for row in rows if "error" in row]
+    if failed:
+        raise ValueError(f"{', '.join(failed)} failed; the same command tries only these again.")
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Print a checkpoint's metrics on one split; a local one's metrics.json and card follow."""
     from emotion_detective import data, export
@@ -90,7 +116,7 @@ def evaluate(options: argparse.Namespace) -> None:
     classifier = load_classifier(options.model)
     split = data.load(options.data)[options.split]
     folder = Path(options.model) if options.update else None
-    metrics = export.measure(classifier, split, options.split, folder)
+    metrics = export.measure(classifier, split, options.split, folder, options.votes)
     if options.json:
         print(json.dumps(metrics, indent=2))
     else:
@@ -144,18 +170,38 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_find_lr(commands)
     _add_train(commands)
+    _add_compare(commands)
     _add_evaluate(commands)
     _add_push(commands)
     return parser
 
 
 def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.ArgumentParser:
-    command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+    name = run.__name__.replace("_", "-")
+    command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
     command.set_defaults(run=run)
     if data:
         command.add_argument("--data", required=True, metavar="SRC", help="zip, folder or Hub id")
     return command
+
+
+def _add_find_lr(commands) -> None:
+    command = _add_command(commands, find_lr)
+    command.add_argument("--output", required=True, metavar="DIR", help="for the curve")
+    command.add_argument("--steps", type=int, default=150, help="batches from lowest to highest")
+    _add_config_options(command)
+
+
+def _add_compare(commands) -> None:
+    command = _add_command(commands, compare)
+    command.add_argument("--output", required=True, metavar="DIR", help="for runs and table")
+    command.add_argument("--archs", nargs="+", required=True, help="timm's names, or alexnet")
+    command.add_argument(
+        "--epochs", dest="lengths", nargs="+", type=int, required=True, help="one run for each"
+    )
+    _add_config_options(command, without=("epochs", "architecture"))
 
 
 def _add_train(commands) -> None:
@@ -164,18 +210,18 @@ def _add_train(commands) -> None:
     command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
     command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")
-    command.add_argument(
-        "--init", default="imagenet", help="imagenet, scratch, or a checkpoint to go on from"
-    )
     _add_config_options(command)
 
 
-def _add_config_options(command: argparse.ArgumentParser) -> None:
+def _add_config_options(command: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Add an option for every field of TrainConfig; what is not given, the recipe decides."""
     group = command.add_argument_group("recipe", "see TrainConfig; the defaults follow --init")
+    group.add_argument(
+        "--init", default="imagenet", help="imagenet, scratch, or a checkpoint to go on from"
+    )
     types = typing.get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
-        if field.name == "init":
+        if field.name in ("init", *without):
             continue
         names = [f"--{field.name.replace('_', '-')}"]
         names += {"learning_rate": ["--lr"], "architecture": ["--arch"]}.get(field.name, [])
@@ -194,6 +240,9 @@ def _add_evaluate(commands) -> None:
     command = _add_command(commands, evaluate)
     command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
     command.add_argument("--split", choices=("validation", "test"), default="test")
+    command.add_argument(
+        "--votes", metavar="CSV", help="FER+ votes to hold the answers against as well"
+    )
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
     command.add_argument(
         "--update", action="store_true", help="write metrics, plots and card into the folder"

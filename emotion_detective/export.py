@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import torch
 
-from emotion_detective import card, data, evaluation, plots, training
+from emotion_detective import card, data, evaluation, plots, training, votes
 from emotion_detective.model import METRICS_FILE, Classifier, load_classifier, save_checkpoint
 
 CALIBRATION_SPLIT = "validation"
@@ -41,7 +41,7 @@ def export(
         dtype=dtype,
     )
     _write_metrics(folder, {"training": record, "calibration": calibration})
-    plots.plot_history(history, folder / "plots" / "curves.png")
+    plots.plot_history(history, folder / plots.PLOTS_FOLDER / "curves.png")
     classifier = load_classifier(folder)
     for split in (CALIBRATION_SPLIT, "test"):
         measure(classifier, parts[split], split, folder)
@@ -64,17 +64,29 @@ def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int
 
 
 def measure(
-    classifier: Classifier, split: datasets.Dataset, name: str, folder: Path | None = None
+    classifier: Classifier,
+    split: datasets.Dataset,
+    name: str,
+    folder: Path | None = None,
+    votes_file: Path | None = None,
 ) -> dict:
-    """Return the metrics of a split; with `folder`, write them, plots and card there too."""
+    """Return the metrics of a split; with `folder`, write them, plots and card there too.
+
+    With `votes_file`, a CSV of FER+ votes, they have "votes" as well (see `votes.py`).
+    """
     probabilities, labels = evaluation.predict_split(classifier, split)
     metrics = evaluation.split_metrics(
         probabilities, labels, split["clean"], classifier.unsure_below
     )
+    if votes_file is not None:
+        counted = votes.read_votes(votes_file, split["file"])
+        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
     if folder is not None:
         before = json.loads((folder / METRICS_FILE).read_text())
         _write_metrics(folder, {**before, name: metrics})
         plots.write_plots(folder, split, probabilities, labels, metrics)
+        if votes_file is not None:
+            plots.plot_votes(split, metrics["votes"], folder / plots.PLOTS_FOLDER / "votes.png")
         card.write_card(folder)
     return metrics
 

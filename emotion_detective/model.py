@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+import torchvision
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 from PIL import Image
@@ -107,6 +108,8 @@ def create_network(
     """
     if init not in ("scratch", "imagenet"):
         return load_classifier(init).network.train()
+    if architecture == "alexnet":
+        return _create_alexnet(init)
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
         raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
@@ -124,6 +127,24 @@ def create_network(
             "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
             "FOLDER with a checkpoint."
         ) from error
+
+
+def _create_alexnet(init: str) -> torch.nn.Module:
+    """Return torchvision's AlexNet, which timm does not have, with what we ask of a timm network.
+
+    It serves `train_hub.py compare`; a checkpoint of it could not be loaded by timm.
+    """
+    weights = torchvision.models.AlexNet_Weights.DEFAULT if init == "imagenet" else None
+    try:
+        network = torchvision.models.alexnet(weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights for alexnet could not be fetched ({_first_line(error)}). Connect to "
+            "the network, or train without them: --init scratch."
+        ) from error
+    network.classifier[6] = torch.nn.Linear(4096, len(LABELS))
+    network.get_classifier = lambda: network.classifier[6]
+    return network.train()
 
 
 def save_checkpoint(

@@ -108,7 +108,7 @@ def train(
     """
     accelerator = _accelerator(config)
     _claim_folder(accelerator, config, output, resume)
-    run = _prepare(accelerator, config, parts, compile_network)
+    run = prepare(config, parts, accelerator, compile_network)
     if resume and (states := _states(output)):
         accelerator.load_state(str(states[-1]))
     for epoch in range(len(run.history.rows), config.epochs):
@@ -202,12 +202,14 @@ def _config_json(config: TrainConfig) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def _prepare(
-    accelerator: Accelerator,
+def prepare(
     config: TrainConfig,
     parts: datasets.DatasetDict,
-    compile_network: bool,
+    accelerator: Accelerator | None = None,
+    compile_network: bool = False,
 ) -> Run:
+    """Return a run at its first step: network, optimiser, images on the device."""
+    accelerator = accelerator or _accelerator(config)
     set_seed(config.seed)
     device = accelerator.device
     network = create_network(config.architecture, config.init, config.drop_path)
@@ -293,7 +295,6 @@ def _train_epoch(run: Run, epoch: int) -> dict:
     image_size = config.image_size_at(epoch)
     _freeze_body(accelerator.unwrap_model(run.network), epoch < config.frozen_epochs)
     run.network.train()
-    criterion = SoftTargetCrossEntropy()
     update = epoch * len(loader)
     loss_sum = torch.zeros((), device=accelerator.device)
     begin = time.perf_counter()
@@ -305,17 +306,9 @@ def _train_epoch(run: Run, epoch: int) -> dict:
     )
     for indices in bar:
         run.scheduler.step_update(update)
-        with torch.no_grad():
-            inputs = run.augment(to_float(run.images["train"][indices], image_size))
-            inputs, targets = run.mixup(inputs, run.labels["train"][indices])
-        loss = criterion(run.forward(normalize(inputs)), targets)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(run.network.parameters(), config.clip_norm)
-        run.optimizer.step()
-        run.optimizer.zero_grad()
+        loss_sum += step(run, indices, image_size)
         update += 1
         run.ema.update(accelerator.unwrap_model(run.network), step=update)
-        loss_sum += loss.detach()
     seconds = time.perf_counter() - begin
     images = len(loader) * loader.total_batch_size
     return {
@@ -326,6 +319,19 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         "images_per_second": round(images / seconds, 1),
         "seconds": round(seconds, 1),
     }
+
+
+def step(run: Run, indices: torch.Tensor, image_size: int) -> torch.Tensor:
+    """Learn from one batch of training images; return its loss, a scalar on the device."""
+    with torch.no_grad():
+        inputs = run.augment(to_float(run.images["train"][indices], image_size))
+        inputs, targets = run.mixup(inputs, run.labels["train"][indices])
+    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
+    run.accelerator.backward(loss)
+    run.accelerator.clip_grad_norm_(run.network.parameters(), run.config.clip_norm)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return loss.detach()
 
 
 def _freeze_body(network: nn.Module, frozen: bool) -> None:

@@ -106,7 +106,7 @@ def test_resume_without_a_run_says_so(parts, tmp_path):
 
 def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
     config = TrainConfig(**SMALL, epochs=2, frozen_epochs=1)
-    run = training._prepare(training._accelerator(config), config, parts, False)
+    run = training.prepare(config, parts)
     before = {k: v.clone() for k, v in run.network.named_parameters()}
     training._train_epoch(run, 0)
     moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
@@ -225,9 +225,7 @@ def test_two_processes_count_every_image_once(source, tmp_path):
             from emotion_detective import data, training
             from emotion_detective.recipe import TrainConfig
             config = TrainConfig(**{SMALL | {"epochs": 1}!r})
-            run = training._prepare(
-                training._accelerator(config), config, data.load({str(source)!r}), False
-            )
+            run = training.prepare(config, data.load({str(source)!r}))
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
             row = training._train_epoch(run, 0) | training._validate(run, 0)
             if training.is_main_process():

@@ -1,0 +1,238 @@
+"""The study: architectures x lengths, each trained with the same recipe, in one table.
+
+Every cell is a run of its own with its own schedule, in a process of its own: a length is not read
+off a longer run, one that fails does not take the others with it, and its peak memory is its own.
+Cells that are done are skipped, so the study can be stopped and started again. Run it with
+`train_hub.py compare`.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import multiprocessing
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from emotion_detective import data, evaluation, machine, plots, training
+from emotion_detective.recipe import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+RESULT_FILE = "result.json"
+# Forward passes of one face that the milliseconds are the median of.
+TIMED_PASSES = 30
+# What this project began with: the same question answered by hand in a fastai notebook, to equal
+# accuracy. No other numbers of it are known.
+SEED_HOURS = {"alexnet": 4.0, "vgg16": 2.5, "resnet50": 1.5}
+COLUMNS = {
+    "architecture": "{}",
+    "epochs": "{}",
+    "train_loss": "{:.3f}",
+    "validation_loss": "{:.3f}",
+    "error_rate": "{:.1%}",
+    "accuracy": "{:.1%}",
+    "macro_f1": "{:.1%}",
+    "minutes": "{:.1f}",
+    "images_per_second": "{:.0f}",
+    "peak_memory_gib": "{:.2f}",
+    "million_parameters": "{:.1f}",
+    "ms_a_face_cpu": "{:.1f}",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the study."""
+
+    config: TrainConfig
+    source: str
+    folder: Path
+
+
+def compare(
+    base: TrainConfig, architectures: list[str], lengths: list[int], source: str, output: Path
+) -> list[dict]:
+    """Run every missing cell, write `comparison.{md,json}` and plots into `output`, return rows.
+
+    A cell that failed has its `error` in its row and is tried again by the next call.
+    """
+    rows = []
+    for architecture in architectures:
+        for epochs in lengths:
+            config = dataclasses.replace(
+                base,
+                architecture=architecture,
+                epochs=epochs,
+                frozen_epochs=min(base.frozen_epochs, epochs - 1),
+            )
+            cell = Cell(config, source, output / f"{architecture}-{epochs}")
+            rows.append(_result(cell))
+            _write(rows, base, source, output)
+    return rows
+
+
+def _result(cell: Cell) -> dict:
+    """Return the cell's row: the one on disk, or that of a run in a fresh process."""
+    path = cell.folder / RESULT_FILE
+    if path.is_file():
+        row = json.loads(path.read_text())
+        if row["config"] == json.loads(json.dumps(dataclasses.asdict(cell.config))):
+            return row
+        raise ValueError(
+            f"{cell.folder} holds a run with other options: name another --output, or delete it."
+        )
+    logger.info("%s, %d epochs", cell.config.architecture, cell.config.epochs)
+    begin = {"architecture": cell.config.architecture, "epochs": cell.config.epochs}
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(run_cell, cell).result()
+        except (ValueError, RuntimeError, OSError, BrokenProcessPool) as error:
+            logger.error("%s failed: %s", cell.folder.name, error)
+            return {**begin, "error": str(error).splitlines()[0] or type(error).__name__}
+
+
+def run_cell(cell: Cell) -> dict:
+    """Train one cell, going on where it was stopped; return and write its row."""
+    parts = data.load(cell.source, seed=cell.config.seed)
+    resume = (cell.folder / training.CONFIG_FILE).is_file()
+    network, history = training.train(cell.config, parts, cell.folder, resume=resume)
+    size = cell.config.image_sizes[-1]
+    images, labels = data.to_tensors(parts["validation"], size)
+    logits = training.predict_logits(network.cpu(), images)
+    metrics = evaluation.compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
+    row = {
+        "architecture": cell.config.architecture,
+        "epochs": cell.config.epochs,
+        "train_loss": history[-1]["train_loss"],
+        "validation_loss": metrics["nll"],
+        "error_rate": 1 - metrics["accuracy"],
+        "accuracy": metrics["accuracy"],
+        "accuracy_interval": metrics["accuracy_interval"],
+        "macro_f1": metrics["macro_f1"],
+        "minutes": sum(row["seconds"] for row in history) / 60,
+        "images_per_second": float(np.mean([row["images_per_second"] for row in history])),
+        "peak_memory_gib": _peak_memory_bytes() / 2**30,
+        "million_parameters": sum(p.numel() for p in network.parameters()) / 1e6,
+        "ms_a_face_cpu": 1000 * _seconds_a_face(network, size),
+        "config": dataclasses.asdict(cell.config),
+        "history": history,
+    }
+    training.remove_state(cell.folder)
+    (cell.folder / RESULT_FILE).write_text(json.dumps(row, indent=2) + "\n")
+    return row
+
+
+def _peak_memory_bytes() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@torch.inference_mode()
+def _seconds_a_face(network: torch.nn.Module, image_size: int) -> float:
+    face = torch.zeros(1, 3, image_size, image_size)
+    times = []
+    for _ in range(TIMED_PASSES):
+        begin = time.perf_counter()
+        network(face)
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times))
+
+
+def _write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> None:
+    result = {
+        "dataset": Path(source).name,
+        "init": base.init,
+        "limit": base.limit,
+        "seed": base.seed,
+        "hardware": machine.describe_hardware(),
+        "versions": machine.describe_versions(),
+        "rows": rows,
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
+    (output / "comparison.md").write_text("\n".join(_markdown(result)) + "\n")
+    done = [row for row in rows if "error" not in row]
+    if done:
+        _plot_accuracy(done, output / "accuracy_against_time.png")
+        _plot_losses(done, output / "losses.png")
+
+
+def _markdown(result: dict) -> list[str]:
+    images = f"{result['limit']} images of train" if result["limit"] else "all of train"
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    header = [*COLUMNS, "hours in the seed"]
+    lines = [
+        "# Architectures and lengths",
+        "",
+        f"{result['dataset']}, {images}, from {result['init']} weights, seed {result['seed']}; "
+        f"measured on validation. {result['hardware']}; {versions}.",
+        "",
+        "| " + " | ".join(name.replace("_", " ") for name in header) + " |",
+        "|" + "---|" * len(header),
+    ]
+    for row in result["rows"]:
+        seed_hours = SEED_HOURS.get(row["architecture"], "")
+        cells = [
+            pattern.format(row[name]) if name in row else "" for name, pattern in COLUMNS.items()
+        ]
+        note = f"failed: {row['error']}" if "error" in row else seed_hours
+        lines.append("| " + " | ".join([*cells, str(note)]) + " |")
+    return lines
+
+
+def _plot_accuracy(rows: list[dict], path: Path) -> Path:
+    figure = Figure(figsize=(plots.WIDTH_INCHES, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, color, marker in _styles(rows):
+        mine = sorted((r for r in rows if r["architecture"] == name), key=lambda r: r["minutes"])
+        minutes = [row["minutes"] for row in mine]
+        accuracies = [100 * row["accuracy"] for row in mine]
+        axes.plot(minutes, accuracies, marker=marker, color=color, label=name)
+        for row, x, y in zip(mine, minutes, accuracies, strict=True):
+            axes.annotate(
+                f"{row['epochs']} epochs", (x, y), xytext=(6, 6), textcoords="offset points"
+            )
+    axes.set_xlabel("training time, minutes")
+    axes.set_ylabel("validation accuracy, %")
+    axes.margins(0.12)
+    axes.legend()
+    figure.savefig(path, dpi=plots.DPI)
+    return path
+
+
+def _plot_losses(rows: list[dict], path: Path) -> Path:
+    names = list(dict.fromkeys(row["architecture"] for row in rows))
+    figure = Figure(figsize=(plots.WIDTH_INCHES, 3 * len(names)), layout="constrained")
+    for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
+        mine = [row for row in rows if row["architecture"] == name]
+        for row, shade in zip(mine, np.linspace(0.4, 1.0, len(mine)), strict=True):
+            epochs = [point["epoch"] for point in row["history"]]
+            for key, color in (("train_loss", plots.BLUE), ("validation_loss", plots.VERMILION)):
+                losses = [point[key] for point in row["history"]]
+                label = f"{key.replace('_', ' ')}, {row['epochs']} epochs"
+                axes.plot(epochs, losses, ".-", color=color, alpha=shade, label=label)
+        axes.axhline(math.log(6), color=plots.GRAY, linestyle=":", label="guessing")
+        axes.set_title(name)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.legend(fontsize=7, ncols=2)
+    figure.savefig(path, dpi=plots.DPI)
+    return path
+
+
+def _styles(rows: list[dict]) -> list[tuple[str, str, str]]:
+    names = list(dict.fromkeys(row["architecture"] for row in rows))
+    colors = (plots.BLUE, plots.VERMILION, plots.GREEN, plots.ORANGE, plots.GRAY)
+    return [(n, colors[i % len(colors)], "osD^v"[i % 5]) for i, n in enumerate(names)]

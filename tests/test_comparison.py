@@ -1,0 +1,72 @@
+"""The study runs each architecture and length for itself, keeps what is done and what failed."""
+
+import json
+
+import pytest
+from conftest import TINY, write_source
+from PIL import Image
+
+from emotion_detective import comparison
+from emotion_detective.recipe import TrainConfig
+
+BASE = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=72)
+LENGTHS = [1, 2]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two architectures and one that does not exist."""
+    folder = tmp_path_factory.mktemp("study")
+    source = str(write_source(folder / "fer", train=20, test=4))
+    archs = [TINY, "nosuchnet"]
+    rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out")
+    return source, folder / "out", rows
+
+
+@pytest.mark.slow
+def test_failing_architecture_does_not_lose_the_others(study):
+    _, _, rows = study
+    assert [(row["architecture"], row["epochs"], "error" in row) for row in rows] == [
+        (TINY, 1, False),
+        (TINY, 2, False),
+        ("nosuchnet", 1, True),
+        ("nosuchnet", 2, True),
+    ]
+    assert "timm has no architecture 'nosuchnet'" in rows[2]["error"]
+
+
+@pytest.mark.slow
+def test_every_length_has_its_own_schedule(study):
+    _, _, rows = study
+    one, two = rows[0]["history"], rows[1]["history"]
+    assert (len(one), len(two)) == (1, 2)
+    assert one[0]["learning_rate"] != two[0]["learning_rate"]
+
+
+@pytest.mark.slow
+def test_table_json_and_plots_are_written(study):
+    _, output, rows = study
+    result = json.loads((output / "comparison.json").read_text())
+    assert result["rows"] == rows
+    table = (output / "comparison.md").read_text()
+    assert f"| {TINY} | 2 |" in table
+    assert "failed: timm has no architecture" in table
+    for name in ("accuracy_against_time.png", "losses.png"):
+        assert Image.open(output / name).width >= 800
+    assert 0.0 < rows[0]["peak_memory_gib"] < 8
+    assert rows[0]["ms_a_face_cpu"] > 0
+
+
+@pytest.mark.slow
+def test_finished_cells_are_not_run_again(study, monkeypatch):
+    source, output, rows = study
+    monkeypatch.setattr(comparison, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("ran"))
+    assert comparison.compare(BASE, [TINY], LENGTHS, source, output) == rows[:2]
+
+
+@pytest.mark.slow
+def test_finished_cells_of_another_recipe_are_refused(study):
+    source, output, _ = study
+    other = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=48)
+    with pytest.raises(ValueError, match="holds a run with other options"):
+        comparison.compare(other, [TINY], [1], source, output)

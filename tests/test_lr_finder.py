@@ -1,0 +1,65 @@
+"""The range test finds where a network learns, and stops where it breaks."""
+
+import csv
+
+import numpy as np
+import pytest
+from conftest import TINY, write_source
+from PIL import Image
+
+from emotion_detective import data, lr_finder, training
+from emotion_detective.recipe import TrainConfig
+
+CONFIG = TrainConfig(
+    architecture=TINY, batch_size=24, image_sizes=(32,), image_size_shares=(1.0,), limit=120
+)
+
+
+@pytest.fixture(scope="module")
+def test_result(tmp_path_factory):
+    source = write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        return lr_finder.find_lr(CONFIG, data.load(source), steps=60)
+
+
+def test_rates_rise_exponentially_from_the_lowest(test_result):
+    assert test_result.rates[0] == pytest.approx(lr_finder.LOWEST_RATE)
+    ratios = test_result.rates[1:] / test_result.rates[:-1]
+    assert np.allclose(ratios, 1e6 ** (1 / 59))
+
+
+def test_curve_and_suggestions_are_written(test_result, tmp_path):
+    csv_path, png_path = lr_finder.write(test_result, tmp_path / "new")
+    rows = list(csv.DictReader(csv_path.open()))
+    assert [float(row["learning_rate"]) for row in rows] == test_result.rates.tolist()
+    assert Image.open(png_path).width >= 800
+    assert set(test_result.suggestions) == {"valley", "steepest", "minimum / 10"}
+    assert lr_finder.DEFAULT_SUGGESTION in test_result.suggestions
+
+
+def test_test_stops_when_the_loss_diverges(tmp_path, monkeypatch):
+    losses = iter([1.8] * 20 + [1.0] * 20 + [1e9] * 60)
+
+    class Loss(float):
+        def item(self):
+            return float(self)
+
+    monkeypatch.setattr(training, "step", lambda *_: Loss(next(losses)))
+    parts = data.load(write_source(tmp_path / "fer", train=20, test=4))
+    assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
+
+
+def test_suggestions_on_a_known_curve():
+    rates = np.logspace(-6, 0, 120)
+    position = np.linspace(0, 1, 120)  # flat, then a fall between 0.5 and 0.8, then a rise
+    losses = np.interp(position, [0, 0.5, 0.8, 1.0], [1.8, 1.8, 1.0, 3.0])
+    suggestions = lr_finder.suggest(rates, losses)
+    assert suggestions["minimum / 10"] == pytest.approx(rates[95] / 10, rel=0.1)
+    assert rates[60] <= suggestions["valley"] <= rates[95]
+    assert rates[59] <= suggestions["steepest"] <= rates[96]
+
+
+def test_too_short_a_curve_is_refused():
+    with pytest.raises(ValueError, match="diverged after 12 steps"):
+        lr_finder.suggest(np.logspace(-6, -1, 12), np.linspace(1.8, 7, 12))

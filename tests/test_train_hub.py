@@ -1,0 +1,120 @@
+"""The command line: files and JSON for what is right, one line and status 2 for what is not."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, TINY, write_source
+
+import train_hub
+from emotion_detective.model import load_classifier
+from emotion_detective.recipe import TrainConfig
+
+RECIPE = ["--init", "scratch", "--arch", TINY, "--batch-size", "24", "--seed", "3"]
+SIZES = ["--image-sizes", "32", "--image-size-shares", "1"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return str(write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8))
+
+
+@pytest.fixture(scope="module")
+def trained(source, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "first"
+    arguments = ["train", "--data", source, "--output", str(output), "--epochs", "2"]
+    assert train_hub.main([*arguments, *RECIPE, *SIZES]) == 0
+    return output
+
+
+def test_train_writes_a_checkpoint_with_metrics_plots_and_card(trained):
+    assert load_classifier(trained).probabilities([]).shape == (0, 6)
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["training"]["seed"] == 3
+    assert metrics["training"]["dataset"] == {
+        "source": "fer",
+        "train": 216,
+        "validation": 24,
+        "test": 48,
+    }
+    assert metrics["validation"]["n"] == 24
+    assert metrics["test"]["n"] == 48
+    assert (trained / "plots" / "curves.png").is_file()
+    assert (trained / "plots" / "confusion_matrix.png").is_file()
+    assert f"{metrics['test']['accuracy']:.1%}"[:-1] in (trained / "README.md").read_text()
+
+
+def test_recorded_command_names_no_folder_of_this_machine(trained, source):
+    command = json.loads((trained / "metrics.json").read_text())["training"]["command"]
+    assert str(trained.parent) not in command
+    assert str(ROOT) not in command
+
+
+def test_finished_run_leaves_no_training_state(trained):
+    assert not list(trained.glob("state_*"))
+    assert not (trained / "best.safetensors").exists()
+
+
+def test_evaluate_prints_one_json_object(trained, source, capsys):
+    capsys.readouterr()
+    arguments = ["evaluate", "--model", str(trained), "--data", source, "--split", "test"]
+    assert train_hub.main([*arguments, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    promised = {"n", "accuracy", "macro_f1", "per_class", "ece", "nll", "confusion_matrix"}
+    assert promised <= set(metrics)
+    assert promised <= set(metrics["clean"])
+    assert sum(map(sum, metrics["confusion_matrix"])) == metrics["n"] == 48
+    assert metrics == json.loads((trained / "metrics.json").read_text())["test"]
+
+
+def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path, capsys):
+    columns = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    rows = [f"test/happy/im{i}.png,0,10,0,0,0,0,0,0,0,0" for i in range(8)]
+    votes = tmp_path / "votes.csv"
+    votes.write_text("\n".join([f"path,{columns}", *rows]) + "\n")
+    arguments = ["evaluate", "--model", str(trained), "--data", source, "--votes", str(votes)]
+    capsys.readouterr()
+    assert train_hub.main([*arguments, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["votes"]["n_majority"] == 8
+    assert metrics["votes"]["label_agreement"] == 1.0
+    assert metrics["votes"]["agreement"] == metrics["per_class"]["happy"]["recall"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "--data", "nowhere.zip", "--output", "out"],
+            "There is no data at 'nowhere.zip'",
+        ),
+        (["train", "--data", "x", "--output", "out", "--epochs", "0"], "epochs must be above 0"),
+        (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
+        (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_status_2(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert train_hub.main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"train_hub.py {arguments[0]}: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, train_hub; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_every_field_of_the_recipe_is_an_option(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_hub.main(["train", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(TrainConfig):
+        assert f"--{field.name.replace('_', '-')}" in text
