@@ -124,7 +124,7 @@ def _markdown(result: dict) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
-    parser.add_argument("--limit", type=int, default=LIMIT, help="images, evenly over the classes")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="images, drawn at random")
     arguments = parser.parse_args()
     images = data.subset(data.load(arguments.data)["train"], arguments.limit, SEED)
     command = f"benchmarks/framing.py --data {Path(arguments.data).name} --limit {arguments.limit}"

@@ -5,39 +5,31 @@ benchmark runs as `python benchmarks/NAME.py` from anywhere.
 """
 
 import json
-import platform
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from emotion_detective import machine
+
 PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
 
 
 def origin(command: str, dataset: str, seed: int) -> dict:
     """Return the fields that say where a result comes from; `command` without machine paths."""
-    versions = {name: version(name) for name in PACKAGES}
     return {
         "command": command,
         "dataset": dataset,
         "seed": seed,
-        "hardware": _hardware(),
+        "hardware": machine.describe_hardware(),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | versions,
+        "versions": machine.describe_versions(PACKAGES),
         "date": date.today().isoformat(),
     }
-
-
-def _hardware() -> str:
-    cpu_info = Path("/proc/cpuinfo")
-    lines = cpu_info.read_text().splitlines() if cpu_info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
 
 
 def provenance(result: dict) -> list[str]:

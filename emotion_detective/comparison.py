@@ -128,8 +128,9 @@ def run_cell(cell: Cell) -> dict:
         "history": history,
     }
     training.remove_state(cell.folder)
-    (cell.folder / RESULT_FILE).write_text(json.dumps(row, indent=2) + "\n")
-    return row
+    text = json.dumps(row, indent=2)
+    (cell.folder / RESULT_FILE).write_text(text + "\n")
+    return json.loads(text)  # what the next call will read
 
 
 def _peak_memory_bytes() -> int:
