@@ -1,9 +1,13 @@
-"""Train, evaluate and publish the emotion classifier.
+r"""Train, evaluate, compare and publish the emotion classifier.
 
     python train_hub.py find-lr --data emotion-detection-fer.zip --output runs/find-lr
     python train_hub.py train --data emotion-detection-fer.zip --output runs/first
     python train_hub.py evaluate --model runs/first --data emotion-detection-fer.zip --split test
     python train_hub.py push --model runs/first --repo-id USER/NAME
+    python train_hub.py deploy-space --repo-id USER/SPACE --model USER/NAME
+    python train_hub.py prepare --data emotion-detection-fer.zip --push-to USER/FER-SIX
+    python train_hub.py compare --data emotion-detection-fer.zip --output runs/study \
+        --archs alexnet vgg16 resnet50 --epochs 4 8 12 16
 
 `--data` takes the zip from Kaggle, the folder it unpacks to, or a Hub dataset id. Everything with
 mathematics in it is in the package; this file only reads the command line. What is wrong with the
@@ -109,7 +113,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Print a checkpoint's metrics on one split; a local one's metrics.json and card follow."""
+    """Print a checkpoint's metrics on one split."""
     from emotion_detective import data, export
     from emotion_detective.model import load_classifier
 
@@ -129,6 +133,22 @@ def push(options: argparse.Namespace) -> None:
 
     folder = Path(options.model)
     print(card.push(folder, options.repo_id, private=options.private, force=options.force))
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Publish the six-class dataset on the Hub, to train from by its id."""
+    from emotion_detective import data, dataset_card
+
+    parts = data.load(options.data)
+    name = Path(options.data).name
+    print(dataset_card.publish(parts, name, options.push_to, private=options.private))
+
+
+def deploy_space(options: argparse.Namespace) -> None:
+    """Publish the page as a Space that serves a model of the Hub, and print its address."""
+    from emotion_detective import space
+
+    print(space.deploy(options.repo_id, options.model, private=options.private))
 
 
 def _command_line(options: argparse.Namespace) -> str:
@@ -175,6 +195,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_evaluate(commands)
     _add_push(commands)
+    _add_prepare(commands)
+    _add_deploy_space(commands)
     return parser
 
 
@@ -255,6 +277,19 @@ def _add_push(commands) -> None:
     command.add_argument("--repo-id", required=True, metavar="USER/NAME")
     command.add_argument("--private", action="store_true")
     command.add_argument("--force", action="store_true", help="even over a better model")
+
+
+def _add_prepare(commands) -> None:
+    command = _add_command(commands, prepare)
+    command.add_argument("--push-to", required=True, metavar="USER/NAME")
+    command.add_argument("--private", action="store_true")
+
+
+def _add_deploy_space(commands) -> None:
+    command = _add_command(commands, deploy_space, data=False)
+    command.add_argument("--repo-id", required=True, metavar="USER/SPACE")
+    command.add_argument("--model", required=True, metavar="USER/NAME[@REVISION]")
+    command.add_argument("--private", action="store_true")
 
 
 if __name__ == "__main__":

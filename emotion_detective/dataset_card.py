@@ -1,0 +1,80 @@
+"""The six-class dataset on the Hub, as parquet with a card, so that training can name it by id.
+
+`train_hub.py prepare` calls `publish` with what `data.load` made of a source: splits, order and
+clean marks stay as they are, and `data.load(repo_id)` gives them back. Knows no model.
+"""
+
+import logging
+from collections import Counter
+
+import datasets
+from huggingface_hub import DatasetCard, HfApi
+
+from emotion_detective.hub_errors import explained_refusals
+from emotion_detective.model import LABELS
+
+logger = logging.getLogger(__name__)
+
+TEXT = """\
+# Six facial expressions
+
+Made from {source} by Emotion Detective's `train_hub.py prepare`: {labels}; a class *disgusted* is
+left out.
+
+| split | {header} | all | in no other split |
+|---|{rule}---|---|
+{rows}
+
+Columns: `image`; `label`; `file`, the path in the source; `clean`, false for an image of test that
+stands pixel for pixel in another split of the source too. Images of train that stand in validation
+or test are dropped, and those of validation that stand in test.
+
+```
+python train_hub.py train --data {repo_id} --output runs/first
+```
+
+## Where the images come from
+
+The maker of this repository took them from {source}. If that is Kaggle's
+`ananthu017/emotion-detection-fer`, they are FER2013 (Goodfellow et al. 2013, arXiv 1307.0414):
+48x48 gray faces found by web search, labelled by search term and corrected by hand; validation is
+its PublicTest, test its PrivateTest. FER2013 has no licence that its rights holders gave: mirrors
+disagree (DbCL, Apache-2.0, MIT, CC BY-NC), and the people in the pictures were not asked. Use it
+for research, and clear the rights before anything else. Labels are noisy: human agreement with
+them is 65 +/- 5%.
+"""
+
+
+def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: bool = False) -> str:
+    """Upload the splits and a card to the Hub dataset `repo_id` and return its address.
+
+    Raises:
+        ValueError: no token, no permission or no Hub; says what to do.
+    """
+    with explained_refusals(repo_id):
+        HfApi().whoami()  # the clearest refusal of a missing or wrong token
+        parts.push_to_hub(repo_id, private=private, commit_message="Publish the splits")
+        card = DatasetCard.load(repo_id)  # with what `datasets` says of columns and files
+        card.data.license = "other"
+        card.data.task_categories = ["image-classification"]
+        card.data.pretty_name = "Six facial expressions"
+        card.text = card_text(parts, source, repo_id)
+        card.push_to_hub(repo_id, commit_message="Describe the splits")
+        return f"{HfApi().endpoint}/datasets/{repo_id}"
+
+
+def card_text(parts: datasets.DatasetDict, source: str, repo_id: str) -> str:
+    """Return the card below its front matter, with the counts of `parts`."""
+    rows = []
+    for split, part in parts.items():
+        counts = Counter(part["label"])
+        cells = [*(counts[i] for i in range(len(LABELS))), len(part), sum(part["clean"])]
+        rows.append(f"| {split} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
+    return TEXT.format(
+        source=source,
+        repo_id=repo_id,
+        labels=", ".join(LABELS),
+        header=" | ".join(LABELS),
+        rule="---|" * len(LABELS),
+        rows="\n".join(rows),
+    )
