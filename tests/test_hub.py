@@ -28,6 +28,8 @@ pytest_plugins = ["hub_server"]
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"
 REPO = "user/tiny"
+# Alone on two cores a process takes 20 seconds; other work beside it must not fail the test.
+TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +231,7 @@ def run(arguments: list[str], env: dict[str, str], folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=TIMEOUT_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -246,18 +248,16 @@ import json, sys
 import timm
 from PIL import Image
 from transformers import pipeline
-from emotion_detective.model import load_classifier
+from emotion_detective.model import LABELS, load_classifier
 
 picture = Image.open("face.jpg")
 ours = load_classifier("{REPO}@v1")
-theirs = pipeline("image-classification", model="{REPO}", revision="v1")(picture, top_k=6)
+said = pipeline("image-classification", model="{REPO}", revision="v1")(picture, top_k=6)
 network = timm.create_model("hf-hub:{REPO}@v1", pretrained=True).eval()
-print(json.dumps({{
-    "revision": ours.revision,
-    "ours": ours.probabilities([picture])[0].tolist(),
-    "pipeline": {{answer["label"]: answer["score"] for answer in theirs}},
-    "timm": network(ours.preprocess([picture])).softmax(1)[0].tolist(),
-}}))
+print(ours.revision)
+print(ours.probabilities([picture])[0].tolist())
+print(said)
+print(dict(zip(LABELS, network(ours.preprocess([picture])).softmax(1)[0].tolist())))
 for snippet in json.loads(sys.argv[1]):
     exec(snippet, {{}})
 """
@@ -272,20 +272,14 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronau
     by_pipeline, by_timm, _ = snippets(REPO, hub.store)
     arguments = ["-c", PULL, json.dumps([by_pipeline, by_timm])]
     lines = run(arguments, hub.env(tmp_path / "other home", token=None), tmp_path).splitlines()
-    answer, said_by_pipeline, said_by_timm = map(ast.literal_eval, lines)
-    assert answer["revision"] == hub.store.repo(REPO).tags["v1"]
-    for client in ("pipeline", "timm"):
-        values = answer[client]
-        row = [values[label] for label in model.LABELS] if client == "pipeline" else values
-        np.testing.assert_allclose(row, answer["ours"], atol=1e-5)
-    from_snippets = [
-        {said["label"]: said["score"] for said in said_by_pipeline},
-        said_by_timm,
-    ]
-    for said in from_snippets:
-        np.testing.assert_allclose(
-            [said[label] for label in model.LABELS], answer["ours"], atol=1e-5
-        )
+    revision, ours, *answers = lines
+    assert revision == hub.store.repo(REPO).tags["v1"]
+    assert len(answers) == 4  # pipeline and timm, then the card's snippets for both
+    for answer in map(ast.literal_eval, answers):
+        if isinstance(answer, list):  # pipeline's
+            answer = {each["label"]: each["score"] for each in answer}
+        row = [answer[label] for label in model.LABELS]
+        np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
 
 
 @contextmanager
@@ -314,7 +308,7 @@ def app(env: dict[str, str], folder: Path) -> Iterator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 180
+    end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
         try:
             urllib.request.urlopen(f"{url}/config", timeout=10).close()
