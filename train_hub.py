@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0, or 2 for input that cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Their requests and notices would drown the one line an epoch.
-    for name in ("httpx", "timm", "datasets", "accelerate"):
+    for name in ("httpx", "httpx2", "timm", "datasets", "accelerate"):
         logging.getLogger(name).setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     try:
@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
         "command": _command_line(options),
         "config": dataclasses.asdict(config),
         "seed": config.seed,
-        "dataset": {"source": Path(options.data).name}
+        "dataset": {"source": _source_name(options.data)}
         | {split: len(part) for split, part in parts.items()},
         "hardware": machine.describe_hardware(),
         "versions": machine.describe_versions(),
@@ -140,7 +140,7 @@ def prepare(options: argparse.Namespace) -> None:
     from emotion_detective import data, dataset_card
 
     parts = data.load(options.data)
-    name = Path(options.data).name
+    name = _source_name(options.data)
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
@@ -151,12 +151,15 @@ def deploy_space(options: argparse.Namespace) -> None:
     print(space.deploy(options.repo_id, options.model, private=options.private))
 
 
+def _source_name(source: str) -> str:
+    """Return a Hub id as it is, and of a file or folder the name without this machine's path."""
+    return Path(source).name if Path(source).exists() else source
+
+
 def _command_line(options: argparse.Namespace) -> str:
     """Return the command as typed, without the folders of this machine."""
-    arguments = [
-        Path(word).name if word in (options.data, options.output) else word for word in sys.argv[1:]
-    ]
-    return shlex.join(["python", "train_hub.py", *arguments])
+    shown = {options.data: _source_name(options.data), options.output: Path(options.output).name}
+    return shlex.join(["python", "train_hub.py", *(shown.get(word, word) for word in sys.argv[1:])])
 
 
 def _print_summary(metrics: dict, split: str) -> None:

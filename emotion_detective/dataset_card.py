@@ -55,7 +55,7 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
         HfApi().whoami()  # the clearest refusal of a missing or wrong token
         parts.push_to_hub(repo_id, private=private, commit_message="Publish the splits")
         card = DatasetCard.load(repo_id)  # with what `datasets` says of columns and files
-        card.data.license = "other"
+        card.data.license = "unknown"  # the card says why
         card.data.task_categories = ["image-classification"]
         card.data.pretty_name = "Six facial expressions"
         card.text = card_text(parts, source, repo_id)

@@ -154,7 +154,8 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
 
     def read(i: int) -> bytes:
         split, row = places[i]
-        return undecoded[split][row]["image"]["bytes"]
+        image = undecoded[split][row]["image"]  # datasets of image files hold their paths
+        return image["bytes"] or Path(image["path"]).read_bytes()
 
     key = hash_lines(f"{split} {part._fingerprint}" for split, part in parts.items())
     return Source(repo_id, entries, read, key)

@@ -349,29 +349,33 @@ def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
 # Datasets
 
 
-LOAD = """
+COMPARE = """
 import sys
 from emotion_detective import data
-parts = data.load(sys.argv[1])
-if len(sys.argv) > 2:
-    parts.push_to_hub(sys.argv[2])
-    again = data.load(sys.argv[2])
-    assert again["test"]["file"] == parts["test"]["file"]
-    assert again["test"]["clean"] == parts["test"]["clean"]
-    assert again["train"].features == parts["train"].features
-print({split: len(part) for split, part in parts.items()})
-print(parts["train"].features["label"].names)
+source, published = map(data.load, sys.argv[1:])
+for split in data.SPLITS:
+    for column in ("label", "file", "clean"):
+        assert source[split][column] == published[split][column]
+    assert source[split].features == published[split].features
+print({split: len(part) for split, part in published.items()})
+print(published["train"].features["label"].names)
 """
 
 
 @pytest.mark.slow
-def test_a_dataset_of_the_hub_is_loaded_by_its_id_and_published_again(hub, tmp_path):
+def test_prepare_publishes_a_dataset_that_loads_with_the_same_splits(hub, tmp_path):
     hub.store.upload("user/faces", write_source(tmp_path / "faces", train=10, test=2), "dataset")
-    lines = run(["-c", LOAD, "user/faces", "user/six"], hub.env(tmp_path / "home"), tmp_path)
+    env = hub.env(tmp_path / "home")
+    prepare = [str(ROOT / "train_hub.py"), "prepare", "--data", "user/faces"]
+    assert f"{hub.url}/datasets/user/six" in run([*prepare, "--push-to", "user/six"], env, tmp_path)
+    lines = run(["-c", COMPARE, "user/faces", "user/six"], env, tmp_path)
     counts, labels = map(ast.literal_eval, lines.splitlines()[-2:])
     assert counts == {"train": 54, "validation": 6, "test": 12}
     assert labels == list(model.LABELS)
     assert any(name.endswith(".parquet") for name in hub.store.repo("user/six", "dataset").files)
+    readme = hub.store.read("user/six", "README.md", "dataset").decode()
+    assert "| train | 9 | 9 | 9 | 9 | 9 | 9 | 54 | 54 |" in readme
+    assert "dataset_info:" in readme
 
 
 def test_a_dataset_that_is_not_there_is_named(hub, tmp_path):
