@@ -8,8 +8,6 @@ public API, documented for clients by their types and docstrings.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
@@ -62,7 +60,7 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> answers.Pictur
         picture: a picture file; its faces are answered largest first.
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
-    with _said_to_the_client():
+    with transfer.errors_as_messages():
         predictions = detective.analyze(transfer.uploaded_path(picture), bool(whole_picture))
     return answers.picture_answer(detective.classifier, predictions)
 
@@ -76,7 +74,7 @@ def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileD
     Args:
         files: picture and zip files.
     """
-    with _said_to_the_client():
+    with transfer.errors_as_messages():
         sent = transfer.uploaded_files(files)
     rows = [row for one in batch.read(detective, batch.pictures(sent)) for row in one.rows]
     return rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
@@ -94,21 +92,12 @@ def analyze_video(
         video: an mp4, mov or webm file.
         frames_per_second: how many frames are looked at for each second of video.
     """
-    with _said_to_the_client():
+    with transfer.errors_as_messages():
         path = transfer.uploaded_path(video)
         *_, progress = follow_faces(detective, path, float(frames_per_second))
     timeline = progress.timeline
     csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
     return answers.video_rows(timeline), timeline.overall_frequencies(), csv
-
-
-@contextmanager
-def _said_to_the_client() -> Iterator[None]:
-    """Turn our one-sentence errors into Gradio's, which reach the client without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
 
 
 transfer.refuse_addresses()

@@ -7,6 +7,8 @@ Events that take a file run with `preprocess=False`, so that Gradio hands over t
 
 import base64
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,6 +80,15 @@ def uploaded_frame(upload: Any) -> bytes:
     if not isinstance(url, str) or not url.startswith("data:image/"):
         raise ValueError(UPLOAD_ONLY)
     return base64.b64decode(url.partition(",")[2])
+
+
+@contextmanager
+def errors_as_messages() -> Iterator[None]:
+    """Turn our one-sentence errors into Gradio's, which reach the visitor and no log."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def reserve(name: str) -> Path:

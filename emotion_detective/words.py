@@ -4,7 +4,7 @@ Every sentence says "looks", never "is": a face shows an expression, not what so
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from emotion_detective.detective import Prediction
 from emotion_detective.model import LABELS
@@ -23,7 +23,7 @@ def summary(predictions: Sequence[Prediction]) -> str:
     if not predictions:
         return NO_FACE
     if len(predictions) == 1:
-        return f"1 face: it {looks(predictions[0])}."
+        return f"1 face: {'' if predictions[0].unsure else 'it '}{looks(predictions[0])}."
     if len(predictions) <= NAMED_FACES:
         told = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
         return f"{len(predictions)} faces: {', '.join(told)}."
@@ -50,7 +50,7 @@ def verdict(prediction: Prediction) -> str:
 
 
 def looks(prediction: Prediction) -> str:
-    """Return what a sentence says about a face: "looks happy (93%)"."""
+    """Return a face's part of a sentence: "looks happy (93%)", "unsure between sad and angry"."""
     first, second = _two_likeliest(prediction)
     if prediction.unsure:
         return f"unsure between {first[0]} and {second[0]}"
@@ -86,14 +86,12 @@ def reliability(label: str, metrics: dict) -> str:
     )
 
 
-def batch_summary(rows: Sequence[dict], total: int) -> str:
-    """Return one sentence for a batch's rows; `total` counts the files that were sent."""
+def batch_summary(rows: Sequence[Mapping], files: int, left_out: int) -> str:
+    """Return one sentence for a batch's rows, of so many files; others were left out."""
     statuses = Counter(row["status"] for row in rows)
-    read = len({row["file"] for row in rows})
-    sentence = f"{_count(read, 'file')}: {_count(statuses['ok'], 'face')}"
+    sentence = f"{_count(files, 'file')}: {_count(statuses['ok'], 'face')}"
     if statuses["no_face"]:
         sentence += f", {_count(statuses['no_face'], 'file')} without one"
     if statuses["unreadable"]:
         sentence += f", {statuses['unreadable']} that cannot be read"
-    left_out = total - read
-    return f"{sentence}. {left_out} more were left out." if left_out > 0 else f"{sentence}."
+    return f"{sentence}. {left_out} more were left out." if left_out else f"{sentence}."

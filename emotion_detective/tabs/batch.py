@@ -16,21 +16,13 @@ LIMITS = (
 )
 # A long batch leaves the other core to single pictures.
 CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
-PRIVATE = {"api_visibility": "private", **CONCURRENCY}
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     with gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            uploads = gr.File(
-                label="Pictures",
-                elem_id="batch-files",
-                file_count="multiple",
-                file_types=["image", ".zip"],
-                height=260,
-            )
-            gr.Markdown(LIMITS, elem_classes="note")
+        uploads = _files_column()
         with gr.Column(scale=3, min_width=320):
             status = gr.HTML(markup.message(START), elem_id="batch-status")
             with gr.Row():
@@ -40,25 +32,39 @@ def tab(detective: EmotionDetective) -> None:
             gallery = gr.Gallery(
                 label="Faces found", elem_id="batch-gallery", height=260, columns=4, format="jpeg"
             )
-    table = gr.Dataframe(
+    table = _rows_table()
+    running = start.click(
+        partial(_analyze, detective),
+        uploads,
+        [status, table, gallery, download],
+        preprocess=False,
+        **CONCURRENCY,
+        **PRIVATE,
+    )
+    stop.click(lambda: markup.message("Stopped."), None, status, cancels=running, **PRIVATE)
+
+
+def _files_column() -> gr.File:
+    with gr.Column(scale=2, min_width=320):
+        uploads = gr.File(
+            label="Pictures",
+            elem_id="batch-files",
+            file_count="multiple",
+            file_types=["image", ".zip"],
+            height=260,
+        )
+        gr.Markdown(LIMITS, elem_classes="note")
+    return uploads
+
+
+def _rows_table() -> gr.Dataframe:
+    return gr.Dataframe(
         label="One row a face, or a file without one",
         headers=list(answers.FILE_COLUMNS),
         datatype="str",  # file names are text, never HTML or Markdown
         elem_id="batch-table",
         max_height=420,
         interactive=False,
-    )
-    outputs = [status, table, gallery, download]
-    running = start.click(
-        partial(_analyze, detective),
-        uploads,
-        outputs,
-        preprocess=False,
-        show_progress="hidden",
-        **PRIVATE,
-    )
-    stop.click(
-        lambda: markup.message("Stopped."), None, status, cancels=running, api_visibility="private"
     )
 
 
@@ -85,7 +91,12 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
     ]
     csv = transfer.keep(answers.to_csv(rows), "batch.csv")
     button = gr.DownloadButton(value=csv, interactive=True)
-    yield markup.message(words.batch_summary(rows, total)), _table(rows), thumbnails, button
+    yield (
+        markup.message(words.batch_summary(rows, len(results), total - len(results))),
+        _table(rows),
+        thumbnails,
+        button,
+    )
 
 
 def _table(rows: list[answers.Row]) -> pd.DataFrame:

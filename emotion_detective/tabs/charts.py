@@ -7,39 +7,33 @@ from emotion_detective.drawing import COLORS
 from emotion_detective.timeline import UNSURE, Timeline
 
 CHART_COLORS = {**COLORS, UNSURE: "#D0D0D0"}
-CHART_HEIGHT = 260
+# An axis of Gradio's plots does not start at 0 by itself.
+SHARED = {"color": "emotion", "color_map": CHART_COLORS, "y_lim": [0, 1], "height": 260}
 # A browser draws this many points without a pause, and no screen shows more.
 MAX_TIMES = 300
 
 
-def lines(elem_id: str) -> gr.LinePlot:
-    """Return an empty chart of one face's six probabilities over time."""
-    return gr.LinePlot(
-        x="time_s",
-        y="probability",
-        color="emotion",
-        x_title="seconds",
-        y_title="probability",
-        y_lim=[0, 1],
-        color_map=CHART_COLORS,
-        height=CHART_HEIGHT,
-        label="Emotion over time, smoothed",
-        elem_id=elem_id,
-    )
-
-
-def bars(elem_id: str) -> gr.BarPlot:
-    """Return an empty chart of the share of time of each emotion, one stacked bar a face."""
-    return gr.BarPlot(
-        x="face",
-        y="share of time",
-        color="emotion",
-        y_lim=[0, 1],
-        color_map=CHART_COLORS,
-        height=CHART_HEIGHT,
-        label="How often each emotion",
-        elem_id=elem_id,
-    )
+def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
+    """Lay out both charts, empty, side by side: `#<name>-lines` and `#<name>-bars`."""
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            lines = gr.LinePlot(
+                x="time_s",
+                y="probability",
+                x_title="seconds",
+                label="Emotion over time, smoothed",
+                elem_id=f"{name}-lines",
+                **SHARED,
+            )
+        with gr.Column(scale=2, min_width=320):
+            bars = gr.BarPlot(
+                x="face",
+                y="share of time",
+                label="How often each emotion",
+                elem_id=f"{name}-bars",
+                **SHARED,
+            )
+    return lines, bars
 
 
 def line_data(timeline: Timeline, track: int, last_s: float | None = None) -> pd.DataFrame:

@@ -60,11 +60,7 @@ def tab(detective: EmotionDetective) -> None:
             gr.Markdown(LIMITS, elem_classes="note")
         with gr.Column(scale=3, min_width=320):
             mirror = gr.HTML(_mirror_html(None, START), elem_id="live-mirror")
-    with gr.Row():
-        with gr.Column(scale=3, min_width=320):
-            lines = charts.lines("live-lines")
-        with gr.Column(scale=2, min_width=320):
-            bars = charts.bars("live-bars")
+    lines, bars = charts.row("live")
     with gr.Row():
         again = gr.Button("Start over", elem_id="live-again")
         download = gr.DownloadButton("Download CSV", interactive=False, elem_id="live-csv")
@@ -92,7 +88,8 @@ def _add_frame(detective: EmotionDetective, upload: dict | None, session: Sessio
     if upload is None:
         return session, gr.skip(), gr.skip(), gr.skip()
     session = session or Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
-    picture = faces.open_picture(transfer.uploaded_frame(upload))
+    with transfer.errors_as_messages():
+        picture = faces.open_picture(transfer.uploaded_frame(upload))
     picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
     now_s = time.monotonic() - session.started_s
     readings = session.timeline.add(now_s, detective.analyze(picture))

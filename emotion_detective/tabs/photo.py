@@ -26,6 +26,7 @@ LIMITS = (
 # Two at a time, for all events that run the network on one picture: one thread a core.
 CONCURRENCY = {"concurrency_id": "picture", "concurrency_limit": 2}
 PRIVATE = {"api_visibility": "private", **CONCURRENCY}
+QUIET = {"show_progress": "hidden", **PRIVATE}
 
 
 @dataclass(frozen=True)
@@ -51,41 +52,14 @@ def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
     with gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            picture = gr.Image(
-                label="Picture",
-                elem_id="photo",
-                height=360,
-                sources=["upload", "webcam", "clipboard"],
-                webcam_options=gr.WebcamOptions(mirror=False),
-            )
-            whole = gr.Checkbox(label="Read the whole picture as one face", elem_id="whole")
-            gr.Markdown(LIMITS, elem_classes="note")
-            gr.Examples([str(EXAMPLES_FOLDER / name) for name in EXAMPLES], picture)
-        with gr.Column(scale=3, min_width=320):
-            summary = gr.Markdown(START, elem_id="summary", elem_classes="summary")
-            annotated = gr.Image(
-                label="Faces found",
-                elem_id="annotated",
-                height=420,
-                format="jpeg",
-                interactive=False,
-                buttons=["fullscreen"],
-                alt_text="The picture with a numbered box around every face",
-            )
-            chosen = gr.Radio([], label="Faces, largest first", elem_id="faces")
-    with gr.Row(elem_id="details"):
-        with gr.Column(scale=3, min_width=320):
-            card = gr.HTML(markup.NO_FACE_CHOSEN, elem_id="card")
-        with gr.Column(scale=2, min_width=320), gr.Row():
-            seen = _face_picture("What the model saw", "seen")
-            heat = _face_picture("Where it looked", "heat")
+        picture, whole = _picture_column()
+        summary, annotated, chosen = _faces_column()
     with gr.Row():
-        downloads = [
-            gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"download-{kind}")
-            for kind in ("PNG", "JSON", "CSV")
-        ]
+        card, seen, heat = _face_row()
+    with gr.Row():
+        downloads = [_download(kind) for kind in ("PNG", "JSON", "CSV")]
     details = [annotated, card, seen, heat]
+    show_face = partial(_show_face, detective)
     gr.on(
         [picture.change, whole.input],
         partial(_analyze, detective),
@@ -95,12 +69,56 @@ def tab(detective: EmotionDetective) -> None:
         show_progress_on=annotated,
         trigger_mode="always_last",
         **PRIVATE,
-    ).then(_write_downloads, kept, downloads, show_progress="hidden", **PRIVATE)
-    chosen.input(
-        partial(_show_face, detective), [kept, chosen], details, show_progress="hidden", **PRIVATE
+    ).then(_write_downloads, kept, downloads, **QUIET)
+    chosen.input(show_face, [kept, chosen], details, **QUIET)
+    annotated.select(_number_at, kept, chosen, **QUIET).success(
+        show_face, [kept, chosen], details, **QUIET
     )
-    annotated.select(_number_at, kept, chosen, show_progress="hidden", **PRIVATE).success(
-        partial(_show_face, detective), [kept, chosen], details, show_progress="hidden", **PRIVATE
+
+
+def _picture_column() -> tuple[gr.Image, gr.Checkbox]:
+    with gr.Column(scale=2, min_width=320):
+        picture = gr.Image(
+            label="Picture",
+            elem_id="photo",
+            height=360,
+            sources=["upload", "webcam", "clipboard"],
+            webcam_options=gr.WebcamOptions(mirror=False),
+        )
+        whole = gr.Checkbox(label="Read the whole picture as one face", elem_id="whole")
+        gr.Markdown(LIMITS, elem_classes="note")
+        gr.Examples([str(EXAMPLES_FOLDER / name) for name in EXAMPLES], picture)
+    return picture, whole
+
+
+def _faces_column() -> tuple[gr.Markdown, gr.Image, gr.Radio]:
+    with gr.Column(scale=3, min_width=320):
+        summary = gr.Markdown(START, elem_id="summary", elem_classes="summary")
+        annotated = gr.Image(
+            label="Faces found",
+            elem_id="annotated",
+            height=420,
+            format="jpeg",
+            interactive=False,
+            buttons=["fullscreen"],
+            alt_text="The picture with a numbered box around every face",
+        )
+        chosen = gr.Radio([], label="Faces, largest first", elem_id="faces")
+    return summary, annotated, chosen
+
+
+def _face_row() -> tuple[gr.HTML, gr.Image, gr.Image]:
+    with gr.Column(scale=3, min_width=320):
+        card = gr.HTML(markup.NO_FACE_CHOSEN, elem_id="card")
+    with gr.Column(scale=2, min_width=320), gr.Row():
+        seen = _face_picture("What the model saw", "seen")
+        heat = _face_picture("Where it looked", "heat")
+    return card, seen, heat
+
+
+def _download(kind: str) -> gr.DownloadButton:
+    return gr.DownloadButton(
+        f"Download {kind}", interactive=False, elem_id=f"download-{kind.lower()}"
     )
 
 

@@ -28,43 +28,17 @@ def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
     with gr.Row():
+        source, rate = _video_column()
         with gr.Column(min_width=320):
-            source = gr.Video(
-                label="Video",
-                elem_id="video",
-                height=320,
-                sources=["upload", "webcam"],
-                webcam_options=gr.WebcamOptions(mirror=False),
-            )
-            rate = gr.Slider(
-                *RATES_HZ, video.DEFAULT_RATE_HZ, step=1, label="Frames looked at a second"
-            )
-            gr.Markdown(LIMITS, elem_classes="note")
-        with gr.Column(min_width=320):
-            annotated = gr.Video(
-                label="With the faces drawn",
-                elem_id="video-annotated",
-                height=320,
-                interactive=False,
-            )
+            annotated = _annotated_video()
             status = gr.HTML(markup.message(START), elem_id="video-status")
             with gr.Row():
                 start = gr.Button("Analyze", variant="primary", elem_id="video-start")
                 stop = gr.Button("Stop", elem_id="video-stop")
                 download = gr.DownloadButton("Download CSV", interactive=False, elem_id="video-csv")
     track = gr.Radio([], label="Face", elem_id="video-tracks")
-    with gr.Row():
-        with gr.Column(scale=3, min_width=320):
-            lines = charts.lines("video-lines")
-        with gr.Column(scale=2, min_width=320):
-            bars = charts.bars("video-bars")
-    moments = gr.Gallery(
-        label="Strongest moment of each emotion",
-        elem_id="video-moments",
-        height=260,
-        columns=6,
-        format="jpeg",
-    )
+    lines, bars = charts.row("video")
+    moments = _moments_gallery()
     analyzing = start.click(
         partial(_analyze, detective),
         [source, rate],
@@ -79,6 +53,38 @@ def tab(detective: EmotionDetective) -> None:
     track.input(_show_track, [kept, track], lines, **PRIVATE)
     stop.click(
         lambda: markup.message("Stopped."), None, status, cancels=[analyzing, drawing], **PRIVATE
+    )
+
+
+def _video_column() -> tuple[gr.Video, gr.Slider]:
+    with gr.Column(min_width=320):
+        source = gr.Video(
+            label="Video",
+            elem_id="video",
+            height=320,
+            sources=["upload", "webcam"],
+            webcam_options=gr.WebcamOptions(mirror=False),
+        )
+        rate = gr.Slider(
+            *RATES_HZ, video.DEFAULT_RATE_HZ, step=1, label="Frames looked at a second"
+        )
+        gr.Markdown(LIMITS, elem_classes="note")
+    return source, rate
+
+
+def _annotated_video() -> gr.Video:
+    return gr.Video(
+        label="With the faces drawn", elem_id="video-annotated", height=320, interactive=False
+    )
+
+
+def _moments_gallery() -> gr.Gallery:
+    return gr.Gallery(
+        label="Strongest moment of each emotion",
+        elem_id="video-moments",
+        height=260,
+        columns=6,
+        format="jpeg",
     )
 
 

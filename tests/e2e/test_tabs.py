@@ -43,11 +43,11 @@ def download(page, selector: str) -> list[dict]:
 def test_live_follows_the_camera_and_hands_out_its_table(page):
     open_tab(page, "Live")
     page.locator("#live [title='grant webcam access']").click()
-    page.locator("#live button[aria-label='start stream'], #live .record-button").first.click()
+    page.locator("#live button[aria-label='capture photo']").click()
     expect(page.locator("#live-mirror")).to_contain_text("face 1:")
     expect(page.locator("#live-mirror img")).to_be_visible()
     expect(page.locator("#live-lines svg, #live-lines canvas").first).to_be_visible()
-    page.locator("#live button[aria-label='start stream'], #live .record-button").first.click()
+    page.locator("#live button[aria-label='capture photo']").click()
     rows = download(page, "#live-csv")
     assert {row["track"] for row in rows} == {"1"}
     times = [float(row["time_s"]) for row in rows]

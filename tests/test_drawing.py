@@ -1,0 +1,69 @@
+"""Boxes on pictures: where they are, in which colour, and which face a click meets."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from emotion_detective import drawing
+from emotion_detective.detective import Prediction
+from emotion_detective.model import LABELS
+
+
+def face(box, label="happy", unsure=False) -> Prediction:
+    probabilities = tuple(0.9 if name == label else 0.02 for name in LABELS)
+    return Prediction(box, 0.99, label, 0.9, unsure, probabilities)
+
+
+def test_every_label_has_a_colour_of_its_own():
+    assert tuple(drawing.COLORS) == LABELS
+    assert len({*drawing.COLORS.values(), drawing.UNSURE_COLOR}) == len(LABELS) + 1
+
+
+def test_a_box_has_its_labels_colour_and_the_picture_stays_as_it_was():
+    picture = Image.new("RGB", (200, 160))
+    drawn = drawing.draw_faces(picture, [face((50, 60, 120, 140), "sad")])
+    assert drawn.getpixel((50, 100)) == ImageColor.getrgb(drawing.COLORS["sad"])
+    assert drawn.getpixel((85, 100)) == (0, 0, 0)
+    assert picture.getbbox() is None
+
+
+def test_an_unsure_box_is_dashed():
+    drawn = drawing.draw_faces(
+        Image.new("RGB", (400, 400)), [face((50, 60, 350, 380), unsure=True)]
+    )
+    left_edge = np.asarray(drawn)[70:370, 51].sum(axis=1)
+    assert {0 < value < 700 for value in left_edge} == {True, False}  # dark and white pieces
+
+
+def test_the_chosen_box_is_thicker():
+    def painted(chosen):
+        drawn = drawing.draw_faces(
+            Image.new("RGB", (640, 480)), [face((99, 99, 300, 300))], None, chosen
+        )
+        return np.count_nonzero(np.asarray(drawn))
+
+    assert painted(1) > painted(None) * 1.2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (48, 48), (3000, 20), (64, 4000)])
+def test_a_box_as_large_as_any_picture_can_be_drawn(size):
+    picture = Image.new("RGB", size)
+    view, (seen,) = drawing.to_view(picture, [face((0, 0, *size))])
+    assert drawing.draw_faces(view, [seen]).size == view.size
+    assert drawing.MIN_VIEW_PX <= max(view.size) <= drawing.MAX_VIEW_PX
+    assert seen.box_xyxy[2:] == pytest.approx(view.size, abs=1)
+
+
+def test_a_click_meets_the_smallest_box_around_it():
+    faces = [face((0, 0, 100, 100)), face((40, 40, 60, 60))]
+    assert drawing.face_at(faces, 50, 50) == 1
+    assert drawing.face_at(faces, 10, 10) == 0
+    assert drawing.face_at(faces, 150, 10) is None
+
+
+def test_a_mirror_turns_picture_and_boxes():
+    picture = Image.new("RGB", (100, 50))
+    picture.putpixel((10, 5), (255, 0, 0))
+    turned, (seen,) = drawing.mirrored(picture, [face((10, 5, 30, 25))])
+    assert turned.getpixel((89, 5)) == (255, 0, 0)
+    assert seen.box_xyxy == (70, 5, 90, 25)

@@ -1,0 +1,87 @@
+"""Files of visitors: only uploads are read, addresses are refused, results can be fetched."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio import processing_utils
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotion_detective import transfer
+
+
+@pytest.fixture
+def uploads(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+def test_an_upload_is_found(uploads):
+    (uploads / "a.png").write_bytes(b"")
+    assert transfer.uploaded_path({"path": str(uploads / "a.png")}) == uploads / "a.png"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "app.py", "../x", "", "https://example.com/x.png", 7]
+)
+def test_other_files_are_refused(uploads, path):
+    with pytest.raises(ValueError, match="Send the file itself"):
+        transfer.uploaded_path({"path": path})
+
+
+def test_a_way_out_of_the_uploads_is_refused(uploads):
+    (uploads / "link").symlink_to("/etc/passwd")
+    for path in (uploads / ".." / "x.png", uploads / "link"):
+        with pytest.raises(ValueError, match="Send the file itself"):
+            transfer.uploaded_path({"path": str(path)})
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_anything_else_is_refused_with_a_sentence(anything):
+    with pytest.raises(ValueError, match="Send the file itself"):
+        transfer.uploaded_path(anything)
+    with pytest.raises(ValueError, match="Send the file itself"):
+        transfer.uploaded_frame(anything)
+
+
+def test_names_are_what_visitors_call_their_files(uploads):
+    (uploads / "a.png").write_bytes(b"")
+    sent = [
+        {"path": str(uploads / "a.png"), "orig_name": "Ä <b>.png"},
+        {"path": str(uploads / "a.png")},
+    ]
+    assert [name for name, _ in transfer.uploaded_files(sent)] == ["Ä <b>.png", "a.png"]
+
+
+def test_a_frame_is_decoded():
+    url = "data:image/jpeg;base64," + base64.b64encode(b"frame").decode()
+    assert transfer.uploaded_frame({"url": url}) == b"frame"
+
+
+def test_gradio_fetches_no_address(monkeypatch, tmp_path):
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
+    transfer.refuse_addresses()
+    with pytest.raises(gr.Error, match="fetches no addresses"):
+        asyncio.run(
+            processing_utils.async_ssrf_protected_download(
+                "https://example.com/x.png", str(tmp_path)
+            )
+        )
+    with pytest.raises(gr.Error, match="fetches no addresses"):
+        processing_utils.save_url_to_cache("https://example.com/x.png", str(tmp_path))
+
+
+def test_a_kept_file_lies_where_gradio_deletes(uploads):
+    path = Path(transfer.keep("a,b\n", "x.csv"))
+    assert path.read_text() == "a,b\n"
+    assert path.is_relative_to(uploads)
+    assert transfer.keep("", "x.csv") != str(path)

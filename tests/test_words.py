@@ -1,0 +1,70 @@
+"""Sentences about predictions, word for word."""
+
+import pytest
+
+from emotion_detective import words
+from emotion_detective.detective import Prediction
+from emotion_detective.model import LABELS
+
+
+def face(**shares: float) -> Prediction:
+    """A prediction with these probabilities; unsure below one half."""
+    probabilities = tuple(shares.get(label, 0.0) for label in LABELS)
+    confidence = max(probabilities)
+    label = LABELS[probabilities.index(confidence)]
+    return Prediction((0, 0, 9, 9), 0.99, label, confidence, confidence < 0.5, probabilities)
+
+
+HAPPY = face(happy=0.93, neutral=0.07)
+TORN = face(sad=0.41, neutral=0.38, angry=0.21)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "sentence"),
+    [
+        ([HAPPY], "1 face: it looks happy (93%)."),
+        ([TORN], "1 face: unsure between sad and neutral."),
+        ([HAPPY, TORN], "2 faces: 1 looks happy (93%), 2 unsure between sad and neutral."),
+        ([HAPPY] * 3 + [TORN] * 2, "5 faces: 3 happy, 2 unsure."),
+        ([face(angry=1.0)], "1 face: it looks angry (over 99%)."),
+    ],
+)
+def test_a_summary_names_few_faces_and_counts_many(predictions, sentence):
+    assert words.summary(predictions) == sentence
+
+
+def test_no_face_says_what_to_do():
+    assert words.summary([]).startswith("No face found.")
+    assert "read the whole picture as one face" in words.summary([])
+
+
+def test_a_verdict_names_both_emotions_of_an_unsure_face():
+    assert words.verdict(HAPPY) == "happy 93%"
+    assert words.verdict(TORN) == "unsure: sad 41% or neutral 38%"
+
+
+def test_reliability_is_the_precision_and_names_what_it_is_taken_for():
+    counts = [[0] * 6 for _ in LABELS]
+    happy, sad, neutral = (LABELS.index(label) for label in ("happy", "sad", "neutral"))
+    counts[happy][happy], counts[neutral][happy], counts[sad][happy] = 80, 15, 5
+    metrics = {"test": {"confusion_matrix": counts}}
+    assert words.reliability("happy", metrics) == (
+        'When this model answers "happy", it is right 80% of the time (80 of 100 test pictures); '
+        "when it is wrong, the face is most often neutral."
+    )
+    assert words.reliability("sad", metrics) == (
+        'On the test pictures this model never answered "sad".'
+    )
+    assert words.reliability("happy", {}) == ""
+
+
+def test_a_batch_is_summed_up_with_what_was_left_out():
+    rows = [
+        {"file": "a.jpg", "status": "ok"},
+        {"file": "a.jpg", "status": "ok"},
+        {"file": "b.jpg", "status": "no_face"},
+        {"file": "c.jpg", "status": "unreadable"},
+    ]
+    said = "3 files: 2 faces, 1 file without one, 1 that cannot be read."
+    assert words.batch_summary(rows, files=3, left_out=0) == said
+    assert words.batch_summary(rows, files=3, left_out=7) == f"{said} 7 more were left out."
