@@ -23,7 +23,7 @@ class TrainConfig:
 
     init: str = "scratch"
     architecture: str = ARCHITECTURE
-    epochs: int = 40
+    epochs: int = 36
     batch_size: int = 128
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -32,10 +32,10 @@ class TrainConfig:
     warmup_share: float = 0.1
     frozen_epochs: int = 0
     image_sizes: tuple[int, ...] = (32, 48, 64)
-    image_size_shares: tuple[float, ...] = (0.2, 0.4, 0.4)
+    image_size_shares: tuple[float, ...] = (0.2, 0.35, 0.45)
     augmentation: float = 1.0
     erasing: float = 0.25
-    mixup: float = 0.0
+    mixup: float = 0.2
     cutmix: float = 0.0
     label_smoothing: float = 0.1
     drop_path: float = 0.0
