@@ -44,7 +44,7 @@ def fer_zip() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
-    """A checkpoint folder with random weights whose probabilities differ from picture to picture."""
+    """A checkpoint folder with random weights that answer every picture differently."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     network = model.create_network(TINY)

@@ -137,14 +137,14 @@ def test_empty_class_is_named(source):
 
 def test_broken_image_is_named(source):
     (source / "train" / "happy" / "im3.png").write_bytes(b"\x89PNG but not really")
-    with pytest.raises(ValueError, match="image train/happy/im3.png of .* cannot be read"):
+    with pytest.raises(ValueError, match=r"image train/happy/im3\.png of .* cannot be read"):
         data.load(source)
 
 
 def test_truncated_image_is_named(source):
     path = source / "train" / "happy" / "im3.png"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match="image train/happy/im3.png of .* cannot be read"):
+    with pytest.raises(ValueError, match=r"image train/happy/im3\.png of .* cannot be read"):
         data.load(source)
 
 
