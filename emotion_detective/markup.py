@@ -4,7 +4,7 @@ Only this program's own words and numbers go in, never file names or other texts
 The classes are styled in `tabs/page.css`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from emotion_detective import words
@@ -25,8 +25,8 @@ def face_card(face: Prediction, number: int, metrics: dict) -> str:
         _bar(label, share) for label, share in zip(LABELS, face.probabilities, strict=True)
     )
     return (
-        f'<div class="face-card"><h3><span class="number {kind}" style="background:{color}">'
-        f"{number}</span> {_capitalised(words.looks(face))}</h3>"
+        f'<div class="face-card"><h2><span class="number {kind}" style="background:{color}">'
+        f"{number}</span> {_capitalised(words.looks(face))}</h2>"
         f'<ul class="bars">{rows}</ul>'
         f'<p class="reliability">{words.reliability(face.label, metrics)}</p></div>'
     )
@@ -41,6 +41,14 @@ def progress(text: str, share: float | None = None) -> str:
 def message(text: str) -> str:
     """Return a sentence in the place of a progress bar."""
     return f'<p class="progress">{escape(text)}</p>'
+
+
+def legend(colors: Mapping[str, str]) -> str:
+    """Return the names that belong to a chart's colours."""
+    entries = "".join(
+        f'<li><span style="background:{color}"></span>{name}</li>' for name, color in colors.items()
+    )
+    return f'<ul class="legend">{entries}</ul>'
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:

@@ -8,30 +8,14 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import ROOT, TINY
 
 from emotion_detective import model
 
-ROOT = Path(__file__).resolve().parent.parent
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
-# timm's smallest residual network: a fraction of a second where the real one takes seconds.
-TINY = "test_resnet"
-
-
-def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
-    """Write a folder like Kaggle's with so many 48x48 pictures a class, each class a pattern."""
-    rng = np.random.default_rng(seed)
-    for split, count in (("train", train), ("test", test)):
-        for i, label in enumerate(model.LABELS * (count > 0)):
-            (folder / split / label).mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 120, (48, 48), dtype=np.uint8)
-                pixels[8 * i : 8 * i + 8] += 130  # a bright bar whose height tells the class
-                Image.fromarray(pixels).save(folder / split / label / f"im{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")

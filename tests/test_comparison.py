@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import TINY, write_source
 from PIL import Image
+from small import TINY, write_source
 
 from emotion_detective import comparison
 from emotion_detective.recipe import TrainConfig

@@ -8,8 +8,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import write_source
 from PIL import Image
+from small import write_source
 
 from emotion_detective import data
 from emotion_detective.model import LABELS

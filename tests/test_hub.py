@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_source
 from measured import measured_checkpoint
 from safetensors.torch import load
+from small import write_source
 
 from emotion_detective import card, model
 

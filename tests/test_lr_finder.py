@@ -4,8 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import TINY, write_source
 from PIL import Image
+from small import TINY, write_source
 
 from emotion_detective import data, lr_finder, training
 from emotion_detective.recipe import TrainConfig

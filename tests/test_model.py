@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import TINY
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small import TINY
 
 from emotion_detective import model
 

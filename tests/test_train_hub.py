@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, TINY, write_source
+from small import ROOT, TINY, write_source
 
 import train_hub
 from emotion_detective.model import load_classifier

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, TINY, write_source
 from safetensors.torch import load_file
+from small import ROOT, TINY, write_source
 
 from emotion_detective import augment, data, training
 from emotion_detective.recipe import TrainConfig

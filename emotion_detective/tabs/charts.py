@@ -3,18 +3,26 @@
 import gradio as gr
 import pandas as pd
 
+from emotion_detective import markup
 from emotion_detective.drawing import COLORS
 from emotion_detective.timeline import UNSURE, Timeline
 
 CHART_COLORS = {**COLORS, UNSURE: "#D0D0D0"}
 # An axis of Gradio's plots does not start at 0 by itself.
-SHARED = {"color": "emotion", "color_map": CHART_COLORS, "y_lim": [0, 1], "height": 260}
+SHARED = {
+    "color": "emotion",
+    "color_map": CHART_COLORS,
+    "colors_in_legend": [],  # Gradio's is cut off below the chart; `markup.legend` stands above
+    "y_lim": [0, 1],
+    "height": 260,
+}
 # A browser draws this many points without a pause, and no screen shows more.
 MAX_TIMES = 300
 
 
 def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
     """Lay out both charts, empty, side by side: `#<name>-lines` and `#<name>-bars`."""
+    gr.HTML(markup.legend(CHART_COLORS))
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             lines = gr.LinePlot(

@@ -112,7 +112,7 @@ def _face_row() -> tuple[gr.HTML, gr.Image, gr.Image]:
         card = gr.HTML(markup.NO_FACE_CHOSEN, elem_id="card")
     with gr.Column(scale=2, min_width=320), gr.Row():
         seen = _face_picture("What the model saw", "seen")
-        heat = _face_picture("Where it looked", "heat")
+        heat = _face_picture("Where it looked (yellow: most)", "heat")
     return card, seen, heat
 
 
@@ -122,17 +122,19 @@ def _download(kind: str) -> gr.DownloadButton:
     )
 
 
-def _face_picture(label: str, elem_id: str) -> gr.Image:
-    return gr.Image(
-        label=label,
-        elem_id=elem_id,
-        height=220,
-        min_width=140,
-        format="png",
-        interactive=False,
-        buttons=[],
-        alt_text=f"{label}: the chosen face in gray",
-    )
+def _face_picture(caption: str, elem_id: str) -> gr.Image:
+    with gr.Column(min_width=140):
+        picture = gr.Image(
+            show_label=False,
+            elem_id=elem_id,
+            height=220,
+            format="png",
+            interactive=False,
+            buttons=[],
+            alt_text=f"{caption}: the chosen face in gray",
+        )
+        gr.Markdown(caption, elem_classes="caption")
+    return picture
 
 
 def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bool) -> tuple:

@@ -61,7 +61,7 @@ def _video_column() -> tuple[gr.Video, gr.Slider]:
         source = gr.Video(
             label="Video",
             elem_id="video",
-            height=320,
+            height=360,
             sources=["upload", "webcam"],
             webcam_options=gr.WebcamOptions(mirror=False),
         )
@@ -74,7 +74,7 @@ def _video_column() -> tuple[gr.Video, gr.Slider]:
 
 def _annotated_video() -> gr.Video:
     return gr.Video(
-        label="With the faces drawn", elem_id="video-annotated", height=320, interactive=False
+        label="With the faces drawn", elem_id="video-annotated", height=360, interactive=False
     )
 
 
@@ -83,7 +83,6 @@ def _moments_gallery() -> gr.Gallery:
         label="Strongest moment of each emotion",
         elem_id="video-moments",
         height=260,
-        columns=6,
         format="jpeg",
     )
 

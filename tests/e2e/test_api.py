@@ -17,8 +17,8 @@ from emotion_detective.detective import EmotionDetective
 from emotion_detective.model import LABELS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from conftest import running_app
 from films import film
+from running import running_app
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 UPLOAD_ONLY = "Send the file itself"

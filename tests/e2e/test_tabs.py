@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import TIMEOUT_MS
 from PIL import Image
+from running import TIMEOUT_MS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
