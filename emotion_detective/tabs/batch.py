@@ -30,7 +30,7 @@ def tab(detective: EmotionDetective) -> None:
                 stop = gr.Button("Stop", elem_id="batch-stop")
                 download = gr.DownloadButton("Download CSV", interactive=False, elem_id="batch-csv")
             gallery = gr.Gallery(
-                label="Faces found", elem_id="batch-gallery", height=260, format="jpeg"
+                show_label=False, elem_id="batch-gallery", height=260, format="jpeg"
             )
     table = _rows_table()
     running = start.click(

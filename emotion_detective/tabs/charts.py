@@ -14,7 +14,8 @@ SHARED = {
     "color_map": CHART_COLORS,
     "colors_in_legend": [],  # Gradio's is cut off below the chart; `markup.legend` stands above
     "y_lim": [0, 1],
-    "height": 260,
+    "show_label": False,
+    "height": 300,
 }
 # A browser draws this many points without a pause, and no screen shows more.
 MAX_TIMES = 300
@@ -29,7 +30,7 @@ def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
                 x="time_s",
                 y="probability",
                 x_title="seconds",
-                label="Emotion over time, smoothed",
+                title="Emotion over time, smoothed",
                 elem_id=f"{name}-lines",
                 **SHARED,
             )
@@ -37,7 +38,7 @@ def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
             bars = gr.BarPlot(
                 x="face",
                 y="share of time",
-                label="How often each emotion",
+                title="How often each emotion",
                 elem_id=f"{name}-bars",
                 **SHARED,
             )

@@ -19,7 +19,7 @@ from emotion_detective.model import LABELS
 from emotion_detective.tabs import charts
 from emotion_detective.timeline import Reading, Timeline
 
-EVERY_S = 0.2
+EVERY_S = 0.15
 # One stream keeps a core half busy; more at once would slow down all of them.
 MAX_STREAMS = 2
 MAX_STREAM_SECONDS = 120

@@ -79,11 +79,9 @@ def _annotated_video() -> gr.Video:
 
 
 def _moments_gallery() -> gr.Gallery:
+    gr.Markdown("### Strongest moment of each emotion")
     return gr.Gallery(
-        label="Strongest moment of each emotion",
-        elem_id="video-moments",
-        height=260,
-        format="jpeg",
+        show_label=False, elem_id="video-moments", height=260, object_fit="contain", format="jpeg"
     )
 
 

@@ -101,3 +101,17 @@ def test_about_says_what_it_must_not_be_used_for(page):
     expect(about.get_by_text("AI Act, Article 5(1)(f)")).to_be_visible()
     expect(about.get_by_text("deleted within 11 minutes").first).to_be_visible()
     expect(page.locator("#model")).to_contain_text("tiny")
+
+
+def test_the_page_asks_no_other_server_and_sets_no_cookie(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(server)
+    page.set_input_files("#photo input[type=file]", EXAMPLES / "one_face.jpg")
+    expect(page.locator("#card .number")).to_have_text("1")
+    others = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
+    assert others == []
+    assert context.cookies() == []
+    context.close()
