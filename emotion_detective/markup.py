@@ -35,12 +35,14 @@ def face_card(face: Prediction, number: int, metrics: dict) -> str:
 def progress(text: str, share: float | None = None) -> str:
     """Return a line with a progress bar; a share of None is one that is not known."""
     value = "" if share is None else f' value="{share:.3f}"'
-    return f'<p class="progress">{escape(text)} <progress max="1"{value}></progress></p>'
+    return (
+        f'<p class="progress" role="status">{escape(text)} <progress max="1"{value}></progress></p>'
+    )
 
 
 def message(text: str) -> str:
     """Return a sentence in the place of a progress bar."""
-    return f'<p class="progress">{escape(text)}</p>'
+    return f'<p class="progress" role="status">{escape(text)}</p>'
 
 
 def legend(colors: Mapping[str, str]) -> str:

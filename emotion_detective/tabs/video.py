@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -10,7 +11,6 @@ import pandas as pd
 from emotion_detective import decoding, markup, transfer, video
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.tabs import charts
-from emotion_detective.timeline import Timeline
 
 START = "Choose or record a video, then press Analyze."
 LIMITS = (
@@ -121,8 +121,8 @@ def _found(progress: video.Progress) -> tuple:
         for one in progress.moments
     ]
     return (
-        timeline,
-        markup.message(" ".join([_said(timeline), *progress.notices])),
+        replace(progress, moments=()),
+        markup.message(_said(progress)),
         gr.Radio([(f"face {number}", number) for number in tracks], value=tracks[0]),
         charts.line_data(timeline, tracks[0]),
         charts.bar_data(timeline),
@@ -132,11 +132,12 @@ def _found(progress: video.Progress) -> tuple:
     )
 
 
-def _annotate(upload: dict | None, timeline: Timeline | None) -> Iterator[tuple]:
+def _annotate(upload: dict | None, progress: video.Progress | None) -> Iterator[tuple]:
     """Yield how far the annotated copy is, then the copy."""
-    if upload is None or timeline is None:
+    if upload is None or progress is None:
         yield gr.skip(), gr.skip()
         return
+    timeline = progress.timeline
     target = transfer.reserve("faces.mp4")
     told_s = 0.0
     for time_s in video.annotate(transfer.uploaded_path(upload), timeline, target):
@@ -144,13 +145,14 @@ def _annotate(upload: dict | None, timeline: Timeline | None) -> Iterator[tuple]
             told_s = time.monotonic()
             share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
             yield markup.progress("Drawing the faces into a copy", share), gr.skip()
-    yield markup.message(_said(timeline)), str(target)
+    yield markup.message(_said(progress)), str(target)
 
 
-def _said(timeline: Timeline) -> str:
-    number = len(timeline.tracks)
-    return f"{number} {'face' if number == 1 else 'faces'} in {timeline.duration_s:.0f} seconds."
+def _said(progress: video.Progress) -> str:
+    number, seconds = len(progress.timeline.tracks), progress.timeline.duration_s
+    said = f"{number} {'face' if number == 1 else 'faces'} in {seconds:.0f} seconds."
+    return " ".join([said, *progress.notices])
 
 
-def _show_track(timeline: Timeline | None, track: int) -> pd.DataFrame | None:
-    return None if timeline is None else charts.line_data(timeline, track)
+def _show_track(progress: video.Progress | None, track: int) -> pd.DataFrame | None:
+    return None if progress is None else charts.line_data(progress.timeline, track)
