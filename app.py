@@ -14,6 +14,7 @@ import gradio as gr
 
 from emotion_detective import answers, batch, decoding, transfer
 from emotion_detective.detective import EmotionDetective
+from emotion_detective.model import MODEL_VARIABLE
 from emotion_detective.tabs import about, live, photo
 from emotion_detective.tabs import batch as batch_tab
 from emotion_detective.tabs import video as video_tab
@@ -22,7 +23,6 @@ from emotion_detective.video import analyze as follow_faces
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
-MODEL_VARIABLE = "EMOTION_MODEL"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
 TITLE = f"""# Emotion Detective

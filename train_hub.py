@@ -52,7 +52,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, machine, training
+    from emotion_detective import data, machine, sources, training
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
         "command": _command_line(options),
         "config": dataclasses.asdict(config),
         "seed": config.seed,
-        "dataset": {"source": _source_name(options.data)}
+        "dataset": {"source": sources.display_name(options.data)}
         | {split: len(part) for split, part in parts.items()},
         "hardware": machine.describe_hardware(),
         "versions": machine.describe_versions(),
@@ -92,7 +92,8 @@ def find_lr(options: argparse.Namespace) -> None:
     from emotion_detective import data, lr_finder
 
     config = _train_config(options)
-    test = lr_finder.find_lr(config, data.load(options.data, seed=config.seed), options.steps)
+    steps = options.steps or lr_finder.STEPS
+    test = lr_finder.find_lr(config, data.load(options.data, seed=config.seed), steps)
     for name, rate in test.suggestions.items():
         print(f"{name}: {rate:.2e}")
     for path in lr_finder.write(test, Path(options.output)):
@@ -137,10 +138,10 @@ def push(options: argparse.Namespace) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Publish the six-class dataset on the Hub, to train from by its id."""
-    from emotion_detective import data, dataset_card
+    from emotion_detective import data, dataset_card, sources
 
     parts = data.load(options.data)
-    name = _source_name(options.data)
+    name = sources.display_name(options.data)
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
@@ -151,14 +152,12 @@ def deploy_space(options: argparse.Namespace) -> None:
     print(space.deploy(options.repo_id, options.model, private=options.private))
 
 
-def _source_name(source: str) -> str:
-    """Return a Hub id as it is, and of a file or folder the name without this machine's path."""
-    return Path(source).name if Path(source).exists() else source
-
-
 def _command_line(options: argparse.Namespace) -> str:
     """Return the command as typed, without the folders of this machine."""
-    shown = {options.data: _source_name(options.data), options.output: Path(options.output).name}
+    from emotion_detective import sources
+
+    shown = {options.data: sources.display_name(options.data)}
+    shown[options.output] = Path(options.output).name
     return shlex.join(["python", "train_hub.py", *(shown.get(word, word) for word in sys.argv[1:])])
 
 
@@ -215,7 +214,7 @@ def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.
 def _add_find_lr(commands) -> None:
     command = _add_command(commands, find_lr)
     command.add_argument("--output", required=True, metavar="DIR", help="for the curve")
-    command.add_argument("--steps", type=int, default=150, help="batches from lowest to highest")
+    command.add_argument("--steps", type=int, help="batches from lowest to highest")
     _add_config_options(command)
 
 

@@ -23,24 +23,23 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from emotion_detective.card_metadata import Facts, is_hub_id
+from emotion_detective.card_metadata import SPLITS, Facts
 from emotion_detective.card_slots import PLOTS, SLOTS
 from emotion_detective.hub_errors import explained_refusals
 from emotion_detective.model import (
     CONFIG_FILE,
     METRICS_FILE,
+    PLOTS_FOLDER,
     WEIGHTS_FILE,
     convert_weights,
     read_metrics,
 )
+from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "model_card.md"
 CARD_FILE = "README.md"
-PLOTS_FOLDER = "plots"
-# Splits on which two models are compared before one replaces the other, the decisive first.
-COMPARED_SPLITS = ("test", "validation")
 
 
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
@@ -160,7 +159,7 @@ def _metrics_of(api: HfApi, there: ModelInfo) -> dict:
 
 
 def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
-    for split in COMPARED_SPLITS:
+    for split in SPLITS:
         mine, other = ours.get(split), theirs.get(split)
         if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
             continue

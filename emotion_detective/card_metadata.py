@@ -4,18 +4,18 @@
 Fields: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Reads and writes no files.
 """
 
-import re
 from dataclasses import dataclass
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from emotion_detective.data import FER_PUBLIC_COUNTS, FER_TEST_COUNTS
 from emotion_detective.model import ARCHITECTURE, IMAGENET_WEIGHTS
+from emotion_detective.sources import is_hub_id
 
 # FER2013's PrivateTest without disgusted: a source with that many test images is FER2013.
 FER_PRIVATE_COUNT = sum(FER_TEST_COUNTS.values()) - sum(FER_PUBLIC_COUNTS.values())
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
-# The first of these that was measured gives the headline.
+# The first of these that was measured gives the headline, and decides which model is better.
 SPLITS = ("test", "validation")
 
 
@@ -82,10 +82,6 @@ def base_model(facts: Facts) -> str | None:
         return IMAGENET_WEIGHTS if settings["architecture"] == ARCHITECTURE else None
     repo_id = settings["init"].partition("@")[0]
     return repo_id if is_hub_id(repo_id) else None
-
-
-def is_hub_id(name: str) -> bool:
-    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
 
 
 def hub_dataset(facts: Facts) -> list[str] | None:

@@ -29,8 +29,8 @@ FER_ORIGIN = """\
 FER2013 (Goodfellow et al. 2013, arXiv 1307.0414) was gathered from an image search with words for
 emotions and cut by a face detector to 48x48 gray pixels; people then corrected labels and crops.
 The people shown were not asked. Its labels are noisy: the majority of ten crowd workers of FER+
-(Barsoum et al. 2016, arXiv 1608.01041) agrees with them on about 63 of 100 images of the six
-classes. FER2013 says nothing of age, gender or skin tone."""
+(Barsoum et al. 2016, arXiv 1608.01041) often names another one (`train_hub.py evaluate --votes`
+prints how often). FER2013 says nothing of age, gender or skin tone."""
 FER_LIMITS = """\
 - Web pictures found by an English image search, many of them posed or of actors; hardly any
   spontaneous expressions.

@@ -9,7 +9,6 @@ Cells that are done are skipped, so the study can be stopped and started again. 
 import dataclasses
 import json
 import logging
-import math
 import multiprocessing
 import resource
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from emotion_detective import data, evaluation, machine, plots, training
+from emotion_detective import data, evaluation, machine, plots, sources, training
 from emotion_detective.recipe import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -153,7 +152,7 @@ def _seconds_a_face(network: torch.nn.Module, image_size: int) -> float:
 
 def _write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> None:
     result = {
-        "dataset": Path(source).name,
+        "dataset": sources.display_name(source),
         "init": base.init,
         "limit": base.limit,
         "seed": base.seed,
@@ -209,8 +208,7 @@ def _plot_accuracy(rows: list[dict], path: Path) -> Path:
     axes.set_ylabel("validation accuracy, %")
     axes.margins(0.12)
     axes.legend()
-    figure.savefig(path, dpi=plots.DPI)
-    return path
+    return plots.save(figure, path)
 
 
 def _plot_losses(rows: list[dict], path: Path) -> Path:
@@ -224,13 +222,12 @@ def _plot_losses(rows: list[dict], path: Path) -> Path:
                 losses = [point[key] for point in row["history"]]
                 label = f"{key.replace('_', ' ')}, {row['epochs']} epochs"
                 axes.plot(epochs, losses, ".-", color=color, alpha=shade, label=label)
-        axes.axhline(math.log(6), color=plots.GRAY, linestyle=":", label="guessing")
+        axes.axhline(training.GUESSING_LOSS, color=plots.GRAY, linestyle=":", label="guessing")
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.legend(fontsize=7, ncols=2)
-    figure.savefig(path, dpi=plots.DPI)
-    return path
+    return plots.save(figure, path)
 
 
 def _styles(rows: list[dict]) -> list[tuple[str, str, str]]:

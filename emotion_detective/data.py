@@ -32,8 +32,8 @@ DROPPED_LABELS = ("disgusted",)
 # holds, and how many of these, in numeric order of the file name, are PublicTest. Checked against
 # the usage column of FER+ (Barsoum et al. 2016, arXiv 1608.01041).
 FER_TEST_COUNTS = dict(zip(LABELS, (958, 1024, 1774, 1233, 1247, 831), strict=True))
-FER_FILE = re.compile(r"/im(\d+)\.png$")
 FER_PUBLIC_COUNTS = dict(zip(LABELS, (467, 496, 895, 607, 653, 415), strict=True))
+FER_FILE = re.compile(r"/im(\d+)\.png$")
 # Share of train that becomes validation where the source has none.
 VALIDATION_SHARE = 0.1
 # Part of the cache's key: raise it when what load() returns for the same source changes.
@@ -59,7 +59,7 @@ def load(source: str | Path, seed: int = 0) -> datasets.DatasetDict:
     Raises:
         ValueError: a source that is missing, unsafe, incomplete or has a broken image.
     """
-    if sources.is_hub_id(source):
+    if sources.is_on_hub(source):
         published = sources.load_hub_dataset(str(source))
         if _is_prepared(published):
             return datasets.DatasetDict({split: published[split] for split in SPLITS})

@@ -1,9 +1,9 @@
 """Metrics and calibration of a checkpoint: probabilities and labels in, plain values out.
 
-Training calls `fit_temperature` and `choose_unsure_threshold` on validation; `train_hub.py
-evaluate` calls `evaluate` for the numbers of the card (`plots.py` draws them, `votes.py` holds them
-against a second label set). Labels are indices into `model.LABELS`, results go into JSON as they
-are. Nothing here knows training or the Hub, and the app never imports it.
+`export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation, `predict_split` and
+`split_metrics` for the numbers of the card (`plots.py` draws them, `votes.py` holds them against a
+second label set). Labels are indices into `model.LABELS`, results go into JSON as they are. Nothing
+here knows training or the Hub, and the app never imports it.
 """
 
 from typing import TYPE_CHECKING
@@ -151,14 +151,6 @@ def predict_split(
     ]
     labels = np.asarray(split["label"], np.int64)
     return np.concatenate([classifier.probabilities([]), *batches]), labels
-
-
-def evaluate(classifier: Classifier, split: "datasets.Dataset") -> dict:
-    """Return the metrics of a checkpoint on one split, on all of it and on its clean images."""
-    probabilities, labels = predict_split(classifier, split)
-    return split_metrics(
-        probabilities, labels, np.asarray(split["clean"], bool), classifier.unsure_below
-    )
 
 
 def confusion_matrix(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

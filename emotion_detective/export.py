@@ -12,7 +12,14 @@ import datasets
 import torch
 
 from emotion_detective import card, data, evaluation, plots, training, votes
-from emotion_detective.model import METRICS_FILE, Classifier, load_classifier, save_checkpoint
+from emotion_detective.model import (
+    METRICS_FILE,
+    PLOTS_FOLDER,
+    Classifier,
+    load_classifier,
+    read_metrics,
+    save_checkpoint,
+)
 
 CALIBRATION_SPLIT = "validation"
 
@@ -40,12 +47,13 @@ def export(
         unsure_below=calibration["unsure_below"],
         dtype=dtype,
     )
-    _write_metrics(folder, {"training": record, "calibration": calibration})
-    plots.plot_history(history, folder / plots.PLOTS_FOLDER / "curves.png")
+    plots.plot_history(history, folder / PLOTS_FOLDER / "curves.png")
     classifier = load_classifier(folder)
-    for split in (CALIBRATION_SPLIT, "test"):
-        measure(classifier, parts[split], split, folder)
-    return json.loads((folder / METRICS_FILE).read_text())
+    on_validation = measure(classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT)
+    metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
+    _write_metrics(folder, metrics)
+    measure(classifier, parts["test"], "test", folder)
+    return read_metrics(folder)
 
 
 def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
@@ -82,11 +90,10 @@ def measure(
         counted = votes.read_votes(votes_file, split["file"])
         metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
     if folder is not None:
-        before = json.loads((folder / METRICS_FILE).read_text())
-        _write_metrics(folder, {**before, name: metrics})
+        _write_metrics(folder, {**read_metrics(folder), name: metrics})
         plots.write_plots(folder, split, probabilities, labels, metrics)
         if votes_file is not None:
-            plots.plot_votes(split, metrics["votes"], folder / plots.PLOTS_FOLDER / "votes.png")
+            plots.plot_votes(split, metrics["votes"], folder / PLOTS_FOLDER / "votes.png")
         card.write_card(folder)
     return metrics
 

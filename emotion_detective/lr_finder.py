@@ -29,17 +29,21 @@ DIVERGED = 4.0
 # fastai's too: the first tenth is noise, the last steps are the explosion.
 SKIPPED_START_SHARE = 0.1
 SKIPPED_END = 5
-# What `train` takes where no rate is given is of this kind.
+# The one to try first, as fastai does.
 DEFAULT_SUGGESTION = "valley"
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rates by name."""
+    """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rates by name.
+
+    `recipe_rate` is what training takes where no rate is given.
+    """
 
     rates: np.ndarray
     losses: np.ndarray
     suggestions: dict[str, float]
+    recipe_rate: float
 
 
 def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
@@ -58,7 +62,8 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
             break
         rates.append(rate)
         losses.append(smoothed)
-    return RangeTest(np.array(rates), np.array(losses), suggest(np.array(rates), np.array(losses)))
+    curve = np.array(rates), np.array(losses)
+    return RangeTest(*curve, suggest(*curve), config.learning_rate)
 
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
@@ -113,11 +118,12 @@ def _plot(test: RangeTest, path: Path) -> Path:
     )
     for (name, rate), marker, color in marks:
         loss = np.interp(np.log(rate), np.log(test.rates), test.losses)
-        taken = " (what training takes)" if name == DEFAULT_SUGGESTION else ""
+        taken = " (try this one)" if name == DEFAULT_SUGGESTION else ""
         axes.plot(rate, loss, marker, color=color, markersize=9, label=f"{name}: {rate:.2e}{taken}")
+    taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
+    axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss, smoothed")
     axes.set_title("Learning-rate range test")
     axes.legend()
-    figure.savefig(path, dpi=plots.DPI)
-    return path
+    return plots.save(figure, path)

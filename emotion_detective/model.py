@@ -37,6 +37,9 @@ IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
+PLOTS_FOLDER = "plots"
+# The environment variable that names the checkpoint a page serves.
+MODEL_VARIABLE = "EMOTION_MODEL"
 
 # ITU-R BT.601, as in PIL.Image.convert("L"): what the network sees of a colour picture.
 LUMA = (0.299, 0.587, 0.114)

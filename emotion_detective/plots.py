@@ -21,12 +21,11 @@ from emotion_detective.evaluation import (
     CALIBRATION_BINS,
     reliability_bins,
 )
-from emotion_detective.model import LABELS
+from emotion_detective.model import LABELS, PLOTS_FOLDER
 
 if TYPE_CHECKING:
     import datasets
 
-PLOTS_FOLDER = "plots"
 # Okabe and Ito 2008, "Color Universal Design".
 BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
 # Over 8 inches matplotlib's 10 points are 14 px high at a card's 800 px; 150 dpi keeps them sharp.
@@ -90,7 +89,7 @@ def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
     axes.set_title(f"Confusion matrix: faces and share of the row ({_of_n(metrics)})")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_per_class(metrics: dict, path: Path) -> Path:
@@ -128,7 +127,7 @@ def plot_per_class(metrics: dict, path: Path) -> Path:
         f"Each emotion, with 95% intervals (accuracy {metrics['accuracy']:.1%}, "
         f"macro-F1 {metrics['macro_f1']:.1%}, {_of_n(metrics)})"
     )
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_reliability(
@@ -163,7 +162,7 @@ def plot_reliability(
     bottom.set_xlabel("confidence")
     bottom.set_xlim(0, 1)
     bottom.xaxis.set_major_formatter(PercentFormatter(xmax=1))
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_confidence(
@@ -193,7 +192,7 @@ def plot_confidence(
         f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
         f"answered, {metrics['answered_accuracy']:.0%} of these right ({_of_n(metrics)})"
     )
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_top_losses(
@@ -241,7 +240,7 @@ def plot_gallery(
         axes.imshow(picture.convert("RGB"), interpolation="nearest")
         axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=8)
     figure.suptitle(title, fontsize=12)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_history(rows: list[dict], path: Path | str) -> Path:
@@ -274,7 +273,7 @@ def plot_history(rows: list[dict], path: Path | str) -> Path:
     for axes in (loss, accuracy, rate):
         axes.grid(alpha=0.3)
     _mark_image_sizes(rows, accuracy)
-    return _save(figure, Path(path))
+    return save(figure, Path(path))
 
 
 def _mark_image_sizes(rows: list[dict], axes: Axes) -> None:
@@ -296,7 +295,8 @@ def _of_n(metrics: dict) -> str:
     return f"n = {metrics['n']:,}"
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG at the card's resolution, making its folder; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
     return path

@@ -1,7 +1,8 @@
 """Where images come from: the Kaggle zip, the folder it unpacks to, or a Hub dataset.
 
-`open_source` lists what a source holds, without reading an image yet, or says in one sentence why
-it cannot be used. `data.py` makes splits of it. Knows no labels and no split rules.
+`open_local` and `open_hub_dataset` list what a source holds, without reading an image yet, or say
+in one sentence why it cannot be used. `data.py` makes splits of it. Knows no labels and no split
+rules.
 """
 
 import hashlib
@@ -36,13 +37,20 @@ class Source:
     key: str
 
 
-def is_hub_id(source: str | Path) -> bool:
-    """True for user/name where no such file or folder is here."""
-    return bool(
-        re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
-        and not str(source).endswith(".zip")
-        and not Path(source).exists()
-    )
+def is_hub_id(name: str) -> bool:
+    """True for what can be a repository's id on the Hub: user/name."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
+
+
+def is_on_hub(source: str | Path) -> bool:
+    """True for a Hub dataset's id where no such file or folder is here."""
+    source = str(source)
+    return is_hub_id(source) and not source.endswith(".zip") and not Path(source).exists()
+
+
+def display_name(source: str) -> str:
+    """Return a Hub id as it is, and of a file or folder the name without this machine's path."""
+    return Path(source).name if Path(source).exists() else source
 
 
 def open_local(source: str | Path) -> Source:

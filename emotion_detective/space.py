@@ -12,9 +12,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-from emotion_detective.card_metadata import is_hub_id
 from emotion_detective.hub_errors import explained_refusals
-from emotion_detective.model import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
+from emotion_detective.model import CONFIG_FILE, METRICS_FILE, MODEL_VARIABLE, WEIGHTS_FILE
+from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a Space runs and shows; tests, benchmarks and training data stay at home.
 FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
 FOLDERS = ("emotion_detective", "examples", "models")
-MODEL_VARIABLE = "EMOTION_MODEL"
 
 
 def deploy(repo_id: str, model: str, private: bool = False, token: str | None = None) -> str:

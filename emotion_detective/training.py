@@ -11,6 +11,7 @@ it with `train_hub.py train`.
 import dataclasses
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -48,8 +49,8 @@ BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
 EVALUATION_BATCH = 256
-# A run whose loss stands here at the end has learned nothing: ln(6) is what guessing costs.
-GUESSING_LOSS = 1.7918
+# What guessing costs: a run whose loss stands here at the end has learned nothing.
+GUESSING_LOSS = math.log(len(LABELS))
 
 
 class History:
@@ -143,14 +144,11 @@ def remove_state(output: Path) -> None:
 
 
 @torch.no_grad()
-def predict_logits(
-    network: nn.Module, images: torch.Tensor, device: torch.device | str = "cpu"
-) -> torch.Tensor:
-    """Return float32 logits `(N, 6)` of uint8 gray images `(N, 1, S, S)`, in float32 throughout."""
-    network = network.to(device).eval()
+def predict_logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return float32 logits `(N, 6)` of uint8 gray images `(N, 1, S, S)`, on the same device."""
+    network.eval()
     batches = images.split(EVALUATION_BATCH)
-    logits = [network(normalize(to_float(b.to(device), b.shape[-1]))).cpu() for b in batches]
-    return torch.cat(logits)
+    return torch.cat([network(normalize(to_float(b, b.shape[-1]))) for b in batches])
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -182,9 +180,8 @@ def _claim_folder(
 def _folder_problem(config: TrainConfig, output: Path, resume: bool) -> str | None:
     path = output / CONFIG_FILE
     if not path.is_file():
-        return (
-            f"There is no run to resume in {output}: start one without --resume." * resume or None
-        )
+        missing = f"There is no run to resume in {output}: start one without --resume."
+        return missing if resume else None
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
     before, now = json.loads(path.read_text()), json.loads(_config_json(config))
@@ -229,10 +226,10 @@ def prepare(
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
     loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
-    updates = config.epochs * max(1, len(images["train"]) // config.batch_size)
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
     )
+    updates = config.epochs * len(loaders["train"])
     scheduler = CosineLRScheduler(
         optimizer,
         t_initial=updates,

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,18 @@ def folder(measured, tmp_path) -> Path:
     return Path(shutil.copytree(measured, tmp_path / "measured"))
 
 
+@contextmanager
+def edited_metrics(folder: Path) -> Iterator[dict]:
+    """Yield metrics.json to be changed, and write it back."""
+    metrics = model.read_metrics(folder)
+    yield metrics
+    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+
+
 def change(folder: Path, **training) -> None:
     """Change fields of the training record."""
-    metrics = model.read_metrics(folder)
-    metrics["training"] |= training
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    with edited_metrics(folder) as metrics:
+        metrics["training"] |= training
 
 
 def section(text: str, title: str) -> str:
@@ -146,27 +155,24 @@ def test_a_card_of_other_data_claims_nothing_of_fer2013(folder):
 
 
 def test_before_the_test_split_is_read_validation_gives_the_headline(folder):
-    metrics = model.read_metrics(folder)
-    del metrics["test"]
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    with edited_metrics(folder) as metrics:
+        del metrics["test"]
     text = card.write_card(folder).read_text()
     assert "Per class, on FER2013 PublicTest" in text
     assert "PrivateTest" not in text
 
 
 def test_a_split_without_clean_images_gets_no_clean_row(folder):
-    metrics = model.read_metrics(folder)
-    metrics["test"]["clean"] = None
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    with edited_metrics(folder) as metrics:
+        metrics["test"]["clean"] = None
     text = card.write_card(folder).read_text()
     assert "PrivateTest |" in text
     assert "PrivateTest, clean" not in text
 
 
 def test_what_was_not_measured_is_an_error_that_names_the_slot(folder):
-    metrics = model.read_metrics(folder)
-    del metrics["training"]["seed"]
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    with edited_metrics(folder) as metrics:
+        del metrics["training"]["seed"]
     with pytest.raises(
         ValueError, match=r"slot 'seed' cannot be filled: metrics.json lacks 'seed'"
     ):

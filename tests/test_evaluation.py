@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 
-from emotion_detective import evaluation, plots, votes
+from emotion_detective import evaluation, export, plots, votes
 from emotion_detective.model import LABELS, load_classifier
 
 TEST_SPLIT_SIZE = 3534  # FER2013's PrivateTest without disgusted
@@ -258,7 +258,7 @@ def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, spl
     expected = classifier.probabilities(split[:]["image"])
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert labels.tolist() == split["label"]
-    found = evaluation.evaluate(classifier, split)
+    found = export.measure(classifier, split, "test")
     assert (found["n"], found["clean"]["n"]) == (12, 8)
     assert found["unsure_below"] == classifier.unsure_below
     assert found["accuracy"] == pytest.approx((expected.argmax(axis=1) == labels).mean())
@@ -266,7 +266,7 @@ def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, spl
 
 def test_an_empty_split_says_so(tiny_checkpoint, split):
     with pytest.raises(ValueError, match="the split is empty"):
-        evaluation.evaluate(load_classifier(tiny_checkpoint), split.select([]))
+        export.measure(load_classifier(tiny_checkpoint), split.select([]), "test")
 
 
 def test_every_picture_of_an_evaluation_is_written_at_card_size(tmp_path, split):
