@@ -59,7 +59,12 @@ def train(options: argparse.Namespace) -> None:
     parts = data.load(options.data, seed=config.seed)
     output = Path(options.output)
     network, history = training.train(
-        config, parts, output, resume=options.resume, compile_network=options.compile
+        config,
+        parts,
+        output,
+        votes=options.votes,
+        resume=options.resume,
+        compile_network=options.compile,
     )
     if not training.is_main_process():
         return
@@ -157,7 +162,9 @@ def _command_line(options: argparse.Namespace) -> str:
     from emotion_detective import sources
 
     shown = {options.data: sources.display_name(options.data)}
-    shown[options.output] = Path(options.output).name
+    for path in (options.output, options.init, options.votes):
+        if path:
+            shown[path] = Path(path).name
     return shlex.join(["python", "train_hub.py", *(shown.get(word, word) for word in sys.argv[1:])])
 
 
@@ -231,6 +238,7 @@ def _add_compare(commands) -> None:
 def _add_train(commands) -> None:
     command = _add_command(commands, train)
     command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
+    command.add_argument("--votes", metavar="CSV", help="FER+ votes to learn from as well")
     command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
     command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")

@@ -18,7 +18,8 @@ class TrainConfig:
     small pictures teach the rough features several times faster (progressive resizing, Tan & Le
     2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the
     learning rate once for each layer that lies further from the classifier. During `frozen_epochs`
-    only the classifier learns. `limit` keeps that many training images.
+    only the classifier learns. `vote_share` is how much of a training target FER+'s votes decide,
+    where a run is given them. `limit` keeps that many training images.
     """
 
     init: str = "scratch"
@@ -38,6 +39,7 @@ class TrainConfig:
     mixup: float = 0.2
     cutmix: float = 0.0
     label_smoothing: float = 0.1
+    vote_share: float = 0.5
     drop_path: float = 0.0
     ema_decay: float = 0.998
     clip_norm: float = 5.0

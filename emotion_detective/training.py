@@ -2,10 +2,10 @@
 
 `train` reads as one story: prepare, epochs, best weights. Images lie on the device as uint8, are
 augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
-Parts come from timm (optimiser, schedule, loss, mixup, EMA) and Accelerate (devices, processes,
-state). After every epoch the whole state is written, and everything random in an epoch follows from
-the seed and the epoch's number: a run that was killed goes on to the same result. Knows no Hub; run
-it with `train_hub.py train`.
+Parts come from timm (optimiser, schedule, loss, EMA), torchvision (mixup, which timm has for single
+labels only) and Accelerate (devices, processes, state). After every epoch the whole state is
+written, and everything random in an epoch follows from the seed and the epoch's number: a run that
+was killed goes on to the same result. Knows no Hub; run it with `train_hub.py train`.
 """
 
 import dataclasses
@@ -28,19 +28,20 @@ from accelerate.utils import (
     set_seed,
 )
 from safetensors.torch import load_file, save_file
-from timm.data import Mixup
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
+from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from emotion_detective import data, machine
 from emotion_detective.augment import build_augmentation, normalize, to_float
 from emotion_detective.model import LABELS, create_network
 from emotion_detective.recipe import TrainConfig
+from emotion_detective.votes import soft_targets
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,10 @@ class History:
 
 @dataclass
 class Run:
-    """What the epochs of a run share; tensors are on the device, loaders yield indices."""
+    """What the epochs of a run share; tensors are on the device, loaders yield indices.
+
+    `targets` `(N, 6)` are what the training images are to be answered with, as probabilities.
+    """
 
     config: TrainConfig
     accelerator: Accelerator
@@ -85,9 +89,10 @@ class Run:
     scheduler: CosineLRScheduler
     images: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
+    targets: torch.Tensor
     loaders: dict[str, torch.utils.data.DataLoader]
     augment: nn.Module
-    mixup: Mixup
+    mix: nn.Module
     history: History
 
 
@@ -96,20 +101,25 @@ def train(
     parts: datasets.DatasetDict,
     output: Path,
     *,
+    votes: Path | str | None = None,
     resume: bool = False,
     compile_network: bool = False,
 ) -> tuple[nn.Module, list[dict]]:
     """Train and return the network with the weights of its best epoch, and the rows of all epochs.
 
+    `votes` is a CSV of FER+ votes that the targets are mixed with (`votes.soft_targets`).
     Writes `train_config.json`, `metrics.jsonl`, the state of the last epoch and the EMA weights of
     the best one into `output`. In several processes every one returns the same.
 
     Raises:
-        ValueError: `output` holds another run, or `resume` finds none or one of another recipe.
+        ValueError: `output` holds another run, `resume` finds none or one of another recipe, or
+            `votes` cannot be used.
     """
+    if votes is None:
+        config = dataclasses.replace(config, vote_share=0.0)
     accelerator = _accelerator(config)
     _claim_folder(accelerator, config, output, resume)
-    run = prepare(config, parts, accelerator, compile_network)
+    run = prepare(config, parts, accelerator, compile_network, votes)
     if resume and (states := _states(output)):
         accelerator.load_state(str(states[-1]))
     for epoch in range(len(run.history.rows), config.epochs):
@@ -204,6 +214,7 @@ def prepare(
     parts: datasets.DatasetDict,
     accelerator: Accelerator | None = None,
     compile_network: bool = False,
+    votes: Path | str | None = None,
 ) -> Run:
     """Return a run at its first step: network, optimiser, images on the device."""
     accelerator = accelerator or _accelerator(config)
@@ -225,6 +236,7 @@ def prepare(
     for name, split in splits.items():
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
+    targets = _targets(config, splits["train"], votes).to(device)
     loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
@@ -249,17 +261,27 @@ def prepare(
         scheduler=scheduler,
         images=images,
         labels=labels,
+        targets=targets,
         loaders=loaders,
         augment=build_augmentation(config.augmentation, config.erasing),
-        mixup=Mixup(
-            mixup_alpha=config.mixup,
-            cutmix_alpha=config.cutmix,
-            prob=float(config.mixup > 0 or config.cutmix > 0),
-            label_smoothing=config.label_smoothing,
-            num_classes=len(LABELS),
+        mix=nn.Sequential(
+            *([v2.MixUp(alpha=config.mixup)] if config.mixup else []),
+            *([v2.CutMix(alpha=config.cutmix)] if config.cutmix else []),
         ),
         history=history,
     )
+
+
+def _targets(
+    config: TrainConfig, split: datasets.Dataset, votes: Path | str | None
+) -> torch.Tensor:
+    """Return `(N, 6)` probabilities: the labels, moved towards votes and smoothed."""
+    labels = torch.tensor(split["label"])
+    targets = one_hot(labels, len(LABELS)).float()
+    if votes is not None and config.vote_share:
+        voted = soft_targets(votes, split["file"], labels.numpy())
+        targets = torch.lerp(targets, torch.from_numpy(voted).float(), config.vote_share)
+    return torch.lerp(targets, torch.full_like(targets, 1 / len(LABELS)), config.label_smoothing)
 
 
 def _loaders(
@@ -322,7 +344,7 @@ def step(run: Run, indices: torch.Tensor, image_size: int) -> torch.Tensor:
     """Learn from one batch of training images; return its loss, a scalar on the device."""
     with torch.no_grad():
         inputs = run.augment(to_float(run.images["train"][indices], image_size))
-        inputs, targets = run.mixup(inputs, run.labels["train"][indices])
+        inputs, targets = run.mix((inputs, run.targets[indices]))
     loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
     run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(run.network.parameters(), run.config.clip_norm)

@@ -1,9 +1,9 @@
-"""A second label set: FER+'s ten crowd votes an image, held against a checkpoint's answers.
+"""A second label set: FER+'s ten crowd votes an image, to learn from and to be measured against.
 
 FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
-each image. `train_hub.py evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The
-CSV has a row an image: `path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS
-and OTHER_COLUMNS.
+each image. `train_hub.py train --votes CSV` moves the training targets to `soft_targets`, and
+`evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
+`path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS.
 
 FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). An
 image's majority is the one answer of all ten with most votes; where that is a tie or one of these
@@ -36,22 +36,27 @@ NO_MAJORITY = -1
 
 @dataclass(frozen=True)
 class Votes:
-    """Votes of N images: `counts` `(N, 6)` for LABELS, `others` `(N,)` for the other answers.
+    """Votes of N images: `counts` `(N, 6)` for LABELS, `others_each` `(N, 4)` for OTHER_COLUMNS.
 
-    `top_other` `(N,)` is the largest count of a single other answer. An image that is not in the
-    CSV has zeros.
+    An image that is not in the CSV has zeros.
     """
 
     counts: np.ndarray
-    others: np.ndarray
-    top_other: np.ndarray
+    others_each: np.ndarray
+
+    @property
+    def others(self) -> np.ndarray:
+        """`(N,)` votes for answers that are none of LABELS."""
+        return self.others_each.sum(axis=1)
 
     @property
     def majority(self) -> np.ndarray:
         """`(N,)` indices of LABELS, NO_MAJORITY where the votes have none."""
         first = self.counts.max(axis=1)
         alone = (self.counts == first[:, None]).sum(axis=1) == 1
-        return np.where(alone & (first > self.top_other), self.counts.argmax(axis=1), NO_MAJORITY)
+        return np.where(
+            alone & (first > self.others_each.max(axis=1)), self.counts.argmax(axis=1), NO_MAJORITY
+        )
 
     @property
     def is_distribution(self) -> np.ndarray:
@@ -83,8 +88,34 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
         )
     nothing = np.zeros(len(VOTE_COLUMNS) + len(OTHER_COLUMNS), int)
     table = np.stack([rows.get(file, nothing) for file in files])
-    others = table[:, len(LABELS) :]
-    return Votes(table[:, : len(LABELS)], others.sum(axis=1), others.max(axis=1))
+    return Votes(table[:, : len(LABELS)], table[:, len(LABELS) :])
+
+
+def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Return `(N, 6)` float64: how likely each label is for a training image, given its votes.
+
+    A logistic regression from the shares of all ten answers to the `(N,)` labels, fitted on these
+    images: not the votes themselves, because FER+'s voters name other emotions than FER2013's
+    labels do, but what these labels are among images voted alike. An image without votes keeps its
+    label.
+
+    Raises:
+        ValueError: as `read_votes`, or the voted images do not show two emotions at least.
+    """
+    from sklearn.linear_model import LogisticRegression  # only training with votes needs it
+
+    votes = read_votes(path, files)
+    counts = np.column_stack((votes.counts, votes.others_each))
+    voted = counts.sum(axis=1) > 0
+    if len(np.unique(labels[voted])) < 2:
+        raise ValueError(f"{path} has votes for too few training images to learn from.")
+    shares = counts[voted] / counts[voted].sum(axis=1, keepdims=True)
+    features = np.column_stack((shares, np.sqrt(shares)))  # a first vote tells more than a tenth
+    model = LogisticRegression(C=10, max_iter=2000).fit(features, labels[voted])
+    targets = np.eye(len(LABELS))[labels]
+    targets[np.flatnonzero(voted)] = 0
+    targets[np.ix_(voted, model.classes_)] = model.predict_proba(features)
+    return targets
 
 
 def vote_metrics(

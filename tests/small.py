@@ -23,3 +23,11 @@ def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
                 pixels[8 * i : 8 * i + 8] += 130  # a bright bar whose height tells the class
                 Image.fromarray(pixels).save(folder / split / label / f"im{number}.png")
     return folder
+
+
+def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:
+    """Rows with `confidence` at `predicted` and the rest spread evenly."""
+    rest = (1 - np.array(confidence)) / (len(LABELS) - 1)
+    probabilities = np.repeat(rest[:, None], len(LABELS), axis=1)
+    probabilities[np.arange(len(predicted)), predicted] = confidence
+    return probabilities

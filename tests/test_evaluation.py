@@ -1,4 +1,4 @@
-"""Metrics, calibration, votes and pictures against values worked out by hand or by scikit-learn."""
+"""Metrics, calibration and pictures against values worked out by hand or by scikit-learn."""
 
 import json
 import time
@@ -9,19 +9,12 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
+from small import one_hot_like
 
 from emotion_detective import evaluation, export, plots, votes
 from emotion_detective.model import LABELS, load_classifier
 
 TEST_SPLIT_SIZE = 3534  # FER2013's PrivateTest without disgusted
-
-
-def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:
-    """Rows with `confidence` at `predicted` and the rest spread evenly."""
-    rest = (1 - np.array(confidence)) / (len(LABELS) - 1)
-    probabilities = np.repeat(rest[:, None], len(LABELS), axis=1)
-    probabilities[np.arange(len(predicted)), predicted] = confidence
-    return probabilities
 
 
 def calibrated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -318,72 +311,9 @@ def test_a_gallery_of_one_picture_of_another_mode_is_drawn(tmp_path):
         assert picture.width == 1200
 
 
-HEADER = "path,usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-
-
-def votes_file(folder, *rows: str):
-    path = folder / "votes.csv"
-    path.write_text("\n".join([HEADER, *rows]) + "\n")
-    return path
-
-
-def test_votes_are_joined_by_file_and_put_in_the_order_of_the_labels(tmp_path):
-    path = votes_file(
-        tmp_path, "b.png,PublicTest,1,2,3,4,0,0,0,0,0,0", "a.png,x,0,0,0,0,5,1,1,1,2,0"
-    )
-    read = votes.read_votes(path, ["a.png", "missing.png", "b.png"])
-    assert read.counts.tolist() == [[5, 1, 0, 0, 0, 0], [0] * 6, [0, 0, 2, 1, 4, 3]]
-    assert read.others.tolist() == [4, 0, 0]
-    assert read.top_other.tolist() == [2, 0, 0]
-
-
-def test_majority_is_the_one_answer_with_most_votes_of_all_ten():
-    counts = np.array([[6, 0, 0, 4, 0, 0], [5, 5, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [0] * 6])
-    read = votes.Votes(counts, others=np.array([0, 0, 7, 0]), top_other=np.array([0, 0, 7, 0]))
-    assert read.majority.tolist() == [0, votes.NO_MAJORITY, votes.NO_MAJORITY, votes.NO_MAJORITY]
-    assert read.is_distribution.tolist() == [True, True, False, False]
-
-
-def test_vote_metrics_of_a_hand_computed_example():
-    counts = np.array([[10, 0, 0, 0, 0, 0], [0, 5, 0, 0, 0, 5], [0, 0, 0, 9, 1, 0]])
-    read = votes.Votes(counts, others=np.zeros(3, int), top_other=np.zeros(3, int))
-    probabilities = one_hot_like([0, 1, 4], [0.5, 0.5, 0.5])
-    labels = np.array([0, 1, 4])
-    found = votes.vote_metrics(probabilities, labels, read, ["a", "b", "c"])
-    assert (found["n"], found["n_majority"]) == (3, 2)
-    assert found["agreement"] == found["label_agreement"] == 0.5
-    assert found["per_class"]["angry"] == {"n": 1, "agreement": 1.0, "label_agreement": 1.0}
-    assert found["per_class"]["happy"] == {"n": 0, "agreement": None, "label_agreement": None}
-    cross_entropies = [
-        -np.log(0.5),
-        -0.5 * np.log(0.5) - 0.5 * np.log(0.1),
-        -0.9 * np.log(0.1) - 0.1 * np.log(0.5),
-    ]
-    entropies = [0, np.log(2), -0.9 * np.log(0.9) - 0.1 * np.log(0.1)]
-    distances = found["distribution"]
-    assert distances["n"] == 3
-    assert distances["cross_entropy"] == pytest.approx(np.mean(cross_entropies))
-    expected = np.mean(np.array(cross_entropies) - entropies)
-    assert distances["kl_divergence"] == pytest.approx(expected)
-    assert [row["file"] for row in found["disagreements"]] == ["c"]
-    assert found["disagreements"][0]["majority"] == "neutral"
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_a_checkpoint_that_answers_with_the_votes_has_no_distance_to_them():
-    counts = np.array([[4, 1, 1, 1, 1, 2], [0, 0, 10, 0, 0, 0]])
-    read = votes.Votes(counts, others=np.zeros(2, int), top_other=np.zeros(2, int))
-    found = votes.vote_metrics(counts / 10, np.array([0, 2]), read, ["a", "b"])
-    assert found["agreement"] == 1
-    assert found["distribution"]["kl_divergence"] == pytest.approx(0, abs=1e-4)
-    assert found["distribution"]["js_divergence"] == pytest.approx(0, abs=1e-6)
-    assert found["disagreements"] == []
-
-
 def test_images_that_contradict_their_label_become_a_gallery(tmp_path, split):
     files = split["file"]
-    rows = [f"{file},PrivateTest,0,10,0,0,0,0,0,0,0,0" for file in files]
-    read = votes.read_votes(votes_file(tmp_path, *rows), files)
+    read = votes.Votes(np.tile([0, 0, 10, 0, 0, 0], (12, 1)), np.zeros((12, 4), int))
     labels = np.array(split["label"])
     found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files)
     assert len(found["disagreements"]) == 10  # all but the two labelled happy
@@ -391,40 +321,3 @@ def test_images_that_contradict_their_label_become_a_gallery(tmp_path, split):
     assert found["label_agreement"] == pytest.approx(1 / 6)
     with Image.open(plots.plot_votes(split, found, tmp_path / "votes.png")) as picture:
         assert picture.width == 1200
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,neutral\na.png,1\n", "lacks the columns anger, fear, happiness"),
-        (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "line 2: the votes"),
-        (f"{HEADER}\na.png,x,1,2\n", "line 2: the votes"),
-        (f"{HEADER}\nother.png,x,1,0,0,0,0,0,0,0,0,0\n", "none of the split's 1 images"),
-    ],
-)
-def test_an_unfit_votes_file_is_refused_in_one_sentence(tmp_path, text, message):
-    path = tmp_path / "votes.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        votes.read_votes(path, ["a.png"])
-
-
-def test_a_missing_votes_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no votes file .*nowhere\.csv"):
-        votes.read_votes(tmp_path / "nowhere.csv", ["a.png"])
-
-
-def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
-    """FER+ as published: of the images whose majority is one of the six, two thirds agree."""
-    path = fer_zip.with_name("ferplus_votes.csv")
-    if not path.is_file():
-        pytest.skip("ferplus_votes.csv is not beside FER2013's zip")
-    lines = path.read_text().splitlines()[1:]
-    files = [line.split(",")[0] for line in lines if ",PrivateTest," in line]
-    files = [file for file in files if file.split("/")[1] in LABELS]
-    labels = np.array([LABELS.index(file.split("/")[1]) for file in files])
-    uniform = np.full((len(files), len(LABELS)), 1 / len(LABELS))
-    found = votes.vote_metrics(uniform, labels, votes.read_votes(path, files), files)
-    assert (found["n"], found["n_majority"]) == (3518, 3299)
-    assert found["label_agreement"] == pytest.approx(0.661, abs=0.001)
-    assert found["distribution"]["cross_entropy"] == pytest.approx(np.log(6))

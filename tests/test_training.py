@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from small import ROOT, TINY, write_source
 
-from emotion_detective import augment, data, training
+from emotion_detective import augment, data, training, votes
 from emotion_detective.recipe import TrainConfig
 
 SMALL = dict(
@@ -28,6 +28,7 @@ SMALL = dict(
     mixup=0.0,
     ema_decay=0.9,
 )
+VOTED = (*votes.VOTE_COLUMNS, *votes.OTHER_COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,36 @@ def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
     training._train_epoch(run, 1)
     moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
     assert "conv1.0.weight" in moved
+
+
+def write_votes(path: Path, split, without_label: int | None = None) -> Path:
+    """Write a CSV in which everybody voted for the image's own label."""
+    rows = [
+        f"{file},{','.join('9' if i == label else '0' for i in range(len(VOTED)))}"
+        for file, label in zip(split["file"], split["label"], strict=True)
+        if label != without_label
+    ]
+    path.write_text("\n".join([f"path,{','.join(VOTED)}", *rows]) + "\n")
+    return path
+
+
+def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
+    path = write_votes(tmp_path / "votes.csv", parts["train"], without_label=5)
+    config = TrainConfig(**SMALL, epochs=1, vote_share=0.5, label_smoothing=0.0)
+    run = training.prepare(config, parts, votes=path)
+    labels = run.labels["train"]
+    own = run.targets[torch.arange(len(labels)), labels]
+    assert (own[labels == 5] == 1).all()
+    # All votes for the label: its probability is high, but no regression says 1.
+    assert ((own[labels != 5] > 0.95) & (own[labels != 5] < 1)).all()
+
+
+def test_a_run_with_votes_is_not_resumed_without(parts, tmp_path):
+    path = write_votes(tmp_path / "votes.csv", parts["train"])
+    config = TrainConfig(**SMALL, epochs=1)
+    training.train(config, parts, tmp_path / "run", votes=path)
+    with pytest.raises(ValueError, match=r"began with vote_share=0\.5, not 0\.0"):
+        training.train(config, parts, tmp_path / "run", resume=True)
 
 
 def test_image_size_grows_over_the_epochs():
