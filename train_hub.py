@@ -72,7 +72,7 @@ def train(options: argparse.Namespace) -> None:
 
     record = {
         "command": _command_line(options),
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(config) | _shown_init(config.init),
         "seed": config.seed,
         "dataset": {"source": sources.display_name(options.data)}
         | {split: len(part) for split, part in parts.items()},
@@ -82,6 +82,7 @@ def train(options: argparse.Namespace) -> None:
         "epochs": len(history),
         "best_epoch": training.best_row(history)["epoch"],
         "date": date.today().isoformat(),
+        "earlier": _earlier_runs(config.init),
     }
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
@@ -90,6 +91,19 @@ def train(options: argparse.Namespace) -> None:
     _print_summary(metrics["validation"], "validation")
     _print_summary(metrics["test"], "test")
     logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)
+
+
+def _shown_init(init: str) -> dict[str, str]:
+    """Return `init` without its path where it is a folder: that could pass for a Hub id."""
+    return {"init": Path(init).name if Path(init).is_dir() else init}
+
+
+def _earlier_runs(init: str) -> list[dict]:
+    """Return the records of the runs that made the checkpoint folder `init`, the oldest first."""
+    from emotion_detective.model import read_metrics
+
+    last = read_metrics(init).get("training") if Path(init).is_dir() else None
+    return [*last.pop("earlier", []), last] if last else []
 
 
 def find_lr(options: argparse.Namespace) -> None:

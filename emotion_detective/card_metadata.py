@@ -37,6 +37,11 @@ class Facts:
         return self.metrics["training"]
 
     @property
+    def runs(self) -> list[dict]:
+        """The records of the runs behind the weights: each went on from the one before."""
+        return [*self.training.get("earlier", []), self.training]
+
+    @property
     def splits(self) -> dict[str, dict]:
         """The measured splits, the headline's first."""
         measured = {split: self.metrics[split] for split in SPLITS if split in self.metrics}
@@ -77,7 +82,7 @@ def metadata(facts: Facts) -> str:
 
 def base_model(facts: Facts) -> str | None:
     """Return the Hub id whose weights training started from, None for scratch or a local folder."""
-    settings = facts.training["config"]
+    settings = facts.runs[0]["config"]
     if settings["init"] == "imagenet":
         return IMAGENET_WEIGHTS if settings["architecture"] == ARCHITECTURE else None
     repo_id = settings["init"].partition("@")[0]

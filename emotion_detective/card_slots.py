@@ -124,10 +124,10 @@ def unsure(facts: Facts) -> str:
 
 
 def start(facts: Facts) -> str:
-    init, base = facts.training["config"]["init"], base_model(facts)
+    init, base = facts.runs[0]["config"]["init"], base_model(facts)
     if init == "scratch":
         return (
-            "Trained from scratch: the weights were initialised at random, and no other data set "
+            "Trained from scratch: the weights were initialised at random, and no other pictures "
             "and no other model's weights are in them."
         )
     if init == "imagenet":
@@ -142,7 +142,18 @@ def data(facts: Facts) -> str:
     dataset = facts.training["dataset"]
     counts = ", ".join(f"{dataset[split]} {split}" for split in ("train", "validation", "test"))
     name = "FER2013 in six classes, from " if facts.is_fer2013 else ""
-    return f"{name}`{dataset['source']}`: {counts} images."
+    return f"{name}`{dataset['source']}`: {counts} images.{votes(facts)}"
+
+
+def votes(facts: Facts) -> str:
+    """Say how far the training targets followed FER+'s votes, or nothing."""
+    share = facts.training["config"].get("vote_share")
+    if not share:
+        return ""
+    return (
+        f" Of each training target {share:.0%} is not the image's label but how often images with "
+        "the same ten votes in FER+ (Barsoum et al. 2016, arXiv 1608.01041) have each label."
+    )
 
 
 def data_origin(facts: Facts) -> str:
@@ -161,14 +172,17 @@ def data_licence(facts: Facts) -> str:
     return FER_LICENCE if facts.is_fer2013 else f"The licence of `{source}` was not recorded."
 
 
-def epochs(facts: Facts) -> str:
-    return (
-        f"{facts.training['epochs']} epochs, of which number {facts.training['best_epoch']} is kept"
+def runs(facts: Facts) -> str:
+    """One line a run: command, length and time."""
+    return "\n".join(
+        f"- {'Then, from there' if i else 'Command'}: `{run['command']}`: seed {run['seed']}, "
+        f"{run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
+        f"{duration(run['seconds'])} on {run['hardware']}, {run['date']}."
+        for i, run in enumerate(facts.runs)
     )
 
 
-def duration(facts: Facts) -> str:
-    seconds = facts.training["seconds"]
+def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
@@ -177,35 +191,26 @@ def versions(facts: Facts) -> str:
 
 
 def cost(facts: Facts) -> str:
-    hardware, hours = facts.training["hardware"], facts.training["seconds"] / 3600
-    text = f"The run took {duration(facts)} on {hardware}; the trials before it are not counted."
+    hardware, seconds = facts.training["hardware"], sum(run["seconds"] for run in facts.runs)
+    text = f"Training took {duration(seconds)} on {hardware}; the trials before it are not counted."
     watts = next((watts for name, watts in RATED_WATTS.items() if name in hardware), None)
     if watts is None:
         return f"{text} Its energy was not measured."
     count = int(re.match(r"(\d+) x |", hardware)[1] or 1)
+    kwh = count * seconds / 3600 * watts / 1000
     return (
         f"{text} Its energy was not measured. If the accelerator drew its rated {watts} W all the "
-        f"time it took {count * hours * watts / 1000:.2f} kWh; the rest of the machine and its "
-        "cooling come on top."
+        f"time it took {kwh:.2f} kWh; the rest of the machine and its cooling come on top."
     )
-
-
-def of_training(field: str) -> Callable[[Facts], str]:
-    return lambda facts: str(facts.training[field])
 
 
 SLOTS: dict[str, Callable[[Facts], str]] = {
     "architecture": lambda facts: facts.config["architecture"],
-    "command": of_training("command"),
     "cost": cost,
     "data": data,
     "data_licence": data_licence,
     "data_limits": data_limits,
     "data_origin": data_origin,
-    "date": of_training("date"),
-    "duration": duration,
-    "epochs": epochs,
-    "hardware": of_training("hardware"),
     "headline_split": lambda facts: facts.split_name(facts.headline[0]),
     "image_size": lambda facts: str(facts.config["pretrained_cfg"]["input_size"][-1]),
     "labels": lambda facts: ", ".join(LABELS),
@@ -216,7 +221,7 @@ SLOTS: dict[str, Callable[[Facts], str]] = {
     "plots": plots,
     "repo_id": lambda facts: facts.repo_id,
     "results": results,
-    "seed": of_training("seed"),
+    "runs": runs,
     "start": start,
     "summary": summary,
     "unsure": unsure,

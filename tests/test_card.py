@@ -114,9 +114,23 @@ def test_the_base_model_is_named_only_where_there_is_one(
 def test_the_run_can_be_repeated_from_the_card(measured):
     training = section(card.write_card(measured).read_text(), "Training")
     assert "`python train_hub.py train --data emotion-detection-fer.zip" in training
-    assert "Seed 7, 40 epochs, of which number 38 is kept" in training
-    assert "1 x NVIDIA H100 80GB HBM3; 30 minutes, on 2025-01-31" in training
+    assert "seed 7, 40 epochs, of which number 38 is kept" in training
+    assert "in 30 minutes on 1 x NVIDIA H100 80GB HBM3, 2025-01-31" in training
     assert "torch 2.15.0, timm 1.0.31" in training
+
+
+def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
+    record = model.read_metrics(folder)["training"]
+    later = record["config"] | {"init": "first", "vote_share": 0.25}
+    change(folder, earlier=[record], config=later, command="python train_hub.py train --init first")
+    text = card.write_card(folder).read_text()
+    training = section(text, "Training")
+    assert "initialised at random" in training
+    assert training.index("- Command: `") < training.index("- Then, from there: `")
+    assert "--init first`: seed 7, 40 epochs" in training
+    assert "Of each training target 25% is not the image's label" in training
+    assert "Training took 1.0 hours" in section(text, "Cost")
+    assert ModelCard(text).data.base_model is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +188,7 @@ def test_what_was_not_measured_is_an_error_that_names_the_slot(folder):
     with edited_metrics(folder) as metrics:
         del metrics["training"]["seed"]
     with pytest.raises(
-        ValueError, match=r"slot 'seed' cannot be filled: metrics.json lacks 'seed'"
+        ValueError, match=r"slot 'runs' cannot be filled: metrics.json lacks 'seed'"
     ):
         card.write_card(folder)
 
@@ -188,7 +202,7 @@ def test_a_checkpoint_that_was_never_measured_has_no_card(tiny_checkpoint, tmp_p
 
 def test_an_unknown_slot_of_the_template_is_named(measured):
     facts = card.read_facts(measured, "user/tiny")
-    with pytest.raises(ValueError, match=r"unknown slot 'colour'; known: architecture, command"):
+    with pytest.raises(ValueError, match=r"unknown slot 'colour'; known: architecture, cost"):
         card.render(facts, "A ${colour} model")
 
 

@@ -52,6 +52,19 @@ def test_recorded_command_names_no_folder_of_this_machine(trained, source):
     assert str(ROOT) not in command
 
 
+def test_a_run_from_a_checkpoint_records_the_run_that_made_it(trained, source, tmp_path):
+    output = tmp_path / "second"
+    arguments = ["train", "--data", source, "--output", str(output), "--init", str(trained)]
+    assert train_hub.main([*arguments, *RECIPE[2:], *SIZES, "--epochs", "2"]) == 0
+    before, record = (
+        json.loads((folder / "metrics.json").read_text())["training"]
+        for folder in (trained, output)
+    )
+    assert record["earlier"] == [{k: v for k, v in before.items() if k != "earlier"}]
+    assert record["config"]["init"] == trained.name
+    assert str(trained.parent) not in record["command"]
+
+
 def test_finished_run_leaves_no_training_state(trained):
     assert not list(trained.glob("state_*"))
     assert not (trained / "best.safetensors").exists()
