@@ -1,0 +1,118 @@
+"""What each training run gained: a row a run, with what its recipe changes to the run before.
+
+    python benchmarks/recipes.py runs/first runs/second
+
+Takes the folders that `train_hub.py train` wrote, in the order they were made, adds their rows to
+`recipes.json` and writes the whole table to `recipes.md`; a run of the same name is replaced. Only
+validation is looked at: this is where recipes are chosen, never on test.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import report
+
+from emotion_detective.model import METRICS_FILE, read_metrics
+from emotion_detective.recipe import TrainConfig
+from emotion_detective.training import HISTORY_FILE, best_row
+
+RESULT = Path(__file__).with_suffix("")
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="DIR")
+    runs = known_runs(RESULT.with_suffix(".json"))
+    for folder in parser.parse_args().runs:
+        runs[folder.name] = describe(folder)
+    report.write(RESULT, {"runs": runs}, markdown(runs))
+
+
+def known_runs(path: Path) -> dict[str, dict]:
+    """Return the runs of an earlier call by their names, {} if there was none."""
+    return json.loads(path.read_text())["runs"] if path.is_file() else {}
+
+
+def describe(folder: Path) -> dict:
+    """Return what the table says of a finished run.
+
+    Raises:
+        ValueError: the folder lacks what a finished run leaves.
+    """
+    record = read_metrics(folder).get("training")
+    if record is None or not (folder / HISTORY_FILE).is_file():
+        raise ValueError(f"{folder} has no {METRICS_FILE} of a finished run, or no {HISTORY_FILE}.")
+    rows = [json.loads(line) for line in (folder / HISTORY_FILE).read_text().splitlines()]
+    images = sum(row["images_per_second"] * row["seconds"] for row in rows)
+    seconds = sum(row["seconds"] for row in rows)
+    best = best_row(rows)
+    return {
+        "config": record["config"],
+        "epochs": record["epochs"],
+        "image_size": best["image_size"],
+        "validation_accuracy": best["validation_accuracy"],
+        "validation_loss": best["validation_loss"],
+        "train_loss": best["train_loss"],
+        "images_per_second": images / seconds,
+        "minutes": seconds / 60,
+        "hardware": record["hardware"],
+        "versions": record["versions"],
+        "date": record["date"],
+    }
+
+
+def markdown(runs: dict[str, dict]) -> Iterator[str]:
+    """Yield the table's lines, the runs in the order they were added."""
+    yield "# Recipes"
+    yield ""
+    yield "Accuracy and loss of the best epoch on validation, by the averaged weights (EMA)."
+    yield ""
+    header = ["run", "what changed", "validation accuracy", "validation loss", "training loss"]
+    header += ["epochs", "pixels", "images/s", "minutes", "hardware", "date"]
+    rows, before = [], dataclasses.asdict(TrainConfig())
+    for name, run in runs.items():
+        rows.append([name, changes(before, run["config"]), *cells(run)])
+        before = run["config"]
+    yield from report.table(header, rows)
+    yield ""
+    yield (
+        "What changed is told against the row above, and of the first row against the defaults of "
+        "`TrainConfig`. A training loss is that of the recipe's own targets: it compares only "
+        "between runs with the same augmentation, smoothing and votes."
+    )
+
+
+def cells(run: dict) -> list[str]:
+    """Return the cells of a run's row behind its name and changes."""
+    return [
+        f"{run['validation_accuracy']:.1%}",
+        f"{run['validation_loss']:.3f}",
+        f"{run['train_loss']:.3f}",
+        str(run["epochs"]),
+        str(run["image_size"]),
+        f"{run['images_per_second']:.0f}",
+        f"{run['minutes']:.0f}",
+        run["hardware"],
+        run["date"],
+    ]
+
+
+def changes(before: dict, config: dict) -> str:
+    """Return the settings of `config` that are not as `before`; a new setting counts as changed."""
+    missing = object()
+    different = [
+        f"{name} {'-'.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in json.loads(json.dumps(config)).items()
+        if value != json.loads(json.dumps(before)).get(name, missing)
+    ]
+    return ", ".join(different) or "nothing"
+
+
+if __name__ == "__main__":
+    main()

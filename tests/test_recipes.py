@@ -1,0 +1,56 @@
+"""The table of training runs: what it says a run changed and reached is what the run left."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import recipes
+
+
+def finished_run(folder: Path, config: dict, accuracies: list[float]) -> Path:
+    """Write what `train_hub.py train` leaves of a run with these epochs."""
+    folder.mkdir()
+    record = {"config": config, "epochs": len(accuracies), "hardware": "a CPU", "versions": {}}
+    metrics = {"training": record | {"date": "2025-01-31"}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    rows = [
+        {
+            "image_size": 64,
+            "validation_accuracy": accuracy,
+            "validation_loss": 1.0,
+            "train_loss": 1.25,
+            "images_per_second": 100.0 * (1 + i),
+            "seconds": 60.0,
+        }
+        for i, accuracy in enumerate(accuracies)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "metrics.jsonl").write_text(text)
+    return folder
+
+
+def test_a_row_holds_the_best_epoch_and_what_changed(tmp_path):
+    one = finished_run(tmp_path / "one", {"mixup": 0.2, "epochs": 2}, [0.5, 0.625])
+    two = finished_run(tmp_path / "two", {"mixup": 0.0, "epochs": 2, "votes": [1, 2]}, [0.75, 0.5])
+    runs = {folder.name: recipes.describe(folder) for folder in (one, two)}
+    lines = list(recipes.markdown(runs))
+    assert lines[-3].startswith(
+        "| two | mixup 0.0, votes 1-2 | 75.0% | 1.000 | 1.250 | 2 | 64 | 150 | 2 | a CPU |"
+    )
+    assert "| 62.5% |" in lines[-4]
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"has no metrics.json of a finished run"):
+        recipes.describe(tmp_path)
+
+
+def test_runs_of_earlier_calls_are_kept(tmp_path):
+    path = tmp_path / "recipes.json"
+    assert recipes.known_runs(path) == {}
+    path.write_text(json.dumps({"runs": {"one": {"epochs": 3}}}))
+    assert recipes.known_runs(path) == {"one": {"epochs": 3}}
