@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
+import crowds
 import datasets
 import framing
 import numpy as np
@@ -58,8 +59,6 @@ SETTINGS = ((10_000, 20), (1280, 20), (1280, 24), (1280, 40), (960, 24))
 TIMED_SIZES = ((640, 480), (1280, 960), (4000, 3000))
 FACE_HEIGHTS_PX = (16, 20, 24, 28, 32, 48)
 REPEATS = 3
-# The astronaut's head in scikit-image's portrait, and the height of MTCNN's box in it.
-HEAD_BOX, HEAD_FACE_PX = (145, 15, 305, 215), 117
 
 
 def thresholds(images: datasets.Dataset) -> list[dict]:
@@ -143,15 +142,9 @@ def _milliseconds(detector: faces.FaceDetector, picture: Image.Image) -> float:
 
 def _group(size: tuple[int, int], face_px: int) -> Image.Image:
     """Return a townscape with five faces whose boxes are `face_px` high."""
-    from skimage.data import astronaut
-
-    townscape = Image.open(_installed("sklearn/datasets/images/china.jpg"))
-    picture = townscape.resize(size, Image.Resampling.BICUBIC)
-    head = Image.fromarray(astronaut()).crop(HEAD_BOX)
-    scale = face_px / HEAD_FACE_PX
-    small = head.resize([round(side * scale) for side in head.size], Image.Resampling.LANCZOS)
+    picture, head = crowds.townscape(size), crowds.head(face_px)
     for i in range(5):
-        picture.paste(small, (10 + i * size[0] // 5, 10 + (i % 3) * size[1] // 4))
+        picture.paste(head, (10 + i * size[0] // 5, 10 + (i % 3) * size[1] // 4))
     return picture
 
 

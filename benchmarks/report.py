@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from emotion_detective import machine
 
+ROOT = Path(machine.__file__).resolve().parent.parent
+EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
 
 
@@ -50,6 +52,14 @@ def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[s
     yield "|" + "---|" * len(header)
     for row in rows:
         yield "| " + " | ".join(map(str, row)) + " |"
+
+
+def goals(rows: Iterable[tuple[str, str, bool]]) -> Iterator[str]:
+    """Yield a Markdown table of goals: what was to be reached, what was measured, and whether."""
+    yield from table(
+        ["goal", "measured", "reached"],
+        [[goal, measured, "yes" if reached else "**no**"] for goal, measured, reached in rows],
+    )
 
 
 def write(path: Path, result: dict, markdown: Iterable[str]) -> None:

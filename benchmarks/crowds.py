@@ -1,0 +1,52 @@
+"""Pictures with a known number of faces that need no download: the astronaut's face on a townscape.
+
+The face is scikit-image's portrait of Eileen Collins (NASA, public domain), the townscape a photo
+that scikit-learn installs, without people. Every face of a picture has the same size, however many
+there are, so that what grows with their number is not mixed with what grows with their size.
+"""
+
+from PIL import Image
+from skimage.data import astronaut
+from sklearn.datasets import load_sample_image
+
+# The astronaut's head in the portrait, and the height of MTCNN's box in it.
+HEAD_BOX, HEAD_FACE_PX = (145, 15, 305, 215), 117
+# Places for heads, across and down: room for 30, of 45 px a face in a picture of 640x480.
+GRID = (6, 5)
+# Share of a place's height that a head takes: the rest keeps neighbours apart.
+HEAD_SHARE = 0.8
+# What a camera writes.
+JPEG_QUALITY = 90
+
+
+def head(face_px: float) -> Image.Image:
+    """Return the astronaut's head at the size where its face is `face_px` high."""
+    portrait = Image.fromarray(astronaut()).crop(HEAD_BOX)
+    scale = face_px / HEAD_FACE_PX
+    return portrait.resize(
+        [round(side * scale) for side in portrait.size], Image.Resampling.LANCZOS
+    )
+
+
+def townscape(size: tuple[int, int]) -> Image.Image:
+    """Return a picture without faces."""
+    return Image.fromarray(load_sample_image("china.jpg")).resize(size, Image.Resampling.BICUBIC)
+
+
+def crowd(size: tuple[int, int], count: int, shift_px: int = 0) -> Image.Image:
+    """Return a picture with `count` faces, all moved to the right by `shift_px`.
+
+    Raises:
+        ValueError: more faces than there are places.
+    """
+    across, down = GRID
+    if not 0 <= count <= across * down:
+        raise ValueError(f"There is room for 0 to {across * down} faces, not for {count}.")
+    picture = townscape(size)
+    place = size[0] / across, size[1] / down
+    pasted = head(place[1] * HEAD_SHARE * HEAD_FACE_PX / (HEAD_BOX[3] - HEAD_BOX[1]))
+    for i in range(count):
+        left = round((i % across + 0.5) * place[0] - pasted.width / 2) + shift_px
+        top = round((i // across + 0.5) * place[1] - pasted.height / 2)
+        picture.paste(pasted, (left, top))
+    return picture

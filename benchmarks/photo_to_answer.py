@@ -1,0 +1,235 @@
+"""How long a photo takes to its answer: by pixels, by faces, by stage, and beside `fer`.
+
+    python benchmarks/photo_to_answer.py
+    python benchmarks/photo_to_answer.py --fer peers/bin/python
+
+Pictures are JPEG files with the same face 1, 5 and 30 times (crowds.py). Each is measured in a new
+process that has loaded the model: the first answer is the cold one, the rest are warm. "Answer" is
+`EmotionDetective.analyze` on the file: decode, detect, crop and classify. "Draw" is what the page
+adds: the view, its boxes, its JPEG. `bare` is the network's forward pass alone, on the same faces
+as a batch. `--fer` names the Python of an environment with that package (fer_answers.py says how to
+make one); it then gets the same files, picture by picture in turn with ours.
+"""
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import crowds
+import report
+import timing
+import torch
+
+from emotion_detective import drawing, faces
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.model import MAX_BATCH, Classifier
+
+SIZES = ((640, 480), (4000, 3000))
+COUNTS = (1, 5, 30)
+ROUNDS = 9
+STAGES = ("decode", "detect", "crop", "classify", "draw")
+# The goals: preprocessing and softmax cost this much more than the network, and no more; an answer
+# comes this many times faster than `fer`'s.
+MAX_CLASSIFIER_RATIO = 1.15
+MIN_FER_RATIO = 3.0
+
+
+def measure(model: str, path: str, rounds: int) -> dict:
+    """Return the times of one picture file in seconds; meant for a new process."""
+    detective = EmotionDetective.from_pretrained(model)
+    first_s = timing.seconds(lambda: detective.analyze(path))
+    stages = timing.medians(_stages(detective, path), rounds)
+    found = len(detective.analyze(path))
+    return {
+        "found": found,
+        "first_s": first_s,
+        "answer_s": stages.pop("answer"),
+        "bare_s": stages.pop("bare"),
+        "stages_s": stages,
+    }
+
+
+def _stages(detective: EmotionDetective, path: str) -> dict:
+    """Return what is timed, each a call with its input ready."""
+    picture = faces.open_picture(path)
+    found = detective.detector.detect(picture)
+    crops = [faces.crop(picture, face.box_xyxy) for face in found]
+    predictions = detective.classify(picture, found)
+
+    def draw() -> None:
+        view, in_view = drawing.to_view(picture, predictions)
+        drawing.to_jpeg(drawing.draw_faces(view, in_view))
+
+    return {
+        "answer": lambda: detective.analyze(path),
+        "decode": lambda: faces.open_picture(path),
+        "detect": lambda: detective.detector.detect(picture),
+        "crop": lambda: [faces.crop(picture, face.box_xyxy) for face in found],
+        "classify": lambda: detective.classifier.probabilities(crops),
+        "bare": _bare(detective.classifier, crops),
+        "draw": draw,
+    }
+
+
+def _bare(classifier: Classifier, crops: list):
+    """Return the network's forward pass on the crops, preprocessed beforehand, as a call."""
+    batches = classifier.preprocess(crops).split(MAX_BATCH)
+
+    @torch.inference_mode()
+    def forward() -> None:
+        for batch in batches:
+            classifier.network(batch)
+
+    return forward
+
+
+def measure_all(
+    model: str,
+    sizes: tuple[tuple[int, int], ...],
+    counts: tuple[int, ...],
+    rounds: int,
+    fer_python: str | None,
+) -> list[dict]:
+    """Return one row a picture."""
+    rows = []
+    # A process for each picture, begun afresh, not forked from this one.
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes,
+    ):
+        for size in sizes:
+            for count in counts:
+                path = Path(folder) / f"{size[0]}x{size[1]}_{count}.jpg"
+                crowds.crowd(size, count).save(path, quality=crowds.JPEG_QUALITY)
+                row = {"size": list(size), "faces": count}
+                row |= processes.submit(measure, model, str(path), rounds).result()
+                rows.append(row | {"fer": fer_python and _ask_fer(fer_python, path, rounds)})
+    return rows
+
+
+def _ask_fer(python: str, path: Path, rounds: int) -> dict:
+    script = Path(__file__).with_name("fer_answers.py")
+    asked = subprocess.run(
+        [python, script, str(rounds), path], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(asked.stdout.splitlines()[-1])
+
+
+def growth(rows: list[dict]) -> list[dict]:
+    """Return, per stage, milliseconds for each further face at each size, and the largest picture's
+    time as a multiple of the smallest one's."""
+    sizes = sorted({tuple(row["size"]) for row in rows})
+    by_place = {(tuple(row["size"]), row["faces"]): row["stages_s"] for row in rows}
+    few, many = min(row["faces"] for row in rows), max(row["faces"] for row in rows)
+    return [
+        {
+            "stage": stage,
+            "ms_a_face": {
+                f"{size[0]}x{size[1]}": 1000
+                * (by_place[size, many][stage] - by_place[size, few][stage])
+                / max(many - few, 1)
+                for size in sizes
+            },
+            "largest_over_smallest": by_place[sizes[-1], few][stage]
+            / by_place[sizes[0], few][stage],
+        }
+        for stage in STAGES
+    ]
+
+
+def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
+    """Return what was to be reached, what was, and whether."""
+    ratios = [row["stages_s"]["classify"] / row["bare_s"] for row in rows]
+    reached = [
+        (
+            f"classifier at most {MAX_CLASSIFIER_RATIO - 1:.0%} over the bare forward pass",
+            f"{min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%}",
+            max(ratios) <= MAX_CLASSIFIER_RATIO,
+        )
+    ]
+    if all(row["fer"] for row in rows):
+        faster = [row["fer"]["answer_s"] / row["answer_s"] for row in rows]
+        better = all(
+            abs(row["found"] - row["faces"]) <= abs(row["fer"]["found"] - row["faces"])
+            for row in rows
+        )
+        reached.append(
+            (
+                f"{MIN_FER_RATIO:g} times faster than `fer`, finding no fewer faces",
+                f"{min(faster):.1f} to {max(faster):.1f} times; "
+                f"{'no fewer faces' if better else 'fewer faces'}",
+                min(faster) >= MIN_FER_RATIO and better,
+            )
+        )
+    return reached
+
+
+def _markdown(result: dict) -> Iterator[str]:
+    rows = result["pictures"]
+    yield "# From a photo to its answer"
+    yield ""
+    yield from report.provenance(result)
+    yield ""
+    yield "Milliseconds, warm but for the column that says cold:"
+    yield ""
+    beside = ["`fer`, cold", "`fer`", "`fer` found", "times faster"] if rows[0]["fer"] else []
+    header = ["picture", "faces", "found", "cold", "answer", *STAGES, "bare", *beside]
+    yield from report.table(header, [_cells(row) for row in rows])
+    yield ""
+    yield from report.goals(result["goals"])
+    yield ""
+    yield "How each stage grows:"
+    yield ""
+    sizes = list(result["growth"][0]["ms_a_face"])
+    header = ["stage", *(f"a further face at {size}, ms" for size in sizes)]
+    header += [f"{sizes[-1]} over {sizes[0]}, times"]
+    yield from report.table(
+        header,
+        [
+            [
+                row["stage"],
+                *(f"{ms:.2f}" for ms in row["ms_a_face"].values()),
+                f"{row['largest_over_smallest']:.1f}",
+            ]
+            for row in result["growth"]
+        ],
+    )
+
+
+def _cells(row: dict) -> list[str]:
+    times = [row["first_s"], row["answer_s"], *row["stages_s"].values(), row["bare_s"]]
+    cells = ["x".join(map(str, row["size"])), str(row["faces"]), str(row["found"])]
+    cells += [f"{1000 * s:.1f}" for s in times]
+    if row["fer"]:
+        cells += [f"{1000 * row['fer'][name]:.1f}" for name in ("first_s", "answer_s")]
+        cells += [str(row["fer"]["found"]), f"{row['fer']['answer_s'] / row['answer_s']:.1f}"]
+    return cells
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="warm answers to each picture")
+    parser.add_argument("--faces", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--fer", metavar="PYTHON", help="interpreter with the package fer")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
+    arguments = parser.parse_args()
+    rows = measure_all(
+        str(arguments.model), SIZES, tuple(arguments.faces), arguments.rounds, arguments.fer
+    )
+    command = f"benchmarks/photo_to_answer.py{' --fer PYTHON' if arguments.fer else ''}"
+    result = report.origin(command, "composites of scikit-image's astronaut", seed=0)
+    if arguments.fer:
+        result["versions"]["fer"] = rows[0]["fer"]["version"]
+    result |= {"pictures": rows, "growth": growth(rows), "goals": goals(rows)}
+    report.write(arguments.output, result, _markdown(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Training speed beside Hugging Face's plain recipe and the bare forward and backward pass.
+
+    python benchmarks/training_speed.py --data emotion-detection-fer.zip
+
+All three train the same network from scratch on batches of the same size and input in the same
+number format, in turn, in one run. "Ours" is a step as in `train_hub.py train`: images on the
+device, batch augmentation, mixup, clipping, optimiser, EMA. "Plain" follows transformers'
+`run_image_classification_no_trainer.py`: each image decoded and transformed by PIL and torchvision
+in DataLoader workers, Accelerate, torch's AdamW; it augments less. "Bare" is forward and backward
+of one batch that lies ready, with no optimiser. Each round of ours and of plain begins with steps
+that don't count, in which workers start and memory is found.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import datasets
+import report
+import timing
+import torch
+from accelerate import Accelerator
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from emotion_detective import data, training
+from emotion_detective.augment import normalize, to_float
+from emotion_detective.model import GRAY_MEAN, GRAY_STD, create_network
+from emotion_detective.recipe import TrainConfig
+
+# Images that both recipes draw from: more than a round uses, so that no epoch ends within one.
+LIMIT = 4096
+WARM_STEPS, STEPS, ROUNDS = 2, 6, 3
+# The goals: on a GPU this many times the plain recipe; on a CPU this much of the bare pass's time.
+MIN_OVER_PLAIN_ON_GPU = 3.0
+MAX_OVER_BARE_ON_CPU = 1.15
+
+# One step for each item that is asked for; closing it ends its workers.
+Steps = Iterator[None]
+
+
+def our_steps(run: training.Run) -> Steps:
+    """Yield after every step of our loop, as an epoch makes them."""
+    network = run.accelerator.unwrap_model(run.network)
+    image_size = run.config.image_sizes[-1]
+    run.network.train()
+    update = 0
+    while True:
+        for indices in run.loaders["train"]:
+            run.scheduler.step_update(update)
+            training.step(run, indices, image_size)
+            update += 1
+            run.ema.update(network, step=update)
+            yield
+
+
+def plain_recipe(
+    config: TrainConfig, split: datasets.Dataset, mixed_precision: str, workers: int
+) -> Callable[[], Steps]:
+    """Return what starts the steps of Hugging Face's plain recipe."""
+    image_size = config.image_sizes[-1]
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(image_size),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((GRAY_MEAN,) * 3, (GRAY_STD,) * 3),
+        ]
+    )
+
+    def preprocess(rows: dict) -> dict:
+        pictures = [transform(picture.convert("RGB")) for picture in rows["image"]]
+        return {"pixel_values": pictures, "labels": rows["label"]}
+
+    accelerator = Accelerator(mixed_precision=mixed_precision)
+    network = create_network(config.architecture, config.init)
+    loader = DataLoader(
+        split.with_transform(preprocess),
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
+    return lambda: _plain_steps(accelerator, network, optimizer, loader)
+
+
+def _plain_steps(
+    accelerator: Accelerator,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: DataLoader,
+) -> Steps:
+    network.train()
+    while True:
+        for batch in loader:
+            loss = cross_entropy(network(batch["pixel_values"]), batch["labels"])
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            yield
+
+
+def bare_steps(run: training.Run) -> Steps:
+    """Yield after every forward and backward pass of a network like the run's, on one batch."""
+    config, device = run.config, run.accelerator.device
+    network = create_network(config.architecture, config.init)
+    network = network.to(device, memory_format=torch.channels_last)
+    images = run.images["train"][: config.batch_size]
+    inputs = normalize(to_float(images, config.image_sizes[-1]))
+    labels = run.labels["train"][: config.batch_size]
+    while True:
+        with run.accelerator.autocast():
+            loss = cross_entropy(network(inputs), labels)
+        loss.backward()
+        network.zero_grad()
+        yield
+
+
+def seconds_a_step(steps: Steps, warm: int, count: int) -> float:
+    """Return the seconds of one of `count` steps, after `warm` ones."""
+
+    def make(number: int) -> None:
+        for _ in range(number):
+            next(steps)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    make(warm)
+    seconds = timing.seconds(lambda: make(count)) / count
+    steps.close()
+    return seconds
+
+
+def measure(
+    config: TrainConfig,
+    parts: datasets.DatasetDict,
+    workers: int,
+    rounds: int,
+    steps: int,
+    compile_network: bool = False,
+) -> dict[str, float]:
+    """Return images a second of ours, plain and bare: medians of alternating rounds.
+
+    Raises:
+        ValueError: fewer images than a batch.
+    """
+    if config.limit < config.batch_size:
+        raise ValueError(
+            f"{config.limit} images do not fill a batch of {config.batch_size}: raise --limit."
+        )
+    run = training.prepare(config, parts, compile_network=compile_network)
+    split = data.subset(parts["train"], config.limit, config.seed)
+    recipes = {
+        "ours": lambda: our_steps(run),
+        "plain": plain_recipe(config, split, run.accelerator.mixed_precision, workers),
+        "bare": lambda: bare_steps(run),
+    }
+    times = [
+        {name: seconds_a_step(begin(), WARM_STEPS, steps) for name, begin in recipes.items()}
+        for _ in range(rounds)
+    ]
+    return {
+        "precision": run.accelerator.mixed_precision,
+        "device": run.accelerator.device.type,
+        **{name: config.batch_size / median(row[name] for row in times) for name in recipes},
+    }
+
+
+def goals(result: dict) -> list[tuple[str, str, bool]]:
+    """Return what was to be reached on this kind of device, what was, and whether."""
+    over_plain = result["ours"] / result["plain"]
+    over_bare = result["bare"] / result["ours"]
+    if result["device"] == "cpu":
+        goal = f"a step at most {MAX_OVER_BARE_ON_CPU - 1:.0%} longer than the bare pass"
+        return [(goal, f"{over_bare - 1:+.1%}", over_bare <= MAX_OVER_BARE_ON_CPU)]
+    goal = f"{MIN_OVER_PLAIN_ON_GPU:g} times the plain recipe"
+    return [(goal, f"{over_plain:.1f} times", over_plain >= MIN_OVER_PLAIN_ON_GPU)]
+
+
+def _markdown(result: dict) -> Iterator[str]:
+    yield "# Training speed"
+    yield ""
+    yield from report.provenance(result)
+    yield ""
+    yield (
+        f"{result['architecture']} at {result['image_size']} px, batches of "
+        f"{result['batch_size']}, mixed precision: {result['precision']}, "
+        f"{result['workers']} DataLoader workers for the plain recipe."
+    )
+    yield ""
+    names = ("ours", "plain", "bare")
+    yield from report.table(
+        ["recipe", "images a second", "of ours"],
+        [[n, f"{result[n]:.1f}", f"{result[n] / result['ours']:.2f}"] for n in names],
+    )
+    yield ""
+    yield from report.goals(result["goals"])
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
+    parser.add_argument("--image-size", type=int, default=TrainConfig.image_sizes[-1])
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the plain recipe")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="training images to draw from")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="timed in each round")
+    parser.add_argument("--compile", action="store_true", help="compile our network, on a GPU")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure the three and write the results."""
+    asked = _parse()
+    config = TrainConfig(
+        batch_size=asked.batch_size,
+        image_sizes=(asked.image_size,),
+        image_size_shares=(1.0,),
+        limit=asked.limit,
+    )
+    name = Path(asked.data).name
+    command = (
+        f"benchmarks/training_speed.py --data {name} --batch-size {config.batch_size} "
+        f"--image-size {asked.image_size}{' --compile' * asked.compile}"
+    )
+    result = report.origin(command, f"{config.limit} images of train of {name}", config.seed)
+    result |= {
+        "architecture": config.architecture,
+        "image_size": asked.image_size,
+        "batch_size": config.batch_size,
+        "workers": asked.workers,
+    }
+    parts = data.load(asked.data)
+    result |= measure(config, parts, asked.workers, asked.rounds, asked.steps, asked.compile)
+    result["goals"] = goals(result)
+    report.write(asked.output, result, _markdown(result))
+
+
+if __name__ == "__main__":
+    main()

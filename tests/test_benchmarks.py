@@ -1,0 +1,271 @@
+"""The benchmarks' arithmetic and protocols, and each of them run small on a tiny network."""
+
+import asyncio
+import json
+import math
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from small import TINY, write_source
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import crowds
+import photo_to_answer
+import report
+import start_up
+import throughput
+import timing
+import training_speed
+import video_speed
+import visitors
+
+from emotion_detective import data, faces, model
+from emotion_detective.detective import EmotionDetective
+from emotion_detective.recipe import TrainConfig
+
+IMPORT_LOG = """import time: self [us] | cumulative | imported package
+import time:       250 |        250 |     torch.nn
+import time:      1750 |       2000 |   torch
+a warning between the lines
+import time:       500 |       2500 | app
+"""
+FACE = {
+    "box": [0.0, 0.0, 9.0, 9.0],
+    "detection": 0.99,
+    "label": "happy",
+    "confidence": 0.7,
+    "unsure": False,
+    "probabilities": {"happy": 0.7, "sad": 0.3},
+}
+ANSWER = {"model": {"id": "tiny", "revision": None}, "faces": [FACE], "message": "1 face"}
+
+
+@pytest.fixture(scope="module")
+def crowd_file(tmp_path_factory) -> Path:
+    """Five faces in 640x480 as a JPEG file."""
+    path = tmp_path_factory.mktemp("crowd") / "crowd.jpg"
+    crowds.crowd((640, 480), 5).save(path, quality=crowds.JPEG_QUALITY)
+    return path
+
+
+def test_a_crowd_has_as_many_faces_as_were_asked_for():
+    detector = faces.FaceDetector()
+    here, there = (
+        [face.box_xyxy for face in detector.detect(crowds.crowd((640, 480), 3, shift))]
+        for shift in (0, 20)
+    )
+    assert len(here) == len(there) == 3
+    moved = [
+        after[0] - before[0] for before, after in zip(sorted(here), sorted(there), strict=True)
+    ]
+    assert moved == pytest.approx([20] * 3, abs=6)
+    assert detector.detect(crowds.crowd((640, 480), 0)) == []
+    with pytest.raises(ValueError, match="room for 0 to 30 faces, not for 31"):
+        crowds.crowd((640, 480), 31)
+
+
+def test_times_are_medians_of_alternating_rounds_after_the_first(monkeypatch):
+    called, clock = [], {"a": iter([99, 5, 1, 3]), "b": iter([99, 2, 2, 8])}
+
+    def seconds(call) -> int:
+        return next(clock[call()])
+
+    def call(name: str) -> str:
+        called.append(name)
+        return name
+
+    monkeypatch.setattr(timing, "seconds", seconds)
+    found = timing.medians({"a": lambda: call("a"), "b": lambda: call("b")}, rounds=3)
+    assert called == ["a", "b"] * 4
+    assert found == {"a": 3, "b": 2}
+
+
+def photo_row(width: int, count: int, ms: float, fer_ms: float, fer_found: int) -> dict:
+    return {
+        "size": [width, 10],
+        "faces": count,
+        "found": count,
+        "first_s": 1.0,
+        "answer_s": ms / 1000,
+        "bare_s": ms / 1100,
+        "stages_s": dict.fromkeys(photo_to_answer.STAGES, ms / 1000),
+        "fer": {"version": "1", "found": fer_found, "first_s": 1.0, "answer_s": fer_ms / 1000},
+    }
+
+
+def test_growth_is_told_for_each_face_and_for_the_size():
+    times = {(640, 1): 10.0, (640, 5): 30.0, (4000, 1): 40.0, (4000, 5): 44.0}
+    rows = [photo_row(width, count, ms, 100, count) for (width, count), ms in times.items()]
+    assert photo_to_answer.growth(rows)[1] == {
+        "stage": "detect",
+        "ms_a_face": {"640x10": pytest.approx(5.0), "4000x10": pytest.approx(1.0)},
+        "largest_over_smallest": pytest.approx(4.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fer_ms", "fer_found", "reached"), [(31, 5, True), (29, 5, False), (31, 4, True)]
+)
+def test_fer_is_beaten_only_by_three_times_its_speed(fer_ms, fer_found, reached):
+    (_, over_bare, within), (_, _, faster) = photo_to_answer.goals(
+        [photo_row(640, 5, 10, fer_ms, fer_found)]
+    )
+    assert (over_bare, within) == ("+10.0% to +10.0%", True)
+    assert faster is reached
+
+
+def test_fewer_faces_than_fer_are_no_win():
+    row = photo_row(640, 5, 10, 100, 5) | {"found": 4}
+    assert photo_to_answer.goals([row])[1][1:] == ("10.0 to 10.0 times; fewer faces", False)
+
+
+def test_a_photo_is_timed_stage_by_stage(tiny_checkpoint, crowd_file):
+    row = photo_to_answer.measure(str(tiny_checkpoint), str(crowd_file), rounds=1)
+    assert row["found"] == 5
+    assert tuple(row["stages_s"]) == photo_to_answer.STAGES
+    inside = [row["stages_s"][stage] for stage in ("decode", "detect", "crop", "classify")]
+    assert min(inside) > 0
+    assert row["answer_s"] > max(inside) / 2
+
+
+def test_fer_is_asked_in_its_own_interpreter(tmp_path, monkeypatch, crowd_file):
+    (tmp_path / "fer").mkdir()
+    (tmp_path / "fer" / "__init__.py").touch()
+    (tmp_path / "fer" / "fer.py").write_text(
+        "class FER:\n"
+        "    def __init__(self, mtcnn): assert mtcnn\n"
+        "    def detect_emotions(self, path): print('noise'); return [open(path, 'rb')] * 2\n"
+    )
+    (tmp_path / "fer-7.dist-info").mkdir()
+    (tmp_path / "fer-7.dist-info" / "METADATA").write_text("Name: fer\nVersion: 7\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = photo_to_answer._ask_fer(sys.executable, crowd_file, rounds=2)
+    assert (answer["version"], answer["found"]) == ("7", 2)
+    assert answer["first_s"] > 0 and answer["answer_s"] > 0
+
+
+def page_like(status: int, events: str) -> httpx.AsyncClient:
+    """Return a client of a page that answers every question like this."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/upload"):
+            assert b"picture.jpg" in request.content
+            return httpx.Response(200, json=["/uploads/picture.jpg"])
+        if request.method == "POST":
+            upload = {"path": "/uploads/picture.jpg", "meta": {"_type": "gradio.FileData"}}
+            assert json.loads(request.content) == {"data": [upload, False]}
+            full = {"detail": "Queue is full. Max size is 64 and size is 64."}
+            return httpx.Response(status, json={"event_id": "e"} if status == 200 else full)
+        return httpx.Response(200, text=events)
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://page")
+
+
+def ask(status: int, events: str, path: Path) -> dict:
+    return asyncio.run(visitors.plain_visitor(page_like(status, events))(path))
+
+
+def test_a_visitor_takes_the_answer_that_ends_the_stream(tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"pixels")
+    waited = "event: heartbeat\ndata: null\n\n" * 2
+    complete = f"event: complete\ndata: {json.dumps([ANSWER])}\n\n"
+    assert ask(200, waited + complete, path) == ANSWER
+    with pytest.raises(visitors.RefusedError, match=r"event: error: data: .*no"):
+        ask(200, waited + 'event: error\ndata: {"error": "no"}\n\n', path)
+    with pytest.raises(visitors.BusyError):
+        ask(503, "", path)
+    with pytest.raises(httpx.HTTPStatusError):
+        ask(500, "", path)
+
+
+def test_answers_differ_by_their_numbers_or_by_their_words():
+    nearly = {**FACE, "detection": 0.98, "box": [0.0, 0.0, 9.25, 9.0]}
+    other = {**FACE, "label": "sad"}
+    assert visitors.difference(ANSWER, ANSWER) == 0
+    assert visitors.difference({**ANSWER, "faces": [nearly]}, ANSWER) == 0.25
+    assert visitors.difference({**ANSWER, "faces": [other]}, ANSWER) == math.inf
+    assert visitors.difference({**ANSWER, "faces": []}, ANSWER) == math.inf
+
+
+def test_imports_are_summed_by_package():
+    assert start_up.sum_by_package(IMPORT_LOG) == {"torch": 2.0, "app": 0.5}
+    assert "json" in start_up.imports("import json")
+
+
+@pytest.mark.slow
+def test_the_library_is_timed_from_its_start(tiny_checkpoint):
+    row = start_up.library(tiny_checkpoint)
+    assert 0 < row["imported_s"] < row["answered_s"]
+    assert row["peak_mb"] > 100
+
+
+def test_formats_are_held_against_float32():
+    torch.manual_seed(0)
+    network = model.create_network(TINY).eval()
+    with torch.no_grad():
+        network.get_classifier().weight.normal_(std=0.5)
+    result = throughput.measure(network, torch.randn(8, 3, 32, 32), rounds=1)
+    assert result["compared"] == 8
+    assert result["largest_difference"]["float32"] == 0
+    assert 0 < result["largest_difference"]["bfloat16"] < 0.2
+    assert list(result["faces_a_second"]) == [str(batch) for batch in throughput.BATCHES]
+    assert min(min(row.values()) for row in result["faces_a_second"].values()) > 0
+
+
+@pytest.mark.parametrize(("difference", "reached"), [(0.01, True), (0.0005, False)])
+def test_only_a_format_that_is_right_can_be_the_better_one(difference, reached):
+    speeds = {"float32": 100, "bfloat16": 180, throughput.TWO_AT_ONCE: 120}
+    result = {
+        "largest_difference": {"float32": 0.0, "bfloat16": difference},
+        "faces_a_second": {str(batch): speeds for batch in throughput.BATCHES},
+    }
+    by_format, by_batch = throughput.goals(result, "float32")
+    assert by_format[2] is reached
+    assert ("batch 8: bfloat16 (1.80 times faster)" in by_format[1]) is not reached
+    assert by_batch[2]
+
+
+@pytest.mark.slow
+def test_a_film_is_analyzed_and_annotated(tiny_checkpoint, tmp_path):
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    row = video_speed.measure(detective, tmp_path, count=2, seconds=1, rounds=1)
+    assert (row["faces"], row["frames"], row["readings"]) == (2, 4, 8)
+    assert row["frames_a_second"] == pytest.approx(4 * row["analyzed_s_a_second"])
+    assert row["annotated_s_a_second"] > 0
+    assert video_speed.goals([row])[1] == ("every face found in every frame", "8 of 8", True)
+
+
+@pytest.mark.slow
+def test_three_recipes_train_the_same_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    parts = data.load(write_source(tmp_path / "fer", train=8, test=4))
+    config = TrainConfig(
+        architecture=TINY,
+        batch_size=8,
+        image_sizes=(32,),
+        image_size_shares=(1.0,),
+        limit=16,
+    )
+    result = training_speed.measure(config, parts, workers=1, rounds=1, steps=1)
+    assert min(result[name] for name in ("ours", "plain", "bare")) > 0
+    with pytest.raises(ValueError, match="4 images do not fill a batch of 8"):
+        training_speed.measure(TrainConfig(batch_size=8, limit=4), parts, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("device", "ours", "reached"),
+    [("cpu", 88, True), ("cpu", 86, False), ("cuda", 301, True), ("cuda", 299, False)],
+)
+def test_training_has_another_goal_on_a_gpu(device, ours, reached):
+    result = {"device": device, "ours": ours, "plain": 100, "bare": 100}
+    assert training_speed.goals(result)[0][2] is reached
+
+
+def test_goals_are_a_table_that_shows_what_was_missed():
+    lines = list(report.goals([("fast", "2 s", True), ("small", "3 GB", False)]))
+    assert lines[2:] == ["| fast | 2 s | yes |", "| small | 3 GB | **no** |"]

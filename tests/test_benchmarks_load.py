@@ -1,0 +1,27 @@
+"""A small load on the real page: no error, the quiet answers, no growth."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import load
+
+SMALL = load.Plan(visitors=8, clients=2, seconds=0, requests=40, warm_up=12)
+
+
+@pytest.mark.slow
+def test_many_visitors_get_the_answers_of_a_quiet_page(tiny_checkpoint, tmp_path):
+    result = load.measure(SMALL, tiny_checkpoint, tmp_path)
+    assert result["pictures"] == ["crowd.jpg", "five_faces.jpg", "no_face.jpg", "one_face.jpg"]
+    assert result["answers"] >= 40 + 12
+    assert result["errors"] == []
+    assert result["tracebacks"] == 0
+    assert result["busy"] == 0  # 8 fit into the queue
+    assert result["wrong"] == 0
+    assert result["largest_difference"] <= load.SAME_WITHIN
+    assert result["growth_mb"] < load.MAX_GROWTH_MB
+    assert result["percentiles_s"]["p50"] <= result["percentiles_s"]["p100"]
+    assert all(reached for _, _, reached in load.goals(result))
