@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from gradio_client import handle_file
 from huggingface_hub import SpaceCard
 
 from emotion_detective.model import LABELS
@@ -16,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"
 ADDRESS = "http://127.0.0.1:7860"
+# What npm says where it finds no registry.
+NO_NETWORK = r"code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT)"
 
 
 def snippets(language: str) -> list[str]:
@@ -55,6 +59,55 @@ def test_package_snippet_finds_the_face(folder):
 def test_client_snippet_answers(server, folder):
     shown = python(snippets("python")[2].replace(ADDRESS, server), folder)
     assert "'faces': [{'box'" in shown
+
+
+@pytest.fixture(scope="session")
+def javascript_client(tmp_path_factory) -> Path:
+    """A folder in which node finds the client of the README, in the version it names."""
+    if missing := [tool for tool in ("node", "npm") if shutil.which(tool) is None]:
+        pytest.skip(f"{' and '.join(missing)} not installed")
+    folder = tmp_path_factory.mktemp("javascript")
+    (package,) = re.findall(r"`npm install (\S+)`", README)
+    command = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", package]
+    run = subprocess.run([*command, "--prefix", "."], cwd=folder, capture_output=True, text=True)
+    if re.search(NO_NETWORK, run.stderr):
+        pytest.skip("the registry of npm cannot be reached")
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+def javascript(code: str, folder: Path) -> str:
+    (folder / "snippet.mjs").write_text(code)
+    run = subprocess.run(
+        ["node", "snippet.mjs"], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture
+def photo(folder, javascript_client) -> Path:
+    """The photo, where a script of the JavaScript client finds it."""
+    return Path(shutil.copy(folder / "photo.jpg", javascript_client))
+
+
+def test_javascript_snippet_prints_what_python_gets(server, client, photo):
+    printed = javascript(snippets("js")[0].replace(ADDRESS, server), photo.parent)
+    answer = client.predict(handle_file(photo), api_name="/predict")
+    assert json.loads(printed) == answer["faces"]
+
+
+def test_javascript_gets_the_rows_that_python_gets(server, client, photo):
+    code = f"""
+        import {{ Client, handle_file }} from "@gradio/client";
+        const client = await Client.connect("{server}");
+        const file = handle_file("photo.jpg");
+        const {{ data }} = await client.predict("/analyze_batch", [[file, file]]);
+        console.log(JSON.stringify(data[0]));
+        process.exit();
+    """
+    rows, _ = client.predict([handle_file(photo)] * 2, api_name="/analyze_batch")
+    assert json.loads(javascript(code, photo.parent)) == rows
 
 
 def test_curl_snippet_answers(server, folder):
