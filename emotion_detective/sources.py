@@ -102,7 +102,7 @@ def _arrange(name: str, names: list[str], read: Callable[[int], bytes], key: str
     picked = [
         (i, Entry(split=parts[-3], label=parts[-2], file="/".join(parts[-3:])))
         for i, parts in enumerate(name.split("/") for name in names)
-        if len(parts) >= 3 and parts[-3] in SPLITS and _is_picture(parts[-1])
+        if len(parts) >= 3 and parts[-3] in SPLITS and is_picture(parts[-1])
     ]
     if not picked:
         raise ValueError(
@@ -114,7 +114,8 @@ def _arrange(name: str, names: list[str], read: Callable[[int], bytes], key: str
     return Source(name, entries, lambda i: read(indices[i]), key)
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """True for the name of a picture file."""
     # macOS puts "._im0.png" beside "im0.png" in the zips it makes.
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
