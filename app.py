@@ -54,7 +54,7 @@ detective, notice = load_detective()
 
 
 def predict(picture: gr.FileData, whole_picture: bool = False) -> answers.PictureAnswer:
-    """Find every face in a picture and rate six emotions in each.
+    """Find every face in a picture and rate six emotions in each; schema version 1.
 
     Args:
         picture: a picture file; its faces are answered largest first.
@@ -69,7 +69,7 @@ def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileD
     """Rate six emotions in every face of many pictures, or of zip files with pictures.
 
     Returns one row a face, and one for each file without a face or that cannot be read (`status`
-    is ok, no_face or unreadable), then the same as a CSV file.
+    is ok, no_face or unreadable), then the same as a CSV file; schema version 1.
 
     Args:
         files: picture and zip files.
@@ -82,11 +82,11 @@ def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileD
 
 def analyze_video(
     video: gr.FileData, frames_per_second: float = DEFAULT_RATE_HZ
-) -> tuple[list[answers.VideoRow], dict[str, float], gr.FileData]:
+) -> tuple[list[answers.VideoRow], answers.Shares, gr.FileData]:
     """Follow every face through a video and rate six emotions in each over time.
 
     Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
-    included), and the rows as a CSV file.
+    included), and the rows as a CSV file; schema version 1.
 
     Args:
         video: an mp4, mov or webm file.

@@ -1,7 +1,8 @@
 """What the page, the API and the downloads answer: their types and tables, written once.
 
 Predictions become plain dictionaries here; `app.py` hands them to API clients as they are, the tabs
-show them, and `to_csv` writes them down. Knows no Gradio and no pictures.
+show them, and `to_csv` writes them down. A running page states these types as JSON Schema under
+/gradio_api/info. Knows no Gradio and no pictures.
 """
 
 import csv
@@ -15,6 +16,10 @@ from emotion_detective.model import LABELS, Classifier
 from emotion_detective.timeline import Timeline
 from emotion_detective.words import summary
 
+# Of all types below. Programs rely on them: whoever adds, renames or retypes a field, or changes
+# what it means, raises this number, in the docstrings of app.py's endpoints too.
+SCHEMA_VERSION = 1
+Label = Literal["angry", "fearful", "happy", "neutral", "sad", "surprised"]
 # A spreadsheet takes a cell that starts like this for a formula and runs it (OWASP, CSV injection).
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -26,15 +31,29 @@ class ModelAnswer(TypedDict):
     revision: str | None
 
 
+class Probabilities(TypedDict):
+    """How likely each emotion is; they sum to 1."""
+
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
+
+
 class FaceAnswer(TypedDict):
-    """One face; `box` is [left, top, right, bottom] in pixels of the picture as shown."""
+    """One face; `box` is [left, top, right, bottom] in pixels of the picture as shown.
+
+    `detection` is how sure it is that this is a face, `confidence` the largest probability.
+    """
 
     box: list[float]
     detection: float
-    label: str
+    label: Label
     confidence: float
     unsure: bool
-    probabilities: dict[str, float]
+    probabilities: Probabilities
 
 
 class PictureAnswer(TypedDict):
@@ -52,7 +71,7 @@ class Row(TypedDict):
     status: Literal["ok", "no_face", "unreadable"]
     face: int | None
     box: list[float] | None
-    label: str | None
+    label: Label | None
     confidence: float | None
     angry: float | None
     fearful: float | None
@@ -68,7 +87,7 @@ class VideoRow(TypedDict):
     time_s: float
     track: int
     box: list[float]
-    label: str
+    label: Label
     confidence: float
     angry: float
     fearful: float
@@ -76,6 +95,18 @@ class VideoRow(TypedDict):
     neutral: float
     sad: float
     surprised: float
+
+
+class Shares(TypedDict, total=False):
+    """The share of time of each emotion over all faces, an unsure answer for itself; or no face."""
+
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
+    unsure: float
 
 
 FILE_COLUMNS = tuple(Row.__annotations__)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from typing import Literal, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,50 @@ from emotion_detective.model import LABELS
 FACE = Prediction(
     (1.0, 2.0, 30.25, 40.0), 0.995, "happy", 0.5, False, (0.1, 0.1, 0.5, 0.1, 0.1, 0.1)
 )
+
+
+# What programs were promised. Whoever changes a type changes this too, and SCHEMA_VERSION with it.
+VERSION_1 = {
+    answers.PictureAnswer: {
+        "model": answers.ModelAnswer,
+        "faces": list[answers.FaceAnswer],
+        "message": str,
+    },
+    answers.ModelAnswer: {"id": str, "revision": str | None},
+    answers.FaceAnswer: {
+        "box": list[float],
+        "detection": float,
+        "label": Literal[LABELS],
+        "confidence": float,
+        "unsure": bool,
+        "probabilities": answers.Probabilities,
+    },
+    answers.Probabilities: dict.fromkeys(LABELS, float),
+    answers.Row: {
+        "file": str,
+        "status": Literal["ok", "no_face", "unreadable"],
+        "face": int | None,
+        "box": list[float] | None,
+        "label": Literal[LABELS] | None,
+        "confidence": float | None,
+        **dict.fromkeys(LABELS, float | None),
+    },
+    answers.VideoRow: {
+        "time_s": float,
+        "track": int,
+        "box": list[float],
+        "label": Literal[LABELS],
+        "confidence": float,
+        **dict.fromkeys(LABELS, float),
+    },
+    answers.Shares: dict.fromkeys((*LABELS, "unsure"), float),
+}
+
+
+@pytest.mark.parametrize("kind", VERSION_1, ids=lambda kind: kind.__name__)
+def test_types_are_those_that_their_version_promised(kind):
+    assert answers.SCHEMA_VERSION == 1
+    assert list(get_type_hints(kind).items()) == list(VERSION_1[kind].items())
 
 
 def test_the_columns_hold_the_labels_in_order():
