@@ -5,6 +5,8 @@ that scikit-learn installs, without people. Every face of a picture has the same
 there are, so that what grows with their number is not mixed with what grows with their size.
 """
 
+from functools import cache
+
 from PIL import Image
 from skimage.data import astronaut
 from sklearn.datasets import load_sample_image
@@ -19,6 +21,7 @@ HEAD_SHARE = 0.8
 JPEG_QUALITY = 90
 
 
+@cache  # the frames of a film ask for the same ones over and over
 def head(face_px: float) -> Image.Image:
     """Return the astronaut's head at the size where its face is `face_px` high."""
     portrait = Image.fromarray(astronaut()).crop(HEAD_BOX)
@@ -28,8 +31,9 @@ def head(face_px: float) -> Image.Image:
     )
 
 
+@cache
 def townscape(size: tuple[int, int]) -> Image.Image:
-    """Return a picture without faces."""
+    """Return a picture without faces; paste onto a copy."""
     return Image.fromarray(load_sample_image("china.jpg")).resize(size, Image.Resampling.BICUBIC)
 
 
@@ -42,7 +46,7 @@ def crowd(size: tuple[int, int], count: int, shift_px: int = 0) -> Image.Image:
     across, down = GRID
     if not 0 <= count <= across * down:
         raise ValueError(f"There is room for 0 to {across * down} faces, not for {count}.")
-    picture = townscape(size)
+    picture = townscape(size).copy()
     place = size[0] / across, size[1] / down
     pasted = head(place[1] * HEAD_SHARE * HEAD_FACE_PX / (HEAD_BOX[3] - HEAD_BOX[1]))
     for i in range(count):

@@ -142,7 +142,7 @@ def _milliseconds(detector: faces.FaceDetector, picture: Image.Image) -> float:
 
 def _group(size: tuple[int, int], face_px: int) -> Image.Image:
     """Return a townscape with five faces whose boxes are `face_px` high."""
-    picture, head = crowds.townscape(size), crowds.head(face_px)
+    picture, head = crowds.townscape(size).copy(), crowds.head(face_px)
     for i in range(5):
         picture.paste(head, (10 + i * size[0] // 5, 10 + (i % 3) * size[1] // 4))
     return picture

@@ -14,6 +14,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -62,16 +63,17 @@ class Plan:
 class Record:
     """What happened: seconds of each answer, memory after each, and everything amiss.
 
-    `quiet_s` are the seconds of each picture alone, `cpu_s` the processor time that server and
-    visitors took.
+    `quiet_s` and `quiet_rss_mb` are the seconds of each picture alone and the memory after them,
+    `cpu_s` the processor time that server and visitors took under load.
     """
 
     quiet_s: list[float]
+    quiet_rss_mb: float
     wall_s: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
     busy: int = 0
     wrong: int = 0
     largest_difference: float = 0.0
@@ -89,8 +91,8 @@ def measure(plan: Plan, model: Path | str, folder: Path) -> dict:
         tracebacks = server.log.read_text().count("Traceback")
     answers = len(record.seconds)
     if answers <= plan.warm_up:
-        raise RuntimeError(f"Only {answers} answers, and these errors: {set(record.errors)}")
-    warm, end = record.rss_mb[plan.warm_up - 1], record.rss_mb[-1]
+        raise RuntimeError(f"Only {answers} answers, and these errors: {dict(record.errors)}")
+    warm, end = record.rss_mb[plan.warm_up], record.rss_mb[-1]
     return {
         "plan": asdict(plan),
         "pictures": [path.name for path in pictures],
@@ -99,11 +101,16 @@ def measure(plan: Plan, model: Path | str, folder: Path) -> dict:
         "answers_a_second": answers / record.wall_s,
         "percentiles_s": {f"p{p}": float(np.percentile(record.seconds, p)) for p in PERCENTILES},
         "busy": record.busy,
-        "errors": record.errors,
+        "errors": dict(record.errors),
         "tracebacks": tracebacks,
         "wrong": record.wrong,
         "largest_difference": record.largest_difference,
-        "rss_mb": {"warm": warm, "end": end, "peak": max(record.rss_mb)},
+        "rss_mb": {
+            "quiet": record.quiet_rss_mb,
+            "warm": warm,
+            "end": end,
+            "peak": max(record.rss_mb),
+        },
         "growth_mb": end - warm,
         "cpu_s": record.cpu_s,
     }
@@ -120,7 +127,7 @@ async def _load(plan: Plan, server: Server, pictures: list[Path]) -> Record:
             await plain(pictures[0])  # the first answer of a process is slow; start_up.py has it
             quiet = [await _timed(plain, path) for path in pictures]
             expected = dict(zip(pictures, (answer for answer, _ in quiet), strict=True))
-            record = Record(quiet_s=[seconds for _, seconds in quiet])
+            record = Record([seconds for _, seconds in quiet], server.rss_mb())
             asks = [client_visitor(server.url, threads) for _ in range(plan.clients)]
             asks += [plain] * (plan.visitors - plan.clients)
             begin, cpu_s = time.perf_counter(), _cpu_s(server)
@@ -148,7 +155,7 @@ async def _visit(
     begin, pictures, asked = time.perf_counter(), list(expected), number
     while (
         time.perf_counter() - begin < plan.seconds
-        or len(record.seconds) + len(record.errors) < plan.warm_up + plan.requests
+        or len(record.seconds) + record.errors.total() < plan.warm_up + plan.requests
     ):
         path = pictures[asked % len(pictures)]
         asked += 1
@@ -159,7 +166,7 @@ async def _visit(
             await asyncio.sleep(COME_AGAIN_S)
             continue
         except FAILURES as error:
-            record.errors.append(f"{type(error).__name__}: {error}")
+            record.errors[f"{type(error).__name__}: {error}"] += 1
             continue
         record.seconds.append(seconds)
         record.rss_mb.append(server.rss_mb())
@@ -170,13 +177,13 @@ async def _visit(
 
 def goals(result: dict) -> list[tuple[str, str, bool]]:
     """Return what was to be reached, what was, and whether."""
-    errors = "; ".join(sorted(set(result["errors"]))) or "none"
+    errors = "; ".join(f"{count} x {error}" for error, count in result["errors"].items())
     enough = result["answers"] >= result["plan"]["warm_up"] + result["plan"]["requests"]
     return [
         (
             'no error but the queue\'s "busy"',
-            f"{len(result['errors'])} ({errors}), {result['tracebacks']} tracebacks in the "
-            f"log, busy {result['busy']} times",
+            f"{errors or 'none'}; {result['tracebacks']} tracebacks in the log; busy "
+            f"{result['busy']} times",
             not result["errors"] and not result["tracebacks"],
         ),
         (
@@ -187,7 +194,8 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
         ),
         (
             f"memory grows less than {MAX_GROWTH_MB} MB over {result['plan']['requests']} requests",
-            f"{result['growth_mb']:+.0f} MB, to {result['rss_mb']['end']:.0f}",
+            f"{result['growth_mb']:+.0f} MB over {result['answers'] - result['plan']['warm_up']}, "
+            f"from {result['rss_mb']['warm']:.0f} ({result['rss_mb']['quiet']:.0f} when quiet)",
             enough and result["growth_mb"] < MAX_GROWTH_MB,
         ),
     ]
@@ -226,8 +234,9 @@ def main() -> None:
     plan = Plan(**{name: getattr(arguments, name) for name in asdict(Plan())})
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(plan, arguments.model, Path(folder))
-    command = f"benchmarks/load.py --visitors {plan.visitors} --seconds {plan.seconds:g}"
-    result = report.origin(command, f"{len(measured['pictures'])} pictures", seed=0) | measured
+    pictures = f"{len(measured['pictures'])} pictures"
+    origin = report.origin(report.command(), pictures, seed=0, packages=("gradio", "httpx"))
+    result = origin | measured
     result["goals"] = goals(result)
     report.write(arguments.output, result, _markdown(result))
     sys.exit(not all(reached for _, _, reached in result["goals"]))

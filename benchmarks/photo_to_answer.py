@@ -223,8 +223,7 @@ def main() -> None:
     rows = measure_all(
         str(arguments.model), SIZES, tuple(arguments.faces), arguments.rounds, arguments.fer
     )
-    command = f"benchmarks/photo_to_answer.py{' --fer PYTHON' if arguments.fer else ''}"
-    result = report.origin(command, "composites of scikit-image's astronaut", seed=0)
+    result = report.origin(report.command(), "composites of scikit-image's astronaut", seed=0)
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]
     result |= {"pictures": rows, "growth": growth(rows), "goals": goals(rows)}

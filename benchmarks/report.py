@@ -21,17 +21,29 @@ EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
 
 
-def origin(command: str, dataset: str, seed: int) -> dict:
-    """Return the fields that say where a result comes from; `command` without machine paths."""
+def origin(command: str, dataset: str, seed: int, packages: tuple[str, ...] = ()) -> dict:
+    """Return the fields that say where a result comes from; `command` without machine paths.
+
+    `packages` are those that decide it besides the usual ones.
+    """
     return {
         "command": command,
         "dataset": dataset,
         "seed": seed,
         "hardware": machine.describe_hardware(),
         "threads": torch.get_num_threads(),
-        "versions": machine.describe_versions(PACKAGES),
+        "versions": machine.describe_versions(PACKAGES + packages),
         "date": date.today().isoformat(),
     }
+
+
+def command() -> str:
+    """Return how this benchmark was called, without the folders of this machine."""
+    words = [f"benchmarks/{Path(sys.argv[0]).name}"]
+    for word in sys.argv[1:]:
+        path = Path(word)
+        words.append(path.name if path.is_absolute() or path.exists() else word)
+    return " ".join(words)
 
 
 def provenance(result: dict) -> list[str]:

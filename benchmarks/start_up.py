@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="starts of each")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
-    result = report.origin("benchmarks/start_up.py", PICTURE.name, seed=0)
+    result = report.origin(report.command(), PICTURE.name, seed=0, packages=("gradio",))
     result |= measure(arguments.model, arguments.rounds)
     result["goals"] = goals(result)
     report.write(arguments.output, result, _markdown(result))

@@ -154,8 +154,8 @@ def main() -> None:
     faces = classifier.preprocess(images["image"])
     faces = faces.contiguous(memory_format=torch.channels_last)
     name = Path(arguments.data).name
-    command = f"benchmarks/throughput.py --data {name}"
-    result = report.origin(command, f"{len(faces)} images of validation of {name}", SEED)
+    images = f"{len(faces)} images of validation of {name}"
+    result = report.origin(report.command(), images, SEED)
     result |= measure(classifier.network, faces, arguments.rounds)
     picked = str(next(classifier.network.parameters()).dtype).removeprefix("torch.")
     result["goals"] = goals(result, picked)

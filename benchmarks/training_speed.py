@@ -226,11 +226,9 @@ def main() -> None:
         limit=asked.limit,
     )
     name = Path(asked.data).name
-    command = (
-        f"benchmarks/training_speed.py --data {name} --batch-size {config.batch_size} "
-        f"--image-size {asked.image_size}{' --compile' * asked.compile}"
-    )
-    result = report.origin(command, f"{config.limit} images of train of {name}", config.seed)
+    images = f"{config.limit} images of train of {name}"
+    packages = ("accelerate", "datasets")
+    result = report.origin(report.command(), images, config.seed, packages)
     result |= {
         "architecture": config.architecture,
         "image_size": asked.image_size,

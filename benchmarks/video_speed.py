@@ -129,8 +129,8 @@ def main() -> None:
             measure(detective, Path(folder), count, arguments.seconds, arguments.rounds)
             for count in COUNTS
         ]
-    command = f"benchmarks/video_speed.py --seconds {arguments.seconds:g}"
-    result = report.origin(command, "composites of scikit-image's astronaut", seed=0)
+    composites = "composites of scikit-image's astronaut"
+    result = report.origin(report.command(), composites, seed=0, packages=("av",))
     result |= {"seconds": arguments.seconds, "films": rows, "goals": goals(rows)}
     report.write(arguments.output, result, _markdown(result))
 

@@ -231,7 +231,8 @@ def test_only_a_format_that_is_right_can_be_the_better_one(difference, reached):
 
 
 @pytest.mark.slow
-def test_a_film_is_analyzed_and_annotated(tiny_checkpoint, tmp_path):
+def test_a_film_is_analyzed_and_annotated(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(video_speed, "SIZE", (640, 360))
     detective = EmotionDetective.from_pretrained(tiny_checkpoint)
     row = video_speed.measure(detective, tmp_path, count=2, seconds=1, rounds=1)
     assert (row["faces"], row["frames"], row["readings"]) == (2, 4, 8)
@@ -264,6 +265,21 @@ def test_three_recipes_train_the_same_network(tmp_path, monkeypatch):
 def test_training_has_another_goal_on_a_gpu(device, ours, reached):
     result = {"device": device, "ours": ours, "plain": 100, "bare": 100}
     assert training_speed.goals(result)[0][2] is reached
+
+
+def test_a_command_is_told_without_this_machine(tmp_path, monkeypatch):
+    source = tmp_path / "fer.zip"
+    source.touch()
+    words = [
+        "/home/me/benchmarks/x.py",
+        "--data",
+        str(source),
+        "--model",
+        "user/name",
+        "--rounds=2",
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    assert report.command() == ("benchmarks/x.py --data fer.zip --model user/name --rounds=2")
 
 
 def test_goals_are_a_table_that_shows_what_was_missed():

@@ -17,7 +17,7 @@ def test_many_visitors_get_the_answers_of_a_quiet_page(tiny_checkpoint, tmp_path
     result = load.measure(SMALL, tiny_checkpoint, tmp_path)
     assert result["pictures"] == ["crowd.jpg", "five_faces.jpg", "no_face.jpg", "one_face.jpg"]
     assert result["answers"] >= 40 + 12
-    assert result["errors"] == []
+    assert result["errors"] == {}
     assert result["tracebacks"] == 0
     assert result["busy"] == 0  # 8 fit into the queue
     assert result["wrong"] == 0
