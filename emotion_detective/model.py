@@ -11,6 +11,7 @@ import copy
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,13 @@ import numpy as np
 import timm
 import torch
 import torchvision
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, HTTPError
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+)
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -63,6 +69,20 @@ UNSURE_BELOW = 0.5
 # What a request to the Hub raises: its refusals are OSErrors, a broken connection is the HTTPError
 # of httpx (huggingface_hub 1) or httpx2 (2).
 HUB_ERRORS = (OSError, HTTPError)
+# How long the Hub may be silent before it counts as out of reach.
+HUB_TIMEOUT_S = 10
+# What a config.json that timm did not write makes of loading and of the first picture.
+UNUSABLE_CONFIG_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# No face classifier reads more; a config that asks for 50,000 would fill the memory.
+MAX_INPUT_PX = 1024
 # Largest number of faces in one forward pass: beyond it a CPU gets no faster, only fuller.
 MAX_BATCH = 64
 
@@ -254,25 +274,46 @@ def load_classifier(source: Path | str, revision: str | None = None) -> Classifi
     folder, commit = _fetch(str(source), revision)
     config = _read_config(folder, source)
     network = _load_network(folder, config, source)
-    return Classifier(
-        network=network.eval().to(memory_format=torch.channels_last),
-        data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
-        name=str(source).partition("@")[0] if commit else folder.name,
-        revision=commit,
-        unsure_below=float(config.get("unsure_below", UNSURE_BELOW)),
-        metrics=read_metrics(folder),
-    )
+    metrics = read_metrics(folder)
+    try:
+        classifier = Classifier(
+            network=network.eval().to(memory_format=torch.channels_last),
+            data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
+            name=str(source).partition("@")[0] if commit else folder.name,
+            revision=commit,
+            unsure_below=float(config.get("unsure_below", UNSURE_BELOW)),
+            metrics=metrics,
+        )
+        _try(classifier)
+    except UNUSABLE_CONFIG_ERRORS as error:
+        raise ValueError(
+            f"The checkpoint {source} gives no answer with what its {CONFIG_FILE} says "
+            f"({_first_line(error)}). Fetch it again, or name another model."
+        ) from error
+    return classifier
+
+
+def _try(classifier: Classifier) -> None:
+    """Classify one picture, so that what cannot answer is refused before a visitor asks."""
+    side = max(classifier.data_config["input_size"])
+    if side > MAX_INPUT_PX:
+        raise ValueError(f"its pictures have {side} pixels a side, the limit is {MAX_INPUT_PX}")
+    if not np.isfinite(classifier.probabilities([Image.new("RGB", (8, 8), "gray")])).all():
+        raise ValueError("its probabilities are no numbers")
 
 
 def read_metrics(folder: Path | str) -> dict:
     """Return the checkpoint's `metrics.json`, {} if it has none; ValueError if it is broken."""
     path = Path(folder) / METRICS_FILE
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
+        metrics = json.loads(path.read_text()) if path.is_file() else {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not JSON ({error}). Evaluate the checkpoint again, or remove the file."
         ) from error
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{path} holds no object. Evaluate the checkpoint again, or remove it.")
+    return metrics
 
 
 def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
@@ -283,9 +324,7 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
     revision = revision or at_revision or None
     wanted = f"{repo_id} at revision {revision}" if revision else repo_id
     try:
-        folder = snapshot_download(
-            repo_id, revision=revision, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE]
-        )
+        folder = _pull(repo_id, revision)
     except HFValidationError as error:
         raise ValueError(
             f"No folder {source!r}, and it is no Hub repository id (user/name) either."
@@ -295,7 +334,26 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
             f"The model {wanted} could not be pulled from the Hub ({_first_line(error)}). Check "
             "the name, your token if it is private, and the network."
         ) from error
-    return Path(folder), Path(folder).name  # the snapshot's folder is named for its commit
+    return folder, folder.name  # the snapshot's folder is named for its commit
+
+
+def _pull(repo_id: str, revision: str | None) -> Path:
+    """Return the folder with what there is of the checkpoint's files, all of one commit.
+
+    `snapshot_download` alone would wait without end for a Hub that is silent.
+    """
+    try:
+        HfApi().model_info(repo_id, revision=revision, timeout=HUB_TIMEOUT_S)
+    except HUB_ERRORS as error:
+        at_hand = dict(local_files_only=True, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE])
+        with suppress(LocalEntryNotFoundError):  # pulled before, perhaps
+            return Path(snapshot_download(repo_id, revision=revision, **at_hand))
+        raise error
+    folder = Path(hf_hub_download(repo_id, CONFIG_FILE, revision=revision)).parent
+    for name in (WEIGHTS_FILE, METRICS_FILE):
+        with suppress(RemoteEntryNotFoundError):  # `_read_config` says what is missing
+            hf_hub_download(repo_id, name, revision=folder.name)
+    return folder
 
 
 def _read_config(folder: Path, source: Path | str) -> dict:
@@ -328,12 +386,22 @@ def _read_config(folder: Path, source: Path | str) -> dict:
 
 def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Module:
     try:
+        architecture = str(config["architecture"])
+        if not timm.is_model(architecture):  # but a Hub id, perhaps, which timm would fetch
+            raise RuntimeError(f"timm has no architecture {architecture!r}")
+        # All that has timm load weights is said here: where `model_args` says it too, a TypeError.
         network = timm.create_model(
-            str(config["architecture"]), num_classes=len(LABELS), **config.get("model_args", {})
+            architecture,
+            pretrained=False,
+            pretrained_cfg=None,
+            pretrained_cfg_overlay=None,
+            checkpoint_path=None,
+            num_classes=len(LABELS),
+            **config.get("model_args", {}),
         )
         weights = load_file(folder / WEIGHTS_FILE)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
+    except (SafetensorError, *UNUSABLE_CONFIG_ERRORS) as error:
         raise ValueError(
             f"The weights of the checkpoint {source} are broken or do not fit its {CONFIG_FILE} "
             f"({_first_line(error)}). Fetch it again, or name another model."

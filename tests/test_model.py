@@ -233,8 +233,64 @@ def test_weights_of_another_architecture_are_refused(checkpoint, architecture):
     refused(checkpoint, "do not fit its config.json")
 
 
-def test_broken_metrics_are_refused(checkpoint):
-    (checkpoint / model.METRICS_FILE).write_text("{")
+@pytest.mark.parametrize(
+    "loading",
+    [
+        {"checkpoint_path": "/etc/passwd"},
+        {"pretrained": True},
+        {"pretrained_cfg": {"url": "http://127.0.0.1:9/weights.pth"}},
+        {"num_classes": 7},
+        ["pretrained"],
+    ],
+)
+def test_a_config_cannot_have_other_weights_loaded(checkpoint, loading):
+    edit_config(checkpoint, model_args=loading)
+    refused(checkpoint, "do not fit its config.json")
+
+
+@pytest.mark.parametrize("architecture", ["hf-hub:user/tiny", "local-dir:/tmp"])
+def test_a_config_cannot_name_another_checkpoint(hub_here, checkpoint, architecture):
+    edit_config(checkpoint, architecture=architecture)
+    refused(checkpoint, "timm has no architecture")
+    assert hub_here.requests == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pretrained_cfg": "64 pixels"},
+        {"pretrained_cfg": {"input_size": [3, 50_000, 50_000]}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5], "std": ["a"]}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "interpolation": "guessing"}},
+        {"unsure_below": "half"},
+    ],
+)
+def test_a_config_that_no_picture_fits_is_refused(checkpoint, wrong):
+    edit_config(checkpoint, **wrong)
+    refused(checkpoint, "gives no answer with what its config.json says")
+
+
+def test_weights_that_are_no_numbers_are_refused(checkpoint):
+    path = checkpoint / model.WEIGHTS_FILE
+    tensors = load_file(path)
+    tensors["fc.bias"] = torch.full_like(tensors["fc.bias"], float("nan"))
+    save_file(tensors, path)
+    refused(checkpoint, "its probabilities are no numbers")
+
+
+def test_a_pickle_under_the_name_of_safe_weights_is_not_unpickled(checkpoint):
+    class Burglar:
+        def __reduce__(self):
+            return (Path.touch, (checkpoint / "been here",))
+
+    torch.save(Burglar(), checkpoint / model.WEIGHTS_FILE)
+    refused(checkpoint, "weights", "broken")
+    assert not (checkpoint / "been here").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"n"'])
+def test_broken_metrics_are_refused(checkpoint, content):
+    (checkpoint / model.METRICS_FILE).write_text(content)
     refused(checkpoint, "metrics.json")
 
 
@@ -271,13 +327,19 @@ def test_a_model_pulled_once_is_there_without_the_hub(hub_here, tiny_checkpoint,
 
 @pytest.mark.parametrize(
     ("request_line", "how"),
-    [("GET /api/models", "error"), ("GET /api/models", "cut"), ("GET .*safetensors", "error")],
+    [
+        ("GET /api/models", "error"),
+        ("GET /api/models", "cut"),
+        ("GET /api/models", "slow"),
+        ("GET .*safetensors", "error"),
+    ],
 )
 def test_a_pull_that_fails_is_one_sentence_and_can_be_repeated(
-    hub_here, tiny_checkpoint, request_line, how
+    hub_here, tiny_checkpoint, request_line, how, monkeypatch
 ):
+    monkeypatch.setattr(model, "HUB_TIMEOUT_S", 1)
     hub_here.store.upload("user/tiny", tiny_checkpoint)
-    hub_here.fail(request_line, how)
+    hub_here.fail(request_line, how, seconds=3)
     refused("user/tiny", "could not be pulled")
     assert model.load_classifier("user/tiny").name == "user/tiny"
 
