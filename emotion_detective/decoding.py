@@ -2,13 +2,17 @@
 
     decoding.describe(path)                       # Video(size, duration_s), or ValueError: no video
     for time_s, picture in decoding.frames(path, rate_hz=5): ...
+    decoding.refuse_bombs(path)                   # before these two, for files of strangers
 
 PyAV decodes, with the FFmpeg inside its wheel. A file is believed as little as possible: frames are
 placed by their own times (a phone's rate varies), the length that it states only serves progress
 bars (a browser's webm states none), and it cannot name other files or addresses to read. Only a few
-frames are held at a time, whatever the length; closing the generator closes the file.
+frames are held at a time, whatever the length; closing the generator closes the file. Run as a
+script, this module is the process in which `refuse_bombs` tries a file.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +30,15 @@ MAX_FILE_BYTES = 300_000_000
 MAX_SECONDS = 600.0
 # 8K with a little room. Asked of the decoder too, before it takes the memory.
 MAX_FRAME_PIXELS = 8192 * 4608
+# All frames together: ten minutes of 4K at 30 a second, about three minutes of work for two cores.
+MAX_DECODED_PIXELS = 600 * 30 * 3840 * 2160
+# What a file may take until its first frame is there. A header of a kilobyte can state a billion
+# frames, and FFmpeg makes a list of them before it looks for the first.
+TRIAL_BYTES, TRIAL_CPU_SECONDS, TRIAL_SECONDS = 2_000_000_000, 20, 120
+TOO_DEAR = (
+    f"The video takes more than {TRIAL_BYTES / 1e9:g} GB or {TRIAL_CPU_SECONDS} seconds to open; "
+    "save it again as mp4 or webm."
+)
 # Above 4K the decoder runs alone: each of its threads keeps frames of its own.
 MAX_THREADED_PIXELS = 4096 * 2304
 # Frames are reduced to this longest side as they are decoded: the side faces are looked for at.
@@ -53,6 +66,31 @@ class Video:
 
     size: tuple[int, int]
     duration_s: float | None
+
+
+def refuse_bombs(path: Path | str) -> None:
+    """Open a file in a process of its own that may take little time and memory.
+
+    Raises:
+        ValueError: it holds no video that can be read, or takes more; one sentence.
+    """
+    command = [sys.executable, __file__, str(Path(path).resolve())]
+    try:
+        trial = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(TOO_DEAR) from error
+    if trial.returncode:
+        raise ValueError(trial.stdout.strip() or TOO_DEAR)
+
+
+def check_rate(rate_hz: float) -> None:
+    """Raise a ValueError for what is no number of frames a second within the limits."""
+    if not isinstance(rate_hz, int | float) or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        given = rate_hz if isinstance(rate_hz, int | float) else type(rate_hz).__name__
+        raise ValueError(
+            f"The rate must be a number between {MIN_RATE_HZ} and {MAX_RATE_HZ} frames a second, "
+            f"not {given}."
+        )
 
 
 def describe(path: Path | str) -> Video:
@@ -84,16 +122,14 @@ def frames(
     Raises:
         ValueError: no video that can be read, or a rate out of range.
     """
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise ValueError(
-            f"The rate must lie between {MIN_RATE_HZ} and {MAX_RATE_HZ} frames a second, "
-            f"not {rate_hz}."
-        )
+    check_rate(rate_hz)
     with _opened(path) as (container, stream):
-        due_s, time_s, size, turn = 0.0, None, None, None
+        due_s, time_s, size, turn, pixels = 0.0, None, None, None, 0
         for time_s, frame in _decoded(container, stream, on_notice):
-            if time_s > max_seconds:
-                on_notice(f"Only the first {max_seconds:g} seconds of the video were read.")
+            pixels += frame.width * frame.height
+            if time_s > max_seconds or pixels > MAX_DECODED_PIXELS:
+                read_s = min(time_s, max_seconds)
+                on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
             if size is None:
                 size, turn = _reduced_size(frame), QUARTER_TURNS.get(frame.rotation % 360)
@@ -161,7 +197,7 @@ def _prepare_decoder(stream: VideoStream) -> None:
 def _decoded(
     container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yield frames with ascending times from 0, without those that cannot be decoded."""
+    """Yield the frames that can be decoded, with times that start at 0 and never fall."""
     start_s, last_s = None, 0.0
     step_s = 1 / float(stream.average_rate or USUAL_RATE_HZ)
     damaged = 0
@@ -174,9 +210,8 @@ def _decoded(
         for frame in decoded:
             stated_s = frame.time if frame.time is not None else last_s + step_s
             start_s = stated_s if start_s is None else start_s
-            if stated_s - start_s >= last_s:
-                last_s = stated_s - start_s
-                yield last_s, frame
+            last_s = max(last_s, stated_s - start_s)
+            yield last_s, frame
     if damaged:
         on_notice(f"Parts of the video are damaged: {damaged} of its pieces were left out.")
 
@@ -201,3 +236,21 @@ def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | N
 def _reduced_size(frame: VideoFrame) -> tuple[int, int]:
     scale = min(1.0, MAX_SIDE_PX / max(frame.width, frame.height))
     return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+
+
+def _limit_this_process() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (TRIAL_BYTES, TRIAL_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_CPU_SECONDS, TRIAL_CPU_SECONDS))
+
+
+if __name__ == "__main__":
+    _limit_this_process()
+    try:
+        describe(sys.argv[1])
+    except ValueError as error:
+        print(error)
+        sys.exit(1)

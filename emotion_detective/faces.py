@@ -39,6 +39,11 @@ DECODE_ERRORS = (
     struct.error,
     zlib.error,
 )
+# How often a file may be read through, and what a small one may be read in all. An honest TIFF is
+# read three times: its tags, its tags again for the orientation, and its pixels.
+MAX_READINGS, FREE_BYTES = 6, 1_000_000
+# EXIF of a JPEG cannot be longer. Pillow's memory for it grows with the square of its length.
+MAX_EXIF_BYTES = 65_536
 # Largest value of the usual number ranges in modes of more than 8 bits a channel.
 WHITE_LEVELS = (1.0, 255.0, 65535.0)
 
@@ -63,6 +68,25 @@ MAX_FACES = 200
 FRAMING_SCALE = 1.09
 
 BoxXyxy = tuple[float, float, float, float]
+
+
+class _Metered(BytesIO):
+    """A file that can be read a few times over and no more.
+
+    All tags of a TIFF may point at the same bytes, and Pillow reads them anew for each tag: a file
+    of 60 MB then fills any memory.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._left = MAX_READINGS * len(content) + FREE_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError("read too often")
+        return data
 
 
 @dataclass(frozen=True)
@@ -169,9 +193,9 @@ def _open_file(source: Path | str | bytes) -> Image.Image:
             f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
             "save it smaller."
         )
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        file = BytesIO(source) if isinstance(source, bytes) else source
-        return Image.open(file, formats=FORMATS)
+        return Image.open(_Metered(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f"The picture has more than the {MAX_PIXELS / 1e6:.0f} million pixels allowed; "
@@ -196,6 +220,9 @@ def _check_size(picture: Image.Image) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
+    in_hexadecimal = picture.info.get("Raw profile type exif", "")
+    if max(len(picture.info.get("exif", b"")), len(in_hexadecimal) // 2) > MAX_EXIF_BYTES:
+        return picture
     try:
         return ImageOps.exif_transpose(picture)
     except DECODE_ERRORS:  # EXIF that cannot be read turns no picture

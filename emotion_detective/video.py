@@ -21,7 +21,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.decoding import MAX_RATE_HZ, MAX_SECONDS, MIN_RATE_HZ, describe, frames
+from emotion_detective.decoding import (
+    MAX_RATE_HZ,
+    MAX_SECONDS,
+    check_rate,
+    describe,
+    frames,
+    refuse_bombs,
+)
 from emotion_detective.detective import EmotionDetective, Prediction
 from emotion_detective.drawing import draw_faces
 from emotion_detective.model import LABELS
@@ -75,12 +82,14 @@ def analyze(
     Raises:
         ValueError: no video that can be read, or a rate out of range.
     """
+    check_rate(rate_hz)
+    refuse_bombs(path)
     shown = describe(path)
     stated_s = min(shown.duration_s or 0.0, max_seconds)
     timeline = Timeline(
         LABELS,
         unsure_below=detective.classifier.unsure_below,
-        forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / max(rate_hz, MIN_RATE_HZ)),
+        forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / rate_hz),
         max_rows=MAX_ROWS,
     )
     progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())

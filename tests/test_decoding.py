@@ -191,7 +191,7 @@ def test_a_long_film_is_read_to_the_limit_with_a_notice(one_second):
 
 @pytest.mark.parametrize("rate_hz", [0, -1, 31, float("nan")])
 def test_a_rate_out_of_range_is_refused(one_second, rate_hz):
-    with pytest.raises(ValueError, match=r"The rate must lie between 0\.1 and 30\.0"):
+    with pytest.raises(ValueError, match=r"The rate must be a number between 0\.1 and 30\.0"):
         list(frames(one_second, rate_hz))
 
 
