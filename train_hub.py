@@ -6,6 +6,7 @@ r"""Train, evaluate, compare and publish the emotion classifier.
     python train_hub.py push --model runs/first --repo-id USER/NAME
     python train_hub.py deploy-space --repo-id USER/SPACE --model USER/NAME
     python train_hub.py prepare --data emotion-detection-fer.zip --push-to USER/FER-SIX
+    python train_hub.py analyze --model USER/NAME --data pictures --output rows --processes 8
     python train_hub.py compare --data emotion-detection-fer.zip --output runs/study \
         --archs alexnet vgg16 resnet50 --epochs 4 8 12 16
 
@@ -173,6 +174,21 @@ def deploy_space(options: argparse.Namespace) -> None:
 
 def _command_line(options: argparse.Namespace) -> str:
     """Return the command as typed, without the folders of this machine."""
+def analyze(options: argparse.Namespace) -> None:
+    """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
+    from emotion_detective import analysis
+
+    report = analysis.analyze(
+        options.model,
+        options.data,
+        Path(options.output),
+        shards=options.shards,
+        processes=options.processes,
+        whole_picture=options.whole_picture,
+    )
+    print(report)
+
+
     from emotion_detective import sources
 
     shown = {options.data: sources.display_name(options.data)}
@@ -222,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_deploy_space(commands)
     return parser
 
+    _add_analyze(commands)
 
 def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.ArgumentParser:
     name = run.__name__.replace("_", "-")
@@ -318,3 +335,14 @@ def _add_deploy_space(commands) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+def _add_analyze(commands) -> None:
+    command = _add_command(commands, analyze)
+    command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
+    command.add_argument("--output", required=True, metavar="DIR", help="for the parquet files")
+    command.add_argument("--shards", type=int, help="parquet files; a thousand pictures each")
+    command.add_argument("--processes", type=int, default=1, help="shards at the same time")
+    command.add_argument(
+        "--whole-picture", action="store_true", help="for pictures cropped to a face already"
+    )
+
+

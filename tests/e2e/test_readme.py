@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from gradio_client import handle_file
 from huggingface_hub import SpaceCard
 
+import train_hub
 from emotion_detective.model import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +135,14 @@ def test_front_matter_is_what_a_space_needs():
     assert card["sdk"] == "gradio"
     assert (ROOT / card["app_file"]).is_file()
     assert len(card["short_description"]) <= 60  # the Hub's limit
+
+
+def test_commands_are_ones_that_exist():
+    text = README.replace("\\\n", " ")
+    commands = re.findall(r"^(?:python|torchrun) .*?train_hub\.py (.+)$", text, re.MULTILINE)
+    assert {command.split()[0] for command in commands} >= {"train", "push", "analyze"}
+    for command in commands:
+        train_hub._parser().parse_args(shlex.split(command))
 
 
 def test_tree_names_every_module():

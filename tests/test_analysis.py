@@ -1,0 +1,159 @@
+"""A folder or Hub dataset becomes parquet: the rows of a batch, no half shard, no work twice."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+from PIL import Image
+from small import ROOT, write_source
+
+import train_hub
+from emotion_detective import analysis, answers, batch
+from emotion_detective.detective import EmotionDetective
+
+pytest_plugins = ["hub_server"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, astronaut) -> Path:
+    """A face, a picture without one, a broken one, and what is no picture."""
+    folder = tmp_path_factory.mktemp("analysis") / "pictures"
+    (folder / "a" / "b").mkdir(parents=True)
+    astronaut.crop((120, 20, 320, 220)).save(folder / "a" / "face.jpg")
+    Image.new("L", (64, 64), 90).save(folder / "a" / "b" / "gray.PNG")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "._face.jpg").write_bytes(b"left by macOS")
+    return folder
+
+
+def rows_of(output: Path) -> list[dict]:
+    """Return the rows as a reader of the files gets them, shard after shard."""
+    paths = sorted(output.glob("*.parquet"))
+    return [row for path in paths for row in datasets.Dataset.from_parquet(str(path))]
+
+
+def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
+    report = analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
+    expected = [row for result in batch.read(detective, files) for row in result.rows]
+    assert [row["status"] for row in expected] == ["no_face", "ok", "unreadable"]
+    rows = rows_of(tmp_path / "out")
+    assert [tuple(row) for row in rows] == [answers.FILE_COLUMNS] * 3
+    for row, wanted in zip(rows, expected, strict=True):
+        for name, value in wanted.items():
+            number = isinstance(value, list | float)
+            assert row[name] == (pytest.approx(value, rel=1e-6) if number else value)
+    assert (report.shards, report.finished_before) == (2, 0)
+    assert re.fullmatch(
+        r"3 rows \(1 faces, 1 pictures without one, 1 unreadable\) in \d+ s, \d+\.\d rows a "
+        r"second; 0 of 2 shards were finished before",
+        str(report),
+    )
+
+
+def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):
+    arguments = str(tiny_checkpoint), str(folder), tmp_path
+    analysis.analyze(*arguments, shards=3)
+    whole = rows_of(tmp_path)
+    first, second, third = sorted(tmp_path.glob("*.parquet"))
+    assert [path.name for path in (first, third)] == [
+        "part-00000-of-00003.parquet",
+        "part-00002-of-00003.parquet",
+    ]
+    second.unlink()
+    second.with_name(f"{second.name}.unfinished").write_bytes(b"cut short by a kill")
+    before = [path.stat().st_mtime_ns for path in (first, third)]
+    report = analysis.analyze(*arguments, shards=3)
+    assert [path.stat().st_mtime_ns for path in (first, third)] == before
+    assert (report.rows, report.finished_before) == ({"ok": 1}, 2)
+    assert rows_of(tmp_path) == whole
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".parquet"}
+
+
+def test_a_killed_shard_leaves_no_file_under_its_name(
+    folder, tiny_checkpoint, tmp_path, monkeypatch
+):
+    def killed(self, path):
+        Path(path).write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets.Dataset, "to_parquet", killed)
+    with pytest.raises(KeyboardInterrupt):
+        analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path)
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_a_whole_picture_is_one_face(folder, tiny_checkpoint, tmp_path):
+    analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, whole_picture=True)
+    assert [row["box"] for row in rows_of(tmp_path)] == [[0, 0, 64, 64], [0, 0, 200, 200], None]
+
+
+def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
+    arguments = str(tiny_checkpoint), str(folder), tmp_path
+    analysis.analyze(*arguments, shards=99)
+    assert len(list(tmp_path.glob("*.parquet"))) == 3  # no shard without pictures
+    with pytest.raises(ValueError, match=r"began with other shards and whole_picture: repeat it"):
+        analysis.analyze(*arguments, shards=2, whole_picture=True)
+    plan = json.loads((tmp_path / analysis.PLAN_FILE).read_text())
+    for changed in ("weights", "pictures", "schema_version"):
+        (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | {changed: "another"}))
+        with pytest.raises(ValueError, match=f"began with other {changed}: repeat it"):
+            analysis.analyze(*arguments, shards=99)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--data": "nowhere"}, "There is no folder 'nowhere'"),
+        ({"--data": "empty"}, "The folder 'empty' holds no pictures"),
+        ({"--shards": "0"}, "--shards must be 1 or more, not 0"),
+        ({"--processes": "-1"}, "--processes must be 1 or more, not -1"),
+    ],
+)
+def test_what_cannot_be_analyzed_is_one_line(
+    folder, tiny_checkpoint, options, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    given = {"--model": str(tiny_checkpoint), "--data": str(folder), "--output": "out"} | options
+    assert train_hub.main(["analyze", *[word for pair in given.items() for word in pair]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train_hub.py analyze: ")
+    assert message in line
+    assert not Path("out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_analyze_a_hub_dataset_with_a_hub_model(hub, tiny_checkpoint, tmp_path):
+    """By the README's command, to the same rows as one process gets from the folder."""
+    source = write_source(tmp_path / "faces", train=2, test=1)
+    hub.store.upload("user/faces", source, "dataset")
+    hub.store.upload("user/tiny", tiny_checkpoint)
+    command = [sys.executable, str(ROOT / "train_hub.py"), "analyze", "--model", "user/tiny"]
+    options = ["--data", "user/faces", "--output", "out", "--whole-picture"]
+    run = subprocess.run(
+        [*command, *options, "--shards", "4", "--processes", "2"],
+        cwd=tmp_path,
+        env=hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "18 rows (18 faces, 0 pictures without one, 0 unreadable)" in run.stdout
+    rows = rows_of(tmp_path / "out")
+    assert [row["file"] for row in rows] == [
+        *[f"train/{i}" for i in range(12)],
+        *[f"test/{i}" for i in range(6)],
+    ]
+    analysis.analyze(str(tiny_checkpoint), str(source), tmp_path / "one", whole_picture=True)
+    happy = [row["happy"] for row in rows]
+    assert len(set(happy)) > 10
+    assert sorted(happy) == pytest.approx(
+        sorted(row["happy"] for row in rows_of(tmp_path / "one")), abs=1e-5
+    )
