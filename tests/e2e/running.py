@@ -21,22 +21,29 @@ TIMEOUT_MS = 90_000
 @contextmanager
 def running_app(folder: Path, model: Path, before: str = "") -> Iterator[str]:
     """Run app.py with its uploads under `folder`; yield its address. `before` is Python to run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environment = os.environ | {
         "EMOTION_MODEL": str(model),
-        "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
         "HF_HUB_OFFLINE": "1",
     }
     code = f"{before}\nimport runpy; runpy.run_path('app.py', run_name='__main__')"
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+    with serving([sys.executable, "-c", code], ROOT, environment, folder / "server.log") as url:
+        yield url
+
+
+@contextmanager
+def serving(
+    command: list[str], checkout: Path, environment: dict[str, str], log_path: Path
+) -> Iterator[str]:
+    """Run a command that starts the app of `checkout`; yield its address once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = environment | {"GRADIO_SERVER_PORT": str(port)}
+    with log_path.open("w") as log:
+        process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
     try:
-        _wait_for(f"http://127.0.0.1:{port}", process, folder / "server.log")
+        _wait_for(f"http://127.0.0.1:{port}", process, log_path)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
