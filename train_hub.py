@@ -172,8 +172,6 @@ def deploy_space(options: argparse.Namespace) -> None:
     print(space.deploy(options.repo_id, options.model, private=options.private))
 
 
-def _command_line(options: argparse.Namespace) -> str:
-    """Return the command as typed, without the folders of this machine."""
 def analyze(options: argparse.Namespace) -> None:
     """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
     from emotion_detective import analysis
@@ -189,6 +187,8 @@ def analyze(options: argparse.Namespace) -> None:
     print(report)
 
 
+def _command_line(options: argparse.Namespace) -> str:
+    """Return the command as typed, without the folders of this machine."""
     from emotion_detective import sources
 
     shown = {options.data: sources.display_name(options.data)}
@@ -236,9 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_push(commands)
     _add_prepare(commands)
     _add_deploy_space(commands)
+    _add_analyze(commands)
     return parser
 
-    _add_analyze(commands)
 
 def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.ArgumentParser:
     name = run.__name__.replace("_", "-")
@@ -333,8 +333,6 @@ def _add_deploy_space(commands) -> None:
     command.add_argument("--private", action="store_true")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
 def _add_analyze(commands) -> None:
     command = _add_command(commands, analyze)
     command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
@@ -346,3 +344,5 @@ def _add_analyze(commands) -> None:
     )
 
 
+if __name__ == "__main__":
+    sys.exit(main())
