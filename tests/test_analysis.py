@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import datasets
@@ -127,6 +129,14 @@ def test_what_cannot_be_analyzed_is_one_line(
     assert line.startswith("train_hub.py analyze: ")
     assert message in line
     assert not Path("out").exists()
+
+
+def test_a_process_ended_from_outside_is_one_line(folder, tiny_checkpoint, tmp_path, monkeypatch):
+    ended = Future()
+    ended.set_exception(BrokenProcessPool())
+    monkeypatch.setattr(analysis.ProcessPoolExecutor, "submit", lambda *_: ended)
+    with pytest.raises(ValueError, match="repeat the command with fewer --processes"):
+        analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, processes=2)
 
 
 @pytest.mark.slow
