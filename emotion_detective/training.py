@@ -163,6 +163,8 @@ def predict_logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(
+        # Without this, processes that torchrun starts on a CPU would each train on their own.
+        cpu=not torch.accelerator.is_available(),
         mixed_precision="bf16" if machine.has_bfloat16() else "no",
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
         # While the body is frozen its parameters get no gradient.

@@ -247,7 +247,10 @@ def test_killed_run_resumes_to_the_same_checkpoint(source, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_count_every_image_once(source, tmp_path):
+def test_two_processes_count_every_image_once_and_measure_as_one_does(
+    source, parts, tmp_path, monkeypatch
+):
+    small = SMALL | {"epochs": 1}
     script = tmp_path / "count.py"
     script.write_text(
         textwrap.dedent(
@@ -256,19 +259,24 @@ def test_two_processes_count_every_image_once(source, tmp_path):
             sys.path[:0] = [{str(ROOT)!r}]
             from emotion_detective import data, training
             from emotion_detective.recipe import TrainConfig
-            config = TrainConfig(**{SMALL | {"epochs": 1}!r})
-            run = training.prepare(config, data.load({str(source)!r}))
+            training.EVALUATION_BATCH = 5
+            run = training.prepare(TrainConfig(**{small!r}), data.load({str(source)!r}))
+            measured = training._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
             row = training._train_epoch(run, 0) | training._validate(run, 0)
             if training.is_main_process():
-                print(json.dumps([run.accelerator.num_processes, sum(seen, []), row]))
+                print(json.dumps([run.accelerator.num_processes, sum(seen, []), measured, row]))
             """
         )
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)]
-    env = os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
     out = subprocess.run(launch, env=env, check=True, capture_output=True, text=True).stdout
-    processes, seen, row = json.loads(out.strip().splitlines()[-1])
+    processes, seen, measured, row = json.loads(out.strip().splitlines()[-1])
     assert processes == 2
     assert len(seen) == len(set(seen)) == 216  # 36 of each class remain in train: nine batches
     assert row["validation_images"] == 24
+    # Five batches of at most five: one process has three, the other two and one for company.
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 5)
+    alone = training._validate(training.prepare(TrainConfig(**small), parts), 0)
+    assert measured == pytest.approx(alone, rel=1e-5)
