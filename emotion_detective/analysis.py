@@ -29,7 +29,7 @@ from emotion_detective import answers, sources
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.model import LABELS, Classifier, load_classifier
 
-# What a kill may cost: two minutes of one core, and 1000 files for a million pictures.
+# What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
 SHARD_PICTURES = 1000
 PLAN_FILE = "analysis.json"
 FEATURES = datasets.Features(
