@@ -26,6 +26,8 @@ import typing
 from datetime import date
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from emotion_detective.recipe import TrainConfig
 
 DTYPES = ("float32", "float16")
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"train_hub.py {options.command}: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # a full disk, a folder that cannot be written
+    except (OSError, SafetensorError) as error:  # a full disk, a folder that cannot be written
         print(f"train_hub.py {options.command}: {error}. Mend it and repeat.", file=sys.stderr)
         return 2
     return 0

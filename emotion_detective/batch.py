@@ -5,9 +5,11 @@
 Zip files are read entry by entry in memory and never unpacked to disk. Knows no Gradio.
 """
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,11 @@ from emotion_detective.detective import EmotionDetective
 from emotion_detective.faces import MAX_FILE_BYTES, open_picture
 
 MAX_FILES = 200
+# A zip's directory is held in memory ten times its size, and 46 bytes make an entry. Room for
+# 40,000 files with names of 50 letters.
+MAX_DIRECTORY_BYTES = 4_000_000
+# The other methods are unpacked by Python without a limit: a few kilobytes fill the memory.
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 THUMBNAIL_PX = 240
 # What zipfile raises on broken, encrypted or exotic entries.
 ZIP_ERRORS = (
@@ -29,6 +36,7 @@ ZIP_ERRORS = (
     RuntimeError,
     NotImplementedError,
     ValueError,
+    struct.error,
 )
 # What macOS and Windows put into zip files of their own accord.
 IGNORED_FOLDER = "__MACOSX/"
@@ -67,6 +75,18 @@ def _is_zip(name: str) -> bool:
     return name.lower().endswith(".zip")
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file unless its directory is too large to be read."""
+    with path.open("rb") as file:
+        # `zipfile`'s own reading of the end of the file: a second one could be told other numbers.
+        end = zipfile._EndRecData(file)
+        if end is None or end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("no directory, or one too large")
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+
+
 def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     return [entry for entry in entries if not (entry.is_dir() or _is_ignored(entry.filename))]
@@ -74,7 +94,7 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 def _count_entries(path: Path) -> int:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _opened(path) as archive:
             return len(_wanted(archive))
     except ZIP_ERRORS:
         return 1
@@ -82,7 +102,7 @@ def _count_entries(path: Path) -> int:
 
 def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _opened(path) as archive:
             for entry in _wanted(archive):
                 yield f"{name}/{entry.filename}", _content(archive, entry)
     except ZIP_ERRORS:
@@ -96,6 +116,8 @@ def _is_ignored(filename: str) -> bool:
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Return an entry, cut just above `MAX_FILE_BYTES`, whatever size it states; b"" if broken."""
+    if entry.compress_type not in ZIP_METHODS:
+        return b""
     try:
         with archive.open(entry) as file:
             return file.read(MAX_FILE_BYTES + 1)

@@ -36,6 +36,7 @@ DECODE_ERRORS = (
     IndexError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )

@@ -21,6 +21,9 @@ KEEP_SECONDS = 600
 SWEEP_SECONDS = 60
 KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
 UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
+UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
+# What a file system allows; a name is written once for every face.
+MAX_NAME_LETTERS = 255
 
 
 def uploaded_path(upload: Any) -> Path:
@@ -30,14 +33,21 @@ def uploaded_path(upload: Any) -> Path:
         upload: Gradio's `FileData` as a dictionary, as the browser or a client sent it.
 
     Raises:
-        ValueError: not an upload, such as a path of this machine written by hand.
+        ValueError: not an upload, such as a path of this machine written by hand, or one that was
+            deleted.
     """
     path = upload.get("path") if isinstance(upload, dict) else None
     if not isinstance(path, str):
         raise ValueError(UPLOAD_ONLY)
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte
+        raise ValueError(UPLOAD_ONLY) from error
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):
         raise ValueError(UPLOAD_ONLY)
+    if not is_file:
+        raise ValueError(UPLOAD_GONE)
     return path
 
 
@@ -64,10 +74,15 @@ def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
         raise ValueError(UPLOAD_ONLY)
     paths = [uploaded_path(upload) for upload in uploads]
     names = [
-        str(upload.get("orig_name") or path.name)
+        _readable(str(upload.get("orig_name") or path.name))
         for upload, path in zip(uploads, paths, strict=True)
     ]
     return list(zip(names, paths, strict=True))
+
+
+def _readable(name: str) -> str:
+    """Return a name that can be written to a file: half characters, which JSON can hold, cannot."""
+    return name[:MAX_NAME_LETTERS].encode("utf-8", "replace").decode()
 
 
 def uploaded_frame(upload: Any) -> bytes:
@@ -79,7 +94,10 @@ def uploaded_frame(upload: Any) -> bytes:
     url = upload.get("url") if isinstance(upload, dict) else None
     if not isinstance(url, str) or not url.startswith("data:image/"):
         raise ValueError(UPLOAD_ONLY)
-    return base64.b64decode(url.partition(",")[2])
+    try:
+        return base64.b64decode(url.partition(",")[2])
+    except ValueError as error:
+        raise ValueError(UPLOAD_ONLY) from error
 
 
 @contextmanager
