@@ -31,7 +31,7 @@ from emotion_detective.model import MAX_BATCH, Classifier
 
 SIZES = ((640, 480), (4000, 3000))
 COUNTS = (1, 5, 30)
-ROUNDS = 9
+ROUNDS = 5
 STAGES = ("decode", "detect", "crop", "classify", "draw")
 # The goals: preprocessing and softmax cost this much more than the network, and no more; an answer
 # comes this many times faster than `fer`'s.

@@ -6,7 +6,8 @@
 HTTP. "Library" is a Python that imports the package, loads the checkpoint and answers the same
 picture. Files are in the system's cache already, as after any start but the first. Imports are from
 `python -X importtime -c "import app"`: each package with the time spent in its own modules,
-without those that they import. Linux only: peaks of memory are read from /proc.
+without those that they import; `app` itself loads the checkpoint. Linux only: peaks of memory are
+read from /proc.
 """
 
 import argparse
