@@ -27,6 +27,7 @@ from accelerate.utils import (
     broadcast_object_list,
     set_seed,
 )
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
@@ -50,6 +51,8 @@ BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
 EVALUATION_BATCH = 256
+# What safetensors, torch.save and the rest raise where a disk is full or cannot be written.
+WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
 # What guessing costs: a run whose loss stands here at the end has learned nothing.
 GUESSING_LOSS = math.log(len(LABELS))
 
@@ -112,8 +115,8 @@ def train(
     the best one into `output`. In several processes every one returns the same.
 
     Raises:
-        ValueError: `output` holds another run, `resume` finds none or one of another recipe, or
-            `votes` cannot be used.
+        ValueError: `output` holds another run, `resume` finds none or one of another recipe,
+            `votes` cannot be used, or an epoch cannot be written.
     """
     if votes is None:
         config = dataclasses.replace(config, vote_share=0.0)
@@ -125,7 +128,14 @@ def train(
     for epoch in range(len(run.history.rows), config.epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
         run.history.rows.append(row)
-        _save_epoch(run, output)
+        try:
+            _save_epoch(run, output)
+        except WRITE_ERRORS as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"Epoch {epoch + 1} could not be written to {output} ({reason}). Make room there "
+                "and go on with --resume."
+            ) from error
         _report(run)
     best = best_row(run.history.rows)
     network = accelerator.unwrap_model(run.network)
@@ -183,7 +193,9 @@ def _claim_folder(
         problem = [_folder_problem(config, output, resume)]
         if problem == [None]:
             output.mkdir(parents=True, exist_ok=True)
-            (output / CONFIG_FILE).write_text(_config_json(config))
+            fresh = output / f"{CONFIG_FILE}.new"
+            fresh.write_text(_config_json(config))
+            os.replace(fresh, output / CONFIG_FILE)  # whole or not there, whenever it is killed
     broadcast_object_list(problem)
     if problem[0]:
         raise ValueError(problem[0])
