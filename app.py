@@ -5,10 +5,18 @@
 
 The model is loaded once. Each tab lives in `emotion_detective/tabs/`; the functions below are the
 public API, documented for clients by their types and docstrings.
+
+The two that take long are generators: Gradio closes one whose client cancels or leaves, and would
+let a plain function run to its end for nobody. They yield empty answers while they work, then the
+whole one; a client that does not ask for the steps sees only that.
 """
 
+import inspect
 import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import gradio as gr
 
@@ -65,7 +73,16 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> answers.Pictur
     return answers.picture_answer(detective.classifier, predictions)
 
 
-def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileData]:
+def _with_type_of_answers(steps: Callable[..., Iterator]) -> Callable[..., Iterator]:
+    """Return the generator with its answers' type as its own, as Gradio reads it for clients."""
+    signature = inspect.signature(steps)
+    (answer,) = get_args(signature.return_annotation)
+    steps.__signature__ = signature.replace(return_annotation=answer)
+    return steps
+
+
+@_with_type_of_answers
+def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[answers.Row], gr.FileData]]:
     """Rate six emotions in every face of many pictures, or of zip files with pictures.
 
     Returns one row a face, and one for each file without a face or that cannot be read (`status`
@@ -76,13 +93,17 @@ def analyze_batch(files: list[gr.FileData]) -> tuple[list[answers.Row], gr.FileD
     """
     with transfer.errors_as_messages():
         sent = transfer.uploaded_files(files)
-    rows = [row for one in batch.read(detective, batch.pictures(sent)) for row in one.rows]
-    return rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
+    rows = []
+    for result in batch.read(detective, batch.pictures(sent)):
+        rows += result.rows
+        yield None, None
+    yield rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
 
 
+@_with_type_of_answers
 def analyze_video(
     video: gr.FileData, frames_per_second: float = DEFAULT_RATE_HZ
-) -> tuple[list[answers.VideoRow], answers.Shares, gr.FileData]:
+) -> Iterator[tuple[list[answers.VideoRow], answers.Shares, gr.FileData]]:
     """Follow every face through a video and rate six emotions in each over time.
 
     Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
@@ -94,10 +115,11 @@ def analyze_video(
     """
     with transfer.errors_as_messages():
         path = transfer.uploaded_path(video)
-        *_, progress = follow_faces(detective, path, frames_per_second)
-    timeline = progress.timeline
+        for progress in follow_faces(detective, path, frames_per_second):
+            timeline = progress.timeline
+            yield None, None, None
     csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
-    return answers.video_rows(timeline), timeline.overall_frequencies(), csv
+    yield answers.video_rows(timeline), timeline.overall_frequencies(), csv
 
 
 transfer.refuse_addresses()
@@ -130,6 +152,7 @@ if __name__ == "__main__":
         max_file_size=decoding.MAX_FILE_BYTES,
         run_history=False,
         enable_monitoring=False,
+        mcp_server=find_spec("mcp") is not None,
         footer_links=["api", "gradio", "settings"],
         theme=THEME,
         css_paths=ROOT / "emotion_detective" / "tabs" / "page.css",

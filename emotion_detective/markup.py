@@ -4,6 +4,7 @@ Only this program's own words and numbers go in, never file names or other texts
 The classes are styled in `tabs/page.css`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -43,6 +44,11 @@ def progress(text: str, share: float | None = None) -> str:
 def message(text: str) -> str:
     """Return a sentence in the place of a progress bar."""
     return f'<p class="progress" role="status">{escape(text)}</p>'
+
+
+def progress_at_once(text: str) -> str:
+    """Return JavaScript that answers `progress(text)`, for before the server has taken the work."""
+    return f"() => {json.dumps(progress(text))}"
 
 
 def legend(colors: Mapping[str, str]) -> str:

@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio import processing_utils
@@ -22,6 +23,8 @@ SWEEP_SECONDS = 60
 KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
 UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
+# How clients of the Model Context Protocol name what they uploaded: as an address of this server.
+FILE_ROUTE = "/gradio_api/file="
 # What a file system allows; a name is written once for every face.
 MAX_NAME_LETTERS = 255
 
@@ -30,15 +33,18 @@ def uploaded_path(upload: Any) -> Path:
     """Return where an uploaded file lies.
 
     Args:
-        upload: Gradio's `FileData` as a dictionary, as the browser or a client sent it.
+        upload: Gradio's `FileData` as a dictionary, as the browser or a client sent it, or the
+            upload's address on this server.
 
     Raises:
         ValueError: not an upload, such as a path of this machine written by hand, or one that was
             deleted.
     """
-    path = upload.get("path") if isinstance(upload, dict) else None
+    path = upload.get("path") if isinstance(upload, dict) else upload
     if not isinstance(path, str):
         raise ValueError(UPLOAD_ONLY)
+    if FILE_ROUTE in path:
+        path = unquote(path.partition(FILE_ROUTE)[2])
     try:
         path = Path(path).resolve()
         is_file = path.is_file()
@@ -52,16 +58,17 @@ def uploaded_path(upload: Any) -> Path:
 
 
 def refuse_addresses() -> None:
-    """Make Gradio refuse an http address that stands where an upload belongs.
+    """Make Gradio refuse an http address that stands where an upload belongs, but an upload's own.
 
     Gradio 6 downloads such an address, if it is a public one, for every input of every event, and
     has no setting against that.
     """
 
-    async def refuse(url: str, cache_dir: str) -> NoReturn:
-        raise gr.Error(UPLOAD_ONLY, print_exception=False)
+    async def fetch_nothing(url: str, cache_dir: str) -> str:
+        with errors_as_messages():
+            return str(uploaded_path(url))
 
-    processing_utils.async_ssrf_protected_download = refuse
+    processing_utils.async_ssrf_protected_download = fetch_nothing
 
 
 def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
@@ -74,7 +81,7 @@ def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
         raise ValueError(UPLOAD_ONLY)
     paths = [uploaded_path(upload) for upload in uploads]
     names = [
-        _readable(str(upload.get("orig_name") or path.name))
+        _readable(str((isinstance(upload, dict) and upload.get("orig_name")) or path.name))
         for upload, path in zip(uploads, paths, strict=True)
     ]
     return list(zip(names, paths, strict=True))

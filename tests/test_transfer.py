@@ -4,6 +4,7 @@ import asyncio
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import gradio as gr
 import pytest
@@ -25,6 +26,15 @@ def uploads(tmp_path, monkeypatch) -> Path:
 def test_an_upload_is_found(uploads):
     (uploads / "a.png").write_bytes(b"")
     assert transfer.uploaded_path({"path": str(uploads / "a.png")}) == uploads / "a.png"
+
+
+def test_an_upload_is_found_by_its_address_on_this_server(uploads):
+    (uploads / "ä b.png").write_bytes(b"")
+    address = f"https://here.example/gradio_api/file={quote(str(uploads / 'ä b.png'))}"
+    assert transfer.uploaded_path({"path": address}) == uploads / "ä b.png"
+    assert transfer.uploaded_files([address]) == [("ä b.png", uploads / "ä b.png")]
+    with pytest.raises(ValueError, match="Send the file itself"):
+        transfer.uploaded_path("http://127.0.0.1:7860/gradio_api/file=/etc/passwd")
 
 
 @pytest.mark.parametrize(
