@@ -182,6 +182,20 @@ def test_more_bytes_than_the_limit_are_refused(one_second, monkeypatch):
         describe(one_second)
 
 
+def test_more_pixels_in_all_than_the_limit_end_the_reading(one_second, monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_DECODED_PIXELS", 10 * 160 * 120)
+    notices = []
+    assert len(list(frames(one_second, 25, on_notice=notices.append))) == 10
+    assert notices == ["Only the first 0.4 seconds of the video were read."]
+
+
+def test_a_file_that_takes_too_long_to_open_is_refused_before_it_is_opened(one_second, monkeypatch):
+    decoding.refuse_bombs(one_second)
+    monkeypatch.setattr(decoding, "TRIAL_SECONDS", 0.001)
+    with pytest.raises(ValueError, match=r"^The video takes more than 2 GB or 20 seconds"):
+        decoding.refuse_bombs(one_second)
+
+
 def test_a_long_film_is_read_to_the_limit_with_a_notice(one_second):
     notices = []
     found = [time_s for time_s, _ in frames(one_second, 5, 0.5, notices.append)]

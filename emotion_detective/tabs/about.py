@@ -36,7 +36,9 @@ sets no cookies of its own and asks no other server for anything."""
 
 def tab(classifier: Classifier) -> None:
     """Lay the tab out; called inside `gr.Blocks`."""
-    test = classifier.metrics.get("test")
+    test = classifier.metrics.get("test") or {}
+    if not test.keys() >= QUOTED:  # of another program, perhaps
+        test = None
     with gr.Row():
         with gr.Column(min_width=320):
             gr.Markdown(WHAT)
@@ -50,6 +52,18 @@ def tab(classifier: Classifier) -> None:
             gr.Markdown(_model(classifier), elem_id="model")
 
 
+# What is quoted here of the test split's metrics.
+QUOTED = {
+    "n",
+    "accuracy",
+    "accuracy_interval",
+    "per_class",
+    "answered_share",
+    "answered_accuracy",
+    "macro_f1",
+    "ece",
+    "confusion_matrix",
+}
 UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
 
 
