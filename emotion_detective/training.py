@@ -139,7 +139,7 @@ def train(
         _report(run)
     best = best_row(run.history.rows)
     network = accelerator.unwrap_model(run.network)
-    network.load_state_dict(load_file(output / BEST_WEIGHTS_FILE, device=str(accelerator.device)))
+    network.load_state_dict(load_file(output / BEST_WEIGHTS_FILE))
     if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
         logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
     return network.float().eval(), run.history.rows

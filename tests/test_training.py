@@ -255,24 +255,25 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     script.write_text(
         textwrap.dedent(
             f"""
-            import json, sys
+            import json, pathlib, sys
             sys.path[:0] = [{str(ROOT)!r}]
             from emotion_detective import data, training
             from emotion_detective.recipe import TrainConfig
             training.EVALUATION_BATCH = 5
-            run = training.prepare(TrainConfig(**{small!r}), data.load({str(source)!r}))
+            config, parts = TrainConfig(**{small!r}), data.load({str(source)!r})
+            run = training.prepare(config, parts)
             measured = training._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
-            row = training._train_epoch(run, 0) | training._validate(run, 0)
+            _, rows = training.train(config, parts, pathlib.Path({str(tmp_path / "run")!r}))
             if training.is_main_process():
-                print(json.dumps([run.accelerator.num_processes, sum(seen, []), measured, row]))
+                print(json.dumps([run.accelerator.num_processes, sum(seen, []), measured, rows]))
             """
         )
     )
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     out = subprocess.run(launch, env=env, check=True, capture_output=True, text=True).stdout
-    processes, seen, measured, row = json.loads(out.strip().splitlines()[-1])
+    processes, seen, measured, (row,) = json.loads(out.strip().splitlines()[-1])
     assert processes == 2
     assert len(seen) == len(set(seen)) == 216  # 36 of each class remain in train: nine batches
     assert row["validation_images"] == 24
