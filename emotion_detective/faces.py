@@ -40,9 +40,8 @@ DECODE_ERRORS = (
     struct.error,
     zlib.error,
 )
-# How often a file may be read through, and what a small one may be read in all. An honest TIFF is
-# read three times: its tags, its tags again for the orientation, and its pixels.
-MAX_READINGS, FREE_BYTES = 6, 1_000_000
+# How often a file may be read through before its pixels are, and what a small one may be read.
+MAX_READINGS, FREE_BYTES = 3, 1_000_000
 # EXIF of a JPEG cannot be longer. Pillow's memory for it grows with the square of its length.
 MAX_EXIF_BYTES = 65_536
 # Largest value of the usual number ranges in modes of more than 8 bits a channel.
@@ -72,7 +71,7 @@ BoxXyxy = tuple[float, float, float, float]
 
 
 class _Metered(BytesIO):
-    """A file that can be read a few times over and no more.
+    """A file that can be read a few times over and no more, until `left` is set to infinity.
 
     All tags of a TIFF may point at the same bytes, and Pillow reads them anew for each tag: a file
     of 60 MB then fills any memory.
@@ -80,12 +79,12 @@ class _Metered(BytesIO):
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
-        self._left = MAX_READINGS * len(content) + FREE_BYTES
+        self.left = MAX_READINGS * len(content) + FREE_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        self._left -= len(data)
-        if self._left < 0:
+        self.left -= len(data)
+        if self.left < 0:
             raise ValueError("read too often")
         return data
 
@@ -194,9 +193,11 @@ def _open_file(source: Path | str | bytes) -> Image.Image:
             f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
             "save it smaller."
         )
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    file = _Metered(source if isinstance(source, bytes) else Path(source).read_bytes())
     try:
-        return Image.open(_Metered(content), formats=FORMATS)
+        picture = Image.open(file, formats=FORMATS)
+        file.left = math.inf
+        return picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f"The picture has more than the {MAX_PIXELS / 1e6:.0f} million pixels allowed; "

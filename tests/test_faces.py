@@ -218,6 +218,15 @@ def test_flipped_bytes_give_a_picture_or_a_value_error(data, suffix):
     assert picture.mode == "RGB" and min(picture.size) >= 1
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("rows_a_strip", [1, 1000])
+def test_a_tiff_of_many_strips_is_read(compression, rows_a_strip):
+    picture = noise(1000, 1000)
+    tags = {278: rows_a_strip}  # RowsPerStrip
+    data = encoded(picture, "TIFF", compression=compression, tiffinfo=tags)
+    assert faces.open_picture(data).tobytes() == picture.tobytes()
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(ValueError, match=r"There is no file 'nowhere\.png'; check the path"):
         faces.open_picture("nowhere.png")
