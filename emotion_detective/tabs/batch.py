@@ -14,6 +14,7 @@ LIMITS = (
     f"Up to {batch.MAX_FILES} pictures, loose or in zip files, of {faces.MAX_FILE_BYTES / 1e6:.0f} "
     "MB each. A file that cannot be read gets a row that says so."
 )
+WAITING = "Waiting: one batch is read at a time"
 # A long batch leaves the other core to single pictures.
 CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -33,6 +34,7 @@ def tab(detective: EmotionDetective) -> None:
                 show_label=False, elem_id="batch-gallery", height=260, format="jpeg"
             )
     table = _rows_table()
+    start.click(None, None, status, js=markup.progress_at_once(WAITING), **PRIVATE)
     running = start.click(
         partial(_analyze, detective),
         uploads,
@@ -41,7 +43,9 @@ def tab(detective: EmotionDetective) -> None:
         **CONCURRENCY,
         **PRIVATE,
     )
-    stop.click(lambda: markup.message("Stopped."), None, status, cancels=running, **PRIVATE)
+    stop.click(None, cancels=running, **PRIVATE)
+    # Not in the queue, whose messages to this visitor end with the work that is cancelled.
+    stop.click(lambda: markup.message("Stopped."), None, status, queue=False, **PRIVATE)
 
 
 def _files_column() -> gr.File:

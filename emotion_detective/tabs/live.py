@@ -5,9 +5,9 @@ written down is not. Nothing of the stream is written to disk.
 """
 
 import base64
+import threading
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from html import escape
 
 import gradio as gr
@@ -23,6 +23,11 @@ EVERY_S = 0.15
 # One stream of 640x480 takes 0.6 of a core at 6 frames a second (two cores, ResNet-50 at 64 px).
 MAX_STREAMS = 2
 MAX_STREAM_SECONDS = 120
+# Streams that may wait beside those: a frame that waits is not even decoded. Any further one gets
+# no answer until one of these has ended.
+MAX_WAITING = 6
+# Who sends nothing for so long has left: a browser that closes does not say so to this function.
+SILENT_S = 10.0
 # Faces at arm's length fill a third of the picture: this side finds them in half the time.
 FRAME_SIDE_PX = 480
 CHARTS_EVERY_S = 1.0
@@ -31,6 +36,14 @@ START = "Allow the camera, then press Record. Press Stop to end."
 LIMITS = (
     f"A session ends after {MAX_STREAM_SECONDS // 60} minutes. {MAX_STREAMS} people can be live at "
     "a time; others wait for their turn. Frames are not stored."
+)
+FULL = (
+    f"{MAX_STREAMS} people are live now, the most that this server can follow. "
+    "You start as soon as there is room: keep this page open."
+)
+OVER = (
+    f"Your {MAX_STREAM_SECONDS // 60} minutes are over. Press Stop, then download your table; "
+    "press Record for another session."
 )
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -44,8 +57,53 @@ class Session:
     charts_s: float = 0.0
 
 
+class Seats:
+    """Who is live: `MAX_STREAMS` visitors at most, each for `MAX_STREAM_SECONDS`.
+
+    Gradio's own queue would let the others wait without a word, and start their time at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._times_s: dict[str, tuple[float, float]] = {}  # visitor -> first frame, last frame
+
+    def take(self, visitor: str) -> float | None:
+        """Return for how many seconds the visitor has been live; None: there is no seat yet.
+
+        Who stays for longer than allowed is told so and takes no one's seat.
+        """
+        now_s = time.monotonic()
+        with self._lock:
+            self._times_s = {
+                who: times for who, times in self._times_s.items() if now_s - times[1] < SILENT_S
+            }
+            live = sum(
+                now_s - first_s < MAX_STREAM_SECONDS for first_s, _ in self._times_s.values()
+            )
+            if visitor not in self._times_s and live >= MAX_STREAMS:
+                return None
+            first_s, _ = self._times_s.get(visitor, (now_s, now_s))
+            self._times_s[visitor] = first_s, now_s
+            return now_s - first_s
+
+    def leave(self, visitor: str) -> None:
+        """Free the visitor's seat, if there is one."""
+        with self._lock:
+            self._times_s.pop(visitor, None)
+
+
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
+    seats = Seats()
+
+    # Gradio passes on its request only to functions that carry annotations, as partial ones do not.
+    def add_frame(upload: dict | None, session: Session | None, request: gr.Request) -> tuple:
+        return _add_frame(detective, seats, upload, session, request.session_hash)
+
+    def end(session: Session | None, request: gr.Request) -> gr.DownloadButton:
+        seats.leave(request.session_hash)
+        return _csv_button(session)
+
     session = gr.State(time_to_live=transfer.KEEP_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -65,16 +123,16 @@ def tab(detective: EmotionDetective) -> None:
         again = gr.Button("Start over", elem_id="live-again")
         download = gr.DownloadButton("Download CSV", interactive=False, elem_id="live-csv")
     camera.stream(
-        partial(_add_frame, detective),
+        add_frame,
         [camera, session],
         [session, mirror, lines, bars],
         preprocess=False,
         stream_every=EVERY_S,
-        time_limit=MAX_STREAM_SECONDS,
+        time_limit=2 * MAX_STREAM_SECONDS,  # a whole turn's waiting, then one's own
         concurrency_id="live",
-        concurrency_limit=MAX_STREAMS,
+        concurrency_limit=MAX_STREAMS + MAX_WAITING,
         **PRIVATE,
-    ).then(_write_csv, session, download, **PRIVATE)
+    ).then(end, session, download, **PRIVATE)
     again.click(
         lambda: (None, _mirror_html(None, START), None, None, gr.DownloadButton(interactive=False)),
         None,
@@ -83,10 +141,20 @@ def tab(detective: EmotionDetective) -> None:
     )
 
 
-def _add_frame(detective: EmotionDetective, upload: dict | None, session: Session | None) -> tuple:
+def _add_frame(
+    detective: EmotionDetective,
+    seats: Seats,
+    upload: dict | None,
+    session: Session | None,
+    visitor: str,
+) -> tuple:
     """Return the frame with its faces as a mirror shows it, and once a second the charts."""
     if upload is None:
         return session, gr.skip(), gr.skip(), gr.skip()
+    live_s = seats.take(visitor)
+    if live_s is None or live_s > MAX_STREAM_SECONDS:
+        html = _mirror_html(None, FULL if live_s is None else OVER)
+        return session, html, gr.skip(), gr.skip()
     session = session or Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
     with transfer.errors_as_messages():
         picture = faces.open_picture(transfer.uploaded_frame(upload))
@@ -119,7 +187,7 @@ def _mirror_html(picture: Image.Image | None, text: str) -> str:
     return f'{frame}<p aria-live="polite">{escape(text)}</p>'
 
 
-def _write_csv(session: Session | None) -> gr.DownloadButton:
+def _csv_button(session: Session | None) -> gr.DownloadButton:
     if session is None:
         return gr.skip()
     return gr.DownloadButton(

@@ -21,7 +21,8 @@ EXAMPLES = ("one_face.jpg", "five_faces.jpg", "no_face.jpg")
 START = "Choose a picture, paste one, or take one with your camera."
 LIMITS = (
     f"Up to {faces.MAX_FILE_BYTES / 1e6:.0f} MB and {faces.MAX_PIXELS / 1e6:.0f} million pixels; "
-    f"the {faces.MAX_FACES} largest faces are read."
+    f"the {faces.MAX_FACES} largest faces are read. The PNG to download has "
+    f"{drawing.MAX_VIEW_PX} pixels a side at most; JSON and CSV count in those of your picture."
 )
 # Two at a time, for all events that run the network on one picture: one thread a core.
 CONCURRENCY = {"concurrency_id": "picture", "concurrency_limit": 2}

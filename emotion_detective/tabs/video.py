@@ -17,6 +17,7 @@ LIMITS = (
     f"mp4, mov or webm, up to {decoding.MAX_FILE_BYTES / 1e6:.0f} MB; "
     f"the first {decoding.MAX_SECONDS / 60:.0f} minutes are read."
 )
+WAITING = "Waiting: one video is read at a time"
 RATES_HZ = (1, 10)
 # The page is told no more often than this how far the work is.
 TELL_EVERY_S = 0.5
@@ -39,6 +40,7 @@ def tab(detective: EmotionDetective) -> None:
     track = gr.Radio([], label="Face", elem_id="video-tracks")
     lines, bars = charts.row("video")
     moments = _moments_gallery()
+    start.click(None, None, status, js=markup.progress_at_once(WAITING), **PRIVATE)
     analyzing = start.click(
         partial(_analyze, detective),
         [source, rate],
@@ -51,9 +53,9 @@ def tab(detective: EmotionDetective) -> None:
         _annotate, [source, kept], [status, annotated], preprocess=False, **CONCURRENCY, **PRIVATE
     )
     track.input(_show_track, [kept, track], lines, **PRIVATE)
-    stop.click(
-        lambda: markup.message("Stopped."), None, status, cancels=[analyzing, drawing], **PRIVATE
-    )
+    stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
+    # Not in the queue, whose messages to this visitor end with the work that is cancelled.
+    stop.click(lambda: markup.message("Stopped."), None, status, queue=False, **PRIVATE)
 
 
 def _video_column() -> tuple[gr.Video, gr.Slider]:
