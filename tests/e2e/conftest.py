@@ -1,7 +1,7 @@
 """The real app in its own process, on a tiny random model, and headless Chromium in front of it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -47,35 +47,55 @@ def camera(tmp_path_factory, astronaut) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(camera):
-    """Headless Chromium with a fake camera that sees the portrait."""
+def chromium() -> Iterator[Callable]:
+    """Start headless Chromium with further arguments; all are closed in the end."""
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
+    with playwright.sync_playwright() as running:
+        yield lambda *arguments: running.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", *arguments],
+        )
+
+
+@pytest.fixture(scope="session")
+def browser(chromium, camera):
+    """Chromium with a fake camera that sees the portrait."""
+    browser = chromium(
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",
-    ]
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def page(browser, server):
-    """A fresh visitor's page, opened; fails if the browser's console shows an error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(TIMEOUT_MS)
-    page = context.new_page()
-    errors = []
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(server)
-    page.wait_for_selector("#photo input[type=file]", state="attached")
-    yield page
-    context.close()
+def open_page(browser, server) -> Iterator[Callable]:
+    """Open the page as a fresh visitor; fails if a browser's console shows an error."""
+    contexts, errors = [], []
+
+    def open_one():
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 900}, accept_downloads=True
+        )
+        contexts.append(context)
+        context.set_default_timeout(TIMEOUT_MS)
+        page = context.new_page()
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server)
+        page.wait_for_selector("#photo input[type=file]", state="attached")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
     assert errors == []
+
+
+@pytest.fixture
+def page(open_page):
+    """One fresh visitor's page."""
+    return open_page()

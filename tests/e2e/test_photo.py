@@ -1,5 +1,6 @@
 """The Photo tab in a browser: upload, webcam, choosing faces, no face, odd files, downloads."""
 
+import base64
 import csv
 import json
 import re
@@ -95,6 +96,21 @@ def test_webcam_snapshot_is_rated_unmirrored(page):
     (face,) = json.loads(Path(download.value.path()).read_text())["faces"]
     left, _, right, _ = face["box"]
     assert (left + right) / 2 < 260  # of 640: the portrait is left of the middle
+
+
+def test_a_picture_from_the_clipboard_is_rated(page, astronaut, tmp_path):
+    astronaut.crop((100, 0, 400, 300)).save(tmp_path / "copied.png")
+    content = base64.b64encode((tmp_path / "copied.png").read_bytes()).decode()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async (address) => {
+            const picture = await (await fetch(address)).blob();
+            await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
+        }""",
+        f"data:image/png;base64,{content}",
+    )
+    page.locator("#photo button[aria-label='Paste from clipboard']").click()
+    expect(page.locator("#summary")).to_contain_text("1 face: ")
 
 
 def test_an_example_works_at_a_click(page):

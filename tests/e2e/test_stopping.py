@@ -1,0 +1,191 @@
+"""Work stops when nobody waits for it any more.
+
+One server for all: it takes `STEP_S` for a picture and writes a byte into a file for each, so that
+work that goes on shows.
+"""
+
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from running import TIMEOUT_MS, running_app
+from test_tabs import open_tab
+
+from emotion_detective.batch import MAX_FILES
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from films import film
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=TIMEOUT_MS)
+
+# A whole film or batch would take FRAMES * STEP_S: longer than any test waits.
+STEP_S, FRAMES = 0.2, 1500
+# What is under way ends, and a browser's farewell arrives.
+GRACE_S, STILL_S = 20.0, 2.0
+SLOWLY = """
+import time
+from emotion_detective.detective import EmotionDetective
+analyze = EmotionDetective.analyze
+def slowly(*arguments, **options):
+    with open({counter!r}, "ab") as counter:
+        counter.write(b".")
+    time.sleep({step})
+    return analyze(*arguments, **options)
+EmotionDetective.analyze = slowly
+"""
+
+Work = Callable[[], int]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("slow")
+
+
+@pytest.fixture(scope="module")
+def work(folder) -> Work:
+    """How many pictures the server has begun so far."""
+    counter = folder / "counter"
+    counter.touch()
+    return lambda: counter.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def server(folder, work, tiny_checkpoint) -> Iterator[str]:
+    slowly = SLOWLY.format(counter=str(folder / "counter"), step=STEP_S)
+    with running_app(folder, tiny_checkpoint, before=slowly) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def long_film(folder) -> Path:
+    """A film of many frames without a face."""
+    return film(folder / "long.mp4", [Image.new("RGB", (64, 48))] * FRAMES, rate_hz=5)
+
+
+@pytest.fixture(scope="module")
+def many_pictures(folder) -> Path:
+    """A zip with as many pictures as a batch may have."""
+    file = BytesIO()
+    Image.new("RGB", (32, 32)).save(file, "PNG")
+    path = folder / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(MAX_FILES):
+            archive.writestr(f"{number}.png", file.getvalue())
+    return path
+
+
+def wait_until_under_way(work: Work, before: int) -> None:
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while work() < before + 3:
+        assert time.monotonic() < deadline, "the work never began"
+        time.sleep(0.1)
+
+
+def assert_stops(work: Work) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline:
+        done = work()
+        time.sleep(STILL_S)
+        if work() == done:
+            return
+    pytest.fail(f"still at work {GRACE_S} s after the last one who waited had left")
+
+
+def start_video(page, long_film: Path) -> None:
+    open_tab(page, "Video")
+    page.set_input_files("#video input[type=file]", long_film)
+    expect(page.locator("#video video")).to_be_visible()
+    page.locator("#video-start").click()
+
+
+def start_batch(page, many_pictures: Path) -> None:
+    open_tab(page, "Batch")
+    page.set_input_files("#batch-files input[type=file]", many_pictures)
+    expect(page.locator("#batch-files")).to_contain_text("many")
+    page.locator("#batch-start").click()
+
+
+def start_live(page) -> None:
+    open_tab(page, "Live")
+    page.locator("#live [title='grant webcam access']").click()
+    page.locator("#live button[aria-label='capture photo']").click()
+
+
+@pytest.mark.parametrize("endpoint", ["/analyze_video", "/analyze_batch"])
+def test_work_stops_when_an_api_client_cancels(server, work, long_film, many_pictures, endpoint):
+    files = {
+        "/analyze_video": [handle_file(long_film), 5],
+        "/analyze_batch": [[handle_file(many_pictures)]],
+    }
+    before = work()
+    job = Client(server, verbose=False).submit(*files[endpoint], api_name=endpoint)
+    wait_until_under_way(work, before)
+    job.cancel()
+    assert_stops(work)
+
+
+def test_work_stops_when_an_api_client_hangs_up(server, work, long_film):
+    before = work()
+    with httpx.Client(base_url=f"{server}/gradio_api", timeout=TIMEOUT_MS / 1000) as client:
+        with long_film.open("rb") as file:
+            (path,) = client.post("/upload", files={"files": file}).json()
+        upload = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        asked = client.post("/call/analyze_video", json={"data": [upload, 5]}).json()
+        with client.stream("GET", f"/call/analyze_video/{asked['event_id']}") as answer:
+            lines = answer.iter_lines()  # hangs up when it is forgotten
+            assert next(lines) == "event: generating"
+            wait_until_under_way(work, before)
+    assert_stops(work)
+
+
+@pytest.mark.parametrize("tab", ["Video", "Batch", "Live"])
+def test_work_stops_when_the_browser_is_closed(page, work, long_film, many_pictures, tab):
+    before = work()
+    if tab == "Video":
+        start_video(page, long_film)
+    elif tab == "Batch":
+        start_batch(page, many_pictures)
+    else:
+        start_live(page)
+    wait_until_under_way(work, before)
+    page.context.close()
+    assert_stops(work)
+
+
+def test_stop_ends_a_video_and_it_can_be_begun_again(page, work, long_film):
+    before = work()
+    start_video(page, long_film)
+    expect(page.locator("#video-status progress")).to_be_visible()
+    wait_until_under_way(work, before)
+    page.locator("#video-stop").click()
+    expect(page.locator("#video-status")).to_have_text("Stopped.")
+    assert_stops(work)
+    expect(page.locator("#video-status")).to_have_text("Stopped.")
+    before = work()
+    page.locator("#video-start").click()
+    wait_until_under_way(work, before)
+    page.locator("#video-stop").click()
+    assert_stops(work)
+
+
+def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures):
+    before = work()
+    start_batch(page, many_pictures)
+    wait_until_under_way(work, before)
+    page.locator("#batch-stop").click()
+    expect(page.locator("#batch-status")).to_have_text("Stopped.")
+    assert_stops(work)
+    before = work()
+    page.locator("#batch-start").click()
+    wait_until_under_way(work, before)
+    page.locator("#batch-stop").click()
+    assert_stops(work)
