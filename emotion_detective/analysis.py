@@ -13,6 +13,7 @@ import json
 import math
 import multiprocessing
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -244,7 +245,14 @@ class Worker:
 
 def _become_worker(work: Work) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker(work)
+
+
+def _end_with_parent() -> None:
+    """End this process where its parent was killed: it would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _write_shard(shard: int) -> Counter:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -139,23 +140,40 @@ def test_a_process_ended_from_outside_is_one_line(folder, tiny_checkpoint, tmp_p
         analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, processes=2)
 
 
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.slow
-def test_two_processes_analyze_a_hub_dataset_with_a_hub_model(hub, tiny_checkpoint, tmp_path):
+def test_two_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
     """By the README's command, to the same rows as one process gets from the folder."""
     source = write_source(tmp_path / "faces", train=2, test=1)
     hub.store.upload("user/faces", source, "dataset")
     hub.store.upload("user/tiny", tiny_checkpoint)
     command = [sys.executable, str(ROOT / "train_hub.py"), "analyze", "--model", "user/tiny"]
-    options = ["--data", "user/faces", "--output", "out", "--whole-picture"]
-    run = subprocess.run(
-        [*command, *options, "--shards", "4", "--processes", "2"],
-        cwd=tmp_path,
-        env=hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    command += ["--data", "user/faces", "--output", "out", "--whole-picture"]
+    command += ["--shards", "18", "--processes", "2"]
+    env = hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as first:
+        while not list((tmp_path / "out").glob("*.parquet")):
+            assert first.poll() is None
+            time.sleep(0.01)
+        children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+        first.kill()
+    assert len(children) >= 2
+    deadline = time.monotonic() + 60
+    while any(map(is_alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "18 rows (18 faces, 0 pictures without one, 0 unreadable)" in run.stdout
+    (finished,) = re.findall(r"(\d+) of 18 shards were finished before", run.stdout)
+    assert f"{18 - int(finished)} rows ({18 - int(finished)} faces, 0 pictures" in run.stdout
+    assert int(finished) >= 1
     rows = rows_of(tmp_path / "out")
     assert [row["file"] for row in rows] == [
         *[f"train/{i}" for i in range(12)],
