@@ -1,0 +1,44 @@
+"""Who may be live at the same time, and for how long."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from emotion_detective.tabs import live
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """A clock that stands until it is set: `clock.now_s = 5`."""
+    clock = SimpleNamespace(now_s=100.0, monotonic=lambda: clock.now_s)
+    monkeypatch.setattr(live, "time", clock)
+    return clock
+
+
+def test_one_more_than_the_limit_waits_until_someone_leaves(clock):
+    seats = live.Seats()
+    assert [seats.take(who) for who in "abc"] == [0, 0, None]
+    seats.leave("a")
+    assert seats.take("c") == 0
+    assert seats.take("a") is None
+
+
+def test_who_falls_silent_gives_up_the_seat(clock):
+    seats = live.Seats()
+    seats.take("a"), seats.take("b")
+    clock.now_s += live.SILENT_S - 1
+    assert seats.take("b") == live.SILENT_S - 1
+    clock.now_s += 2
+    assert seats.take("c") == 0
+
+
+def test_who_stays_too_long_learns_it_and_keeps_no_one_out(clock):
+    seats = live.Seats()
+    seats.take("a"), seats.take("b")
+    for _ in range(live.MAX_STREAM_SECONDS):
+        clock.now_s += 1
+        seconds = seats.take("a")
+    assert seconds == live.MAX_STREAM_SECONDS
+    assert [seats.take(who) for who in "cd"] == [0, 0]
+    assert seats.take("a") > live.MAX_STREAM_SECONDS - 1
+    assert seats.take("e") is None
