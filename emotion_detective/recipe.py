@@ -13,6 +13,9 @@ ARCHITECTURE = "resnet50"
 class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
+    The defaults join what the two runs behind the embedded checkpoint had in common or found better
+    (`benchmarks/recipes.md`); its card has the exact commands.
+
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
     small pictures teach the rough features several times faster (progressive resizing, Tan & Le
@@ -24,19 +27,19 @@ class TrainConfig:
 
     init: str = "scratch"
     architecture: str = ARCHITECTURE
-    epochs: int = 36
-    batch_size: int = 128
+    epochs: int = 56
+    batch_size: int = 64
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     layer_decay: float | None = None
     warmup_share: float = 0.1
     frozen_epochs: int = 0
-    image_sizes: tuple[int, ...] = (32, 48, 64)
-    image_size_shares: tuple[float, ...] = (0.2, 0.35, 0.45)
-    augmentation: float = 1.0
-    erasing: float = 0.25
-    mixup: float = 0.2
+    image_sizes: tuple[int, ...] = (32, 48, 64, 96)
+    image_size_shares: tuple[float, ...] = (0.12, 0.23, 0.49, 0.16)
+    augmentation: float = 0.8
+    erasing: float = 0.1
+    mixup: float = 0.0
     cutmix: float = 0.0
     label_smoothing: float = 0.1
     vote_share: float = 0.5
@@ -51,8 +54,6 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        if self.batch_size % 2:
-            raise ValueError(f"batch_size must be even, because of mixup, not {self.batch_size}.")
         if len(self.image_sizes) != len(self.image_size_shares):
             raise ValueError(
                 f"image_sizes has {len(self.image_sizes)} and image_size_shares "

@@ -263,6 +263,8 @@ def prepare(
         warmup_lr_init=config.learning_rate / 25,
         t_in_epochs=False,
     )
+    mixes = [v2.MixUp(alpha=config.mixup)] if config.mixup else []
+    mixes += [v2.CutMix(alpha=config.cutmix)] if config.cutmix else []
     history = History()
     accelerator.register_for_checkpointing(ema, history)
     return Run(
@@ -278,10 +280,7 @@ def prepare(
         targets=targets,
         loaders=loaders,
         augment=build_augmentation(config.augmentation, config.erasing),
-        mix=nn.Sequential(
-            *([v2.MixUp(alpha=config.mixup)] if config.mixup else []),
-            *([v2.CutMix(alpha=config.cutmix)] if config.cutmix else []),
-        ),
+        mix=v2.RandomChoice(mixes) if mixes else nn.Identity(),
         history=history,
     )
 
@@ -302,11 +301,11 @@ def _loaders(
     config: TrainConfig, accelerator: Accelerator, train_count: int, validation_count: int
 ) -> dict[str, torch.utils.data.DataLoader]:
     """Return loaders of indices: the images are on the device already."""
-    batch_size = min(config.batch_size, train_count - train_count % 2)
-    if batch_size % (2 * accelerator.num_processes):
+    batch_size = min(config.batch_size, train_count)
+    if batch_size % accelerator.num_processes:
         raise ValueError(
-            f"A batch of {batch_size} does not divide into {accelerator.num_processes} even parts, "
-            "one a process: change --batch-size or --limit."
+            f"A batch of {batch_size} does not divide among {accelerator.num_processes} processes: "
+            "change --batch-size or --limit."
         )
     return dict(
         train=torch.utils.data.DataLoader(

@@ -63,7 +63,8 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, tmp_path):
 
 
 def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch):
-    config = TrainConfig(**{**SMALL, "augmentation": 1.0, "erasing": 0.5, "mixup": 0.2}, epochs=4)
+    strong = dict(augmentation=1.0, erasing=0.5, mixup=0.2, cutmix=0.2)
+    config = TrainConfig(**{**SMALL, **strong}, epochs=4)
     _, whole = training.train(config, parts, tmp_path / "whole")
 
     train_epoch = training._train_epoch
@@ -166,9 +167,8 @@ def test_best_epoch_is_sought_at_the_final_image_size():
     ("wrong", "message"),
     [
         (dict(epochs=0), "epochs must be above 0, not 0"),
-        (dict(batch_size=33), "batch_size must be even"),
-        (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 3 entries"),
-        (dict(frozen_epochs=36), "frozen_epochs is 36: it must be below epochs, 36"),
+        (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 4 entries"),
+        (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
     ],
 )
 def test_impossible_recipe_is_refused(wrong, message):
