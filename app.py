@@ -33,6 +33,12 @@ ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
+# Each thread that runs the network keeps memory of its own for it; the concurrency limits of the
+# tabs let fewer than these work at a time.
+MAX_THREADS = 8
+# Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
+# 100 kB for each, a program's single question included, and would keep 10,000 of them.
+MAX_SESSIONS = 256
 TITLE = f"""# Emotion Detective
 Six probabilities for every face in a picture, a video, or your camera. It reads expressions, not
 what someone feels, and it is no tool for hiring, classrooms, the workplace or any decision about a
@@ -149,6 +155,8 @@ demo.queue(max_size=QUEUE_SIZE)
 if __name__ == "__main__":
     demo.launch(
         show_error=True,
+        max_threads=MAX_THREADS,
+        state_session_capacity=MAX_SESSIONS,
         max_file_size=decoding.MAX_FILE_BYTES,
         run_history=False,
         enable_monitoring=False,

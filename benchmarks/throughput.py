@@ -22,7 +22,7 @@ from torch import nn
 from emotion_detective import data
 from emotion_detective.model import MAX_BATCH, load_classifier
 
-BATCHES = (1, 8, 32, MAX_BATCH, 128)
+BATCHES = (1, 8, 32, 64, 128)
 TIMED_FACES = 128
 LIMIT = 512
 ROUNDS = 7

@@ -50,7 +50,9 @@ def with_interval(value: float, interval: list[float]) -> str:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    # The name of a source may have a bar in it.
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

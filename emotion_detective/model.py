@@ -10,9 +10,10 @@ temperature into the classifier. This module knows no faces, no training loop an
 import copy
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,8 @@ UNUSABLE_CONFIG_ERRORS = (
 )
 # No face classifier reads more; a config that asks for 50,000 would fill the memory.
 MAX_INPUT_PX = 1024
-# Largest number of faces in one forward pass: beyond it a CPU gets no faster, only fuller.
-MAX_BATCH = 64
+# Largest number of faces in one forward pass: beyond it a CPU is slower (benchmarks/throughput.md).
+MAX_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,13 @@ class Classifier:
     unsure_below: float
     metrics: dict
 
+    @cached_property
+    def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        return create_transform(**self.data_config, is_training=False)
+
     def preprocess(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         """Return pictures of any size and mode as a normalised `(N, 3, S, S)` float32 batch."""
-        transform = create_transform(**self.data_config, is_training=False)
-        return torch.stack([transform(picture.convert("RGB")) for picture in pictures])
+        return torch.stack([self._transform(picture.convert("RGB")) for picture in pictures])
 
     @torch.inference_mode()
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
