@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import load
 
-# So few answers only warm the server up, by 40 to 110 MB: the benchmark itself holds it to its goal.
+# So few answers only warm the server up, by 40 to 110 MB; load.py itself holds it to its goal.
 WARMING_MB = 300
 SMALL = load.Plan(visitors=8, clients=2, seconds=0, requests=40, warm_up=12)
 
