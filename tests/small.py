@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import datasets
 import numpy as np
+import pytest
 from PIL import Image
 
+from emotion_detective import data
 from emotion_detective.model import LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +26,13 @@ def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
                 pixels[8 * i : 8 * i + 8] += 130  # a bright bar whose height tells the class
                 Image.fromarray(pixels).save(folder / split / label / f"im{number}.png")
     return folder
+
+
+def load_parts(source: Path, cache: Path) -> datasets.DatasetDict:
+    """Load a source into a cache of its own, not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+        return data.load(source)
 
 
 def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:

@@ -18,10 +18,10 @@ from accelerate import Accelerator
 from hub_server import Hub
 from measured import measured_checkpoint
 from safetensors.torch import load_file
-from small import ROOT, TINY, write_source
+from small import ROOT, TINY, load_parts, write_source
 
 import train_hub
-from emotion_detective import card, data, training
+from emotion_detective import card, training
 from emotion_detective.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
@@ -46,9 +46,7 @@ def source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(source, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        return data.load(source)
+    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

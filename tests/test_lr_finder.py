@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from small import TINY, write_source
+from small import TINY, load_parts, write_source
 
 from emotion_detective import data, lr_finder, training
 from emotion_detective.recipe import TrainConfig
@@ -18,9 +18,8 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def test_result(tmp_path_factory):
     source = write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        return lr_finder.find_lr(CONFIG, data.load(source), steps=60)
+    parts = load_parts(source, tmp_path_factory.mktemp("cache"))
+    return lr_finder.find_lr(CONFIG, parts, steps=60)
 
 
 def test_rates_rise_exponentially_from_the_lowest(test_result):

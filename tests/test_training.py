@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, TINY, write_source
+from small import ROOT, TINY, load_parts, write_source
 
 from emotion_detective import augment, data, training, votes
 from emotion_detective.recipe import TrainConfig
@@ -38,9 +38,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(source, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        return data.load(source)
+    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 def test_network_learns_what_can_be_seen(parts, tmp_path):
