@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from emotion_detective import data, faces
+from emotion_detective.markdown import table
 
 LIMIT = 400
 SEED = 0
@@ -163,7 +164,7 @@ def _markdown(result: dict) -> Iterator[str]:
         f"faces found (n = {counts['n']})",
         f"false faces in (of {counts['pictures']} pictures at {len(NO_PEOPLE_SIDES_PX)} sizes)",
     ]
-    yield from report.table(header, rows)
+    yield table(header, rows)
     yield ""
     header = ["longest side", "smallest face"]
     header += [f"{width}x{height}, ms" for width, height in TIMED_SIZES]
@@ -172,7 +173,7 @@ def _markdown(result: dict) -> Iterator[str]:
         [row["side"], row["smallest_face"], *row["ms"].values(), *row["found_of_5"].values()]
         for row in result["settings"]
     ]
-    yield from report.table(header, rows)
+    yield table(header, rows)
     yield ""
     yield "Faces of the last columns stand in a picture of 1280x960."
 

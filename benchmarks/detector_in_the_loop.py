@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from emotion_detective import data, faces
+from emotion_detective.markdown import table
 from emotion_detective.model import Classifier, load_classifier
 
 SEED = 0
@@ -147,7 +148,7 @@ def _markdown(result: dict) -> Iterator[str]:
         ]
         for loop in result["in_the_loop"]
     ]
-    yield from report.table(["framing scale", "accuracy in the loop", "points lost"], rows)
+    yield table(["framing scale", "accuracy in the loop", "points lost"], rows)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ import report
 from PIL import Image
 
 from emotion_detective import data, faces
+from emotion_detective.markdown import table
 
 RESULT = Path(__file__).with_suffix("")
 LIMIT = 1200
@@ -118,7 +119,7 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     columns = [*QUANTILES, "interquartile"]
     rows = [[name, *(q[c] for c in columns)] for name, q in result["quantities"].items()]
-    yield from report.table(["", *columns], rows)
+    yield table(["", *columns], rows)
 
 
 def main() -> None:

@@ -36,6 +36,8 @@ from visitors import (
     write_pictures,
 )
 
+from emotion_detective.markdown import table
+
 # Probabilities and pixels; the order of sums in several threads moves no digit before this one.
 SAME_WITHIN = 1e-3
 MAX_GROWTH_MB = 100
@@ -215,12 +217,12 @@ def _markdown(result: dict) -> Iterator[str]:
     )
     yield ""
     percentiles = result["percentiles_s"]
-    yield from report.table(
+    yield table(
         [f"seconds to the answer, {name}" for name in percentiles],
         [[f"{seconds:.2f}" for seconds in percentiles.values()]],
     )
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
 
 
 def main() -> None:

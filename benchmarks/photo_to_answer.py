@@ -27,6 +27,7 @@ import torch
 
 from emotion_detective import drawing, faces
 from emotion_detective.detective import EmotionDetective
+from emotion_detective.markdown import table
 from emotion_detective.model import MAX_BATCH, Classifier
 
 SIZES = ((640, 480), (4000, 3000))
@@ -180,16 +181,16 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     beside = ["`fer`, cold", "`fer`", "`fer` found", "times faster"] if rows[0]["fer"] else []
     header = ["picture", "faces", "found", "cold", "answer", *STAGES, "bare", *beside]
-    yield from report.table(header, [_cells(row) for row in rows])
+    yield table(header, [_cells(row) for row in rows])
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
     yield ""
     yield "How each stage grows:"
     yield ""
     sizes = list(result["growth"][0]["ms_a_face"])
     header = ["stage", *(f"a further face at {size}, ms" for size in sizes)]
     header += [f"{sizes[-1]} over {sizes[0]}, times"]
-    yield from report.table(
+    yield table(
         header,
         [
             [

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import report
 
+from emotion_detective.markdown import table
 from emotion_detective.model import METRICS_FILE, read_metrics
 from emotion_detective.recipe import TrainConfig
 from emotion_detective.training import HISTORY_FILE, best_row
@@ -79,7 +80,7 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     for name, run in runs.items():
         rows.append([name, changes(before, run["config"]), *cells(run)])
         before = run["config"]
-    yield from report.table(header, rows)
+    yield table(header, rows)
     yield ""
     yield (
         "What changed is told against the row above, and of the first row against the defaults of "

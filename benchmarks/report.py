@@ -6,7 +6,7 @@ benchmark runs as `python benchmarks/NAME.py` from anywhere.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from emotion_detective import machine
+from emotion_detective.markdown import table
 
 ROOT = Path(machine.__file__).resolve().parent.parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
@@ -57,18 +58,9 @@ def provenance(result: dict) -> list[str]:
     ]
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
-    """Yield a Markdown table's lines."""
-    header = list(header)
-    yield "| " + " | ".join(header) + " |"
-    yield "|" + "---|" * len(header)
-    for row in rows:
-        yield "| " + " | ".join(map(str, row)) + " |"
-
-
-def goals(rows: Iterable[tuple[str, str, bool]]) -> Iterator[str]:
-    """Yield a Markdown table of goals: what was to be reached, what was measured, and whether."""
-    yield from table(
+def goals(rows: Iterable[tuple[str, str, bool]]) -> str:
+    """Return a Markdown table of goals: what was to be reached, what was measured, and whether."""
+    return table(
         ["goal", "measured", "reached"],
         [[goal, measured, "yes" if reached else "**no**"] for goal, measured, reached in rows],
     )

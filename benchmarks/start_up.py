@@ -27,6 +27,8 @@ import report
 from serving import serve
 from visitors import TIMEOUT_S, plain_visitor
 
+from emotion_detective.markdown import table
+
 PICTURE = report.ROOT / "examples" / "one_face.jpg"
 ROUNDS = 3
 DEAREST = 12
@@ -138,7 +140,7 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     yield f"Medians of {result['rounds']} starts:"
     yield ""
-    yield from report.table(
+    yield table(
         ["", "ready", "first answer", "memory at most"],
         [
             ["page", *_cells(of_page["served_s"], of_page)],
@@ -146,12 +148,12 @@ def _markdown(result: dict) -> Iterator[str]:
         ],
     )
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
     yield ""
     yield f"Packages whose modules take the most of `import app`, {DEAREST} of them:"
     yield ""
     dearest = list(result["imports_ms"].items())[: DEAREST + 1]
-    yield from report.table(["package", "ms"], [[name, f"{ms:.0f}"] for name, ms in dearest])
+    yield table(["package", "ms"], [[name, f"{ms:.0f}"] for name, ms in dearest])
 
 
 def _cells(ready_s: float, row: dict[str, float]) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from emotion_detective import data
+from emotion_detective.markdown import table
 from emotion_detective.model import MAX_BATCH, load_classifier
 
 BATCHES = (1, 8, 32, 64, 128)
@@ -125,7 +126,7 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     speeds = result["faces_a_second"]
     names = list(next(iter(speeds.values())))
-    yield from report.table(
+    yield table(
         ["faces in a batch", *names],
         [[batch, *(f"{row[name]:.0f}" for name in names)] for batch, row in speeds.items()],
     )
@@ -138,7 +139,7 @@ def _markdown(result: dict) -> Iterator[str]:
         f"{differences}."
     )
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from torchvision import transforms
 
 from emotion_detective import data, training
 from emotion_detective.augment import normalize, to_float
+from emotion_detective.markdown import table
 from emotion_detective.model import GRAY_MEAN, GRAY_STD, create_network
 from emotion_detective.recipe import TrainConfig
 
@@ -194,12 +195,12 @@ def _markdown(result: dict) -> Iterator[str]:
     )
     yield ""
     names = ("ours", "plain", "bare")
-    yield from report.table(
+    yield table(
         ["recipe", "images a second", "of ours"],
         [[n, f"{result[n]:.1f}", f"{result[n] / result['ours']:.2f}"] for n in names],
     )
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
 
 
 def _parse() -> argparse.Namespace:

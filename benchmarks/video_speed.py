@@ -19,6 +19,7 @@ import timing
 
 from emotion_detective import video
 from emotion_detective.detective import EmotionDetective
+from emotion_detective.markdown import table
 
 SIZE = (1280, 720)
 FRAME_RATE_HZ = 25
@@ -95,7 +96,7 @@ def _markdown(result: dict) -> Iterator[str]:
         f"{video.DEFAULT_RATE_HZ:g} of them looked at:"
     )
     yield ""
-    yield from report.table(
+    yield table(
         [
             "faces",
             "seconds of video analysed a second",
@@ -113,7 +114,7 @@ def _markdown(result: dict) -> Iterator[str]:
         ],
     )
     yield ""
-    yield from report.goals(result["goals"])
+    yield report.goals(result["goals"])
 
 
 def main() -> None:

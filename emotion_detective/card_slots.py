@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from emotion_detective.card_metadata import Facts, base_model, metadata
+from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
 
 # Rated power of the accelerator in watts, by a part of its name; from NVIDIA's data sheets of the
@@ -49,13 +50,6 @@ def with_interval(value: float, interval: list[float]) -> str:
     return f"{100 * value:.1f}% [{low:.1f}, {high:.1f}]"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    # The name of a source may have a bar in it.
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def summary(facts: Facts) -> str:
     split, metrics = facts.headline
     low, high = metrics["accuracy_interval"]
@@ -73,7 +67,7 @@ def results(facts: Facts) -> str:
     rows = [
         [
             facts.split_name(split) + suffix,
-            str(part["n"]),
+            part["n"],
             with_interval(part["accuracy"], part["accuracy_interval"]),
             with_interval(part["macro_f1"], part["macro_f1_interval"]),
             percent(part["ece"]),
@@ -91,7 +85,7 @@ def per_class(facts: Facts) -> str:
     rows = [
         [
             label,
-            str(scores[label]["support"]),
+            scores[label]["support"],
             percent(scores[label]["precision"]),
             percent(scores[label]["recall"]),
             with_interval(scores[label]["f1"], scores[label]["f1_interval"]),

@@ -23,6 +23,7 @@ import torch
 from matplotlib.figure import Figure
 
 from emotion_detective import data, evaluation, machine, plots, sources, training
+from emotion_detective.markdown import table
 from emotion_detective.recipe import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -172,24 +173,26 @@ def _write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> No
 def _markdown(result: dict) -> list[str]:
     images = f"{result['limit']} images of train" if result["limit"] else "all of train"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    header = [*COLUMNS, "hours in the seed"]
-    lines = [
+    header = [*(name.replace("_", " ") for name in COLUMNS), "hours in the seed"]
+    rows = [[*_cells(row), _note(row)] for row in result["rows"]]
+    return [
         "# Architectures and lengths",
         "",
         f"{result['dataset']}, {images}, from {result['init']} weights, seed {result['seed']}; "
         f"measured on validation. {result['hardware']}; {versions}.",
         "",
-        "| " + " | ".join(name.replace("_", " ") for name in header) + " |",
-        "|" + "---|" * len(header),
+        table(header, rows),
     ]
-    for row in result["rows"]:
-        seed_hours = SEED_HOURS.get(row["architecture"], "")
-        cells = [
-            pattern.format(row[name]) if name in row else "" for name, pattern in COLUMNS.items()
-        ]
-        note = f"failed: {row['error']}" if "error" in row else seed_hours
-        lines.append("| " + " | ".join([*cells, str(note)]) + " |")
-    return lines
+
+
+def _cells(row: dict) -> list[str]:
+    return [pattern.format(row[name]) if name in row else "" for name, pattern in COLUMNS.items()]
+
+
+def _note(row: dict) -> str:
+    if "error" in row:
+        return f"failed: {row['error']}"
+    return str(SEED_HOURS.get(row["architecture"], ""))
 
 
 def _plot_accuracy(rows: list[dict], path: Path) -> Path:

@@ -11,6 +11,7 @@ import datasets
 from huggingface_hub import DatasetCard, HfApi
 
 from emotion_detective.hub_errors import explained_refusals
+from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
 
 logger = logging.getLogger(__name__)
@@ -21,9 +22,7 @@ TEXT = """\
 Made from {source} by Emotion Detective's `train_hub.py prepare`: {labels}; a class *disgusted* is
 left out.
 
-| split | {header} | all | in no other split |
-|---|{rule}---|---|
-{rows}
+{table}
 
 Columns: `image`; `label`; `file`, the path in the source; `clean`, false for an image of test that
 stands pixel for pixel in another split of the source too. Images of train that stand in validation
@@ -69,12 +68,10 @@ def card_text(parts: datasets.DatasetDict, source: str, repo_id: str) -> str:
     for split, part in parts.items():
         counts = Counter(part["label"])
         cells = [*(counts[i] for i in range(len(LABELS))), len(part), sum(part["clean"])]
-        rows.append(f"| {split} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
+        rows.append([split, *(f"{cell:,}" for cell in cells)])
     return TEXT.format(
         source=source,
         repo_id=repo_id,
         labels=", ".join(LABELS),
-        header=" | ".join(LABELS),
-        rule="---|" * len(LABELS),
-        rows="\n".join(rows),
+        table=table(["split", *LABELS, "all", "in no other split"], rows),
     )
