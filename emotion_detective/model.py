@@ -403,8 +403,8 @@ def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Mo
             num_classes=len(LABELS),
             **config.get("model_args", {}),
         )
-        weights = load_file(folder / WEIGHTS_FILE)
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        # Copied into float32 one by one: converted beforehand, all would be held once more.
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, *UNUSABLE_CONFIG_ERRORS) as error:
         raise ValueError(
             f"The weights of the checkpoint {source} are broken or do not fit its {CONFIG_FILE} "
