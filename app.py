@@ -22,7 +22,7 @@ import gradio as gr
 
 from emotion_detective import answers, batch, decoding, transfer
 from emotion_detective.detective import EmotionDetective
-from emotion_detective.model import MODEL_VARIABLE
+from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.tabs import about, live, photo
 from emotion_detective.tabs import batch as batch_tab
 from emotion_detective.tabs import video as video_tab

@@ -103,7 +103,7 @@ def _shown_init(init: str) -> dict[str, str]:
 
 def _earlier_runs(init: str) -> list[dict]:
     """Return the records of the runs that made the checkpoint folder `init`, the oldest first."""
-    from emotion_detective.model import read_metrics
+    from emotion_detective.checkpoint import read_metrics
 
     last = read_metrics(init).get("training") if Path(init).is_dir() else None
     return [*last.pop("earlier", []), last] if last else []
@@ -138,7 +138,7 @@ def compare(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Print a checkpoint's metrics on one split."""
     from emotion_detective import data, export
-    from emotion_detective.model import load_classifier
+    from emotion_detective.loading import load_classifier
 
     classifier = load_classifier(options.model)
     split = data.load(options.data)[options.split]

@@ -21,8 +21,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from emotion_detective import data, faces
+from emotion_detective.loading import load_classifier
 from emotion_detective.markdown import table
-from emotion_detective.model import Classifier, load_classifier
+from emotion_detective.model import Classifier
 
 SEED = 0
 PICTURE_SIZE = (800, 600)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import report
 
+from emotion_detective.checkpoint import METRICS_FILE, read_metrics
 from emotion_detective.markdown import table
-from emotion_detective.model import METRICS_FILE, read_metrics
 from emotion_detective.recipe import TrainConfig
 from emotion_detective.training import HISTORY_FILE, best_row
 

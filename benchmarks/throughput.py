@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from emotion_detective import data
+from emotion_detective.loading import load_classifier
 from emotion_detective.markdown import table
-from emotion_detective.model import MAX_BATCH, load_classifier
+from emotion_detective.model import MAX_BATCH
 
 BATCHES = (1, 8, 32, 64, 128)
 TIMED_FACES = 128

@@ -29,7 +29,8 @@ from torchvision import transforms
 from emotion_detective import data, training
 from emotion_detective.augment import normalize, to_float
 from emotion_detective.markdown import table
-from emotion_detective.model import GRAY_MEAN, GRAY_STD, create_network
+from emotion_detective.model import GRAY_MEAN, GRAY_STD
+from emotion_detective.networks import create_network
 from emotion_detective.recipe import TrainConfig
 
 # Images that both recipes draw from: more than a round uses, so that no epoch ends within one.

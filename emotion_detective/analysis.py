@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from emotion_detective import answers, sources
 from emotion_detective.detective import EmotionDetective
-from emotion_detective.model import LABELS, Classifier, load_classifier
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import LABELS, Classifier
 
 # What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
 SHARD_PICTURES = 1000

@@ -25,8 +25,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from emotion_detective.card_metadata import SPLITS, Facts
 from emotion_detective.card_slots import PLOTS, SLOTS
-from emotion_detective.hub_errors import explained_refusals
-from emotion_detective.model import (
+from emotion_detective.checkpoint import (
     CONFIG_FILE,
     METRICS_FILE,
     PLOTS_FOLDER,
@@ -34,6 +33,7 @@ from emotion_detective.model import (
     convert_weights,
     read_metrics,
 )
+from emotion_detective.hub_errors import explained_refusals
 from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from huggingface_hub import EvalResult, ModelCardData
 
 from emotion_detective.data import FER_PUBLIC_COUNTS, FER_TEST_COUNTS
-from emotion_detective.model import ARCHITECTURE, IMAGENET_WEIGHTS
+from emotion_detective.networks import IMAGENET_WEIGHTS
+from emotion_detective.recipe import ARCHITECTURE
 from emotion_detective.sources import is_hub_id
 
 # FER2013's PrivateTest without disgusted: a source with that many test images is FER2013.

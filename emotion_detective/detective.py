@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 from emotion_detective import faces
-from emotion_detective.model import LABELS, Classifier, load_classifier
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import LABELS, Classifier
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class EmotionDetective:
         """Load a checkpoint from a folder or from the Hub.
 
         Raises:
-            ValueError: the checkpoint cannot be had or is broken; see `model.load_classifier`.
+            ValueError: the checkpoint cannot be had or is broken; see `loading.load_classifier`.
         """
         return cls(load_classifier(source, revision), faces.FaceDetector())
 

@@ -12,14 +12,9 @@ import datasets
 import torch
 
 from emotion_detective import card, data, evaluation, plots, training, votes
-from emotion_detective.model import (
-    METRICS_FILE,
-    PLOTS_FOLDER,
-    Classifier,
-    load_classifier,
-    read_metrics,
-    save_checkpoint,
-)
+from emotion_detective.checkpoint import METRICS_FILE, PLOTS_FOLDER, read_metrics, save_checkpoint
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import Classifier
 
 CALIBRATION_SPLIT = "validation"
 

@@ -1,6 +1,6 @@
-"""What the Hub's refusals of an upload mean, in one sentence with what to do.
+"""What the Hub fails with, and what its refusals of an upload mean: a sentence with what to do.
 
-Used by `card.push` and `space.deploy`. Knows no checkpoint.
+Uploads are `card.push`, `dataset_card.publish` and `space.deploy`. Knows no checkpoint.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,11 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
 )
 
+# A reason stands in the middle of a sentence.
+MAX_REASON_LETTERS = 200
+# What a request to the Hub raises: its refusals are OSErrors, a broken connection is the HTTPError
+# of httpx (huggingface_hub 1) or httpx2 (2).
+HUB_ERRORS = (OSError, HTTPError)
 # What an upload can fail with. hf_xet, which carries large files, raises plain RuntimeErrors.
 REFUSALS = (
     HTTPError,
@@ -21,6 +26,12 @@ REFUSALS = (
     LocalEntryNotFoundError,
     RuntimeError,
 )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the start of an error's message for use in a sentence; its type's name if empty."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:MAX_REASON_LETTERS]
 
 
 @contextmanager
@@ -38,7 +49,7 @@ def explained_refusals(repo_id: str) -> Iterator[None]:
 def _remedy(error: Exception) -> str:
     """Return what went wrong and what to do, as a sentence."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     if isinstance(error, LocalTokenNotFoundError):
         return "there is no token on this machine. Run `hf auth login` with one that may write."
     if status == 401:

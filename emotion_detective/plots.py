@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
+from emotion_detective.checkpoint import PLOTS_FOLDER
 from emotion_detective.evaluation import (
     ANSWERED_ACCURACY_TARGET,
     CALIBRATION_BINS,
     reliability_bins,
 )
-from emotion_detective.model import LABELS, PLOTS_FOLDER
+from emotion_detective.model import LABELS
 
 if TYPE_CHECKING:
     import datasets

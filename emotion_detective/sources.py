@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import datasets
 
+from emotion_detective.hub_errors import first_line
+
 SPLITS = ("train", "validation", "test")
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 
@@ -129,10 +131,9 @@ def load_hub_dataset(repo_id: str) -> datasets.DatasetDict:
     try:
         parts = datasets.load_dataset(repo_id)
     except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"The dataset {repo_id} could not be loaded from the Hub ({reason}). Check the id, "
-            "your token if it is private, and the network; or name a zip or folder."
+            f"The dataset {repo_id} could not be loaded from the Hub ({first_line(error)}). "
+            "Check the id, your token if it is private, and the network; or name a zip or folder."
         ) from error
     return parts
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+from emotion_detective.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.hub_errors import explained_refusals
-from emotion_detective.model import CONFIG_FILE, METRICS_FILE, MODEL_VARIABLE, WEIGHTS_FILE
+from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)

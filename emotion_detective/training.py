@@ -40,7 +40,8 @@ from tqdm.auto import tqdm
 
 from emotion_detective import data, machine
 from emotion_detective.augment import build_augmentation, normalize, to_float
-from emotion_detective.model import LABELS, create_network
+from emotion_detective.model import LABELS
+from emotion_detective.networks import create_network
 from emotion_detective.recipe import TrainConfig
 from emotion_detective.votes import soft_targets
 

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from small import ROOT, TINY
 
-from emotion_detective import model
+from emotion_detective.checkpoint import save_checkpoint
+from emotion_detective.networks import create_network
 
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
 
@@ -31,10 +32,10 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     """A checkpoint folder with random weights that answer every picture differently."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    network = model.create_network(TINY)
+    network = create_network(TINY)
     with torch.no_grad():  # a fresh classifier is nearly silent: every probability would be 1/6
         network.get_classifier().weight.normal_(std=0.5)
-    model.save_checkpoint(network, folder, image_size=64)
+    save_checkpoint(network, folder, image_size=64)
     return folder
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emotion_detective import evaluation, model, plots
+from emotion_detective import evaluation, plots
+from emotion_detective.checkpoint import METRICS_FILE
 
 TRAINING = {
     "command": "python train_hub.py train --data emotion-detection-fer.zip --output runs/first",
@@ -46,7 +47,7 @@ def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0, n: i
         "validation": measure(3491, skill, seed=1),
         "test": test,
     }
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    (folder / METRICS_FILE).write_text(json.dumps(metrics))
     (folder / "plots").mkdir()
     plots.plot_confusion_matrix(test, folder / "plots" / "confusion_matrix.png")
     plots.plot_per_class(test, folder / "plots" / "per_class.png")

@@ -28,6 +28,13 @@ def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
     return folder
 
 
+def random_pictures(mode: str, count: int = 4, size: int = 64) -> list[Image.Image]:
+    """Return pictures of noise, square, in mode "L" or "RGB"."""
+    rng = np.random.default_rng(0)
+    shape = (size, size) if mode == "L" else (size, size, len(mode))
+    return [Image.fromarray(rng.integers(0, 256, shape, np.uint8), mode) for _ in range(count)]
+
+
 def load_parts(source: Path, cache: Path) -> datasets.DatasetDict:
     """Load a source into a cache of its own, not the user's."""
     with pytest.MonkeyPatch.context() as patch:

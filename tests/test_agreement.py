@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from timm.data import create_transform, resolve_model_data_config
 from transformers import pipeline
 
-from emotion_detective import model
+from emotion_detective import checkpoint, loading, model
 from emotion_detective.detective import EmotionDetective
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +61,7 @@ def page(tiny_checkpoint) -> Iterator[Client]:
 
 
 def by_loader(folder: Path) -> Callable[[Path], list[float]]:
-    classifier = model.load_classifier(folder)
+    classifier = loading.load_classifier(folder)
     return lambda path: classifier.probabilities([ImageOps.exif_transpose(Image.open(path))])[0]
 
 
@@ -110,7 +110,7 @@ def test_every_reader_of_a_folder_gives_the_same_probabilities(tiny_checkpoint, 
 
 def test_a_half_precision_folder_agrees_as_well(tiny_checkpoint, pictures, tmp_path):
     half = Path(shutil.copytree(tiny_checkpoint, tmp_path / "half"))
-    model.convert_weights(tiny_checkpoint, half / model.WEIGHTS_FILE, torch.float16)
+    checkpoint.convert_weights(tiny_checkpoint, half / checkpoint.WEIGHTS_FILE, torch.float16)
     assert_agreement(half, pictures)
 
 
@@ -126,13 +126,13 @@ def test_the_page_answers_as_the_loader_does(page, tiny_checkpoint, pictures, ki
 def test_pictures_differ_enough_for_agreement_to_mean_something(tiny_checkpoint, pictures):
     loader = by_loader(tiny_checkpoint)
     upright, rotated = (Image.open(pictures[kind]).convert("RGB") for kind in ("colour", "rotated"))
-    lying = model.load_classifier(tiny_checkpoint).probabilities([upright, rotated])
+    lying = loading.load_classifier(tiny_checkpoint).probabilities([upright, rotated])
     assert np.abs(lying[0] - lying[1]).max() > 1000 * ATOL  # EXIF ignored would show
     assert np.abs(loader(pictures["colour"]) - loader(pictures["gray 48x48"])).max() > 100 * ATOL
 
 
 def test_a_colour_crop_gives_what_its_gray_version_gives(tiny_checkpoint, astronaut):
-    classifier = model.load_classifier(tiny_checkpoint)
+    classifier = loading.load_classifier(tiny_checkpoint)
     face = astronaut.crop((165, 30, 285, 130))
     swapped = Image.merge("RGB", face.split()[::-1])
     colour, gray, other = classifier.probabilities([face, face.convert("L"), swapped])

@@ -24,7 +24,7 @@ import training_speed
 import video_speed
 import visitors
 
-from emotion_detective import data, faces, model
+from emotion_detective import data, faces, networks
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.recipe import TrainConfig
 
@@ -210,7 +210,7 @@ def test_the_library_is_timed_from_its_start(tiny_checkpoint):
 
 def test_formats_are_held_against_float32():
     torch.manual_seed(0)
-    network = model.create_network(TINY).eval()
+    network = networks.create_network(TINY).eval()
     with torch.no_grad():
         network.get_classifier().weight.normal_(std=0.5)
     result = throughput.measure(network, torch.randn(8, 3, 32, 32), rounds=1)

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 from measured import measured_checkpoint
 
-from emotion_detective import card, card_slots, model
+from emotion_detective import card, card_slots, checkpoint, model
 
 pytest_plugins = ["hub_server"]
 
@@ -29,9 +29,9 @@ def folder(measured, tmp_path) -> Path:
 @contextmanager
 def edited_metrics(folder: Path) -> Iterator[dict]:
     """Yield metrics.json to be changed, and write it back."""
-    metrics = model.read_metrics(folder)
+    metrics = checkpoint.read_metrics(folder)
     yield metrics
-    (folder / model.METRICS_FILE).write_text(json.dumps(metrics))
+    (folder / checkpoint.METRICS_FILE).write_text(json.dumps(metrics))
 
 
 def change(folder: Path, **training) -> None:
@@ -46,7 +46,7 @@ def section(text: str, title: str) -> str:
 
 def test_tables_hold_the_measured_values_with_intervals(measured):
     text = card.write_card(measured).read_text()
-    test = model.read_metrics(measured)["test"]
+    test = checkpoint.read_metrics(measured)["test"]
     low, high = (100 * limit for limit in test["accuracy_interval"])
     row = f"| FER2013 PrivateTest | 3534 | {test['accuracy']:.1%} [{low:.1f}, {high:.1f}] |"
     assert row in section(text, "Results")
@@ -64,7 +64,7 @@ def test_tables_hold_the_measured_values_with_intervals(measured):
 def test_model_index_holds_the_measured_values_of_all_and_clean_images(measured):
     data = ModelCard.load(card.write_card(measured, "user/tiny")).data
     assert data.model_name == "tiny"
-    metrics = model.read_metrics(measured)
+    metrics = checkpoint.read_metrics(measured)
     stated = {
         (result.dataset_split, result.dataset_config, result.metric_type): result.metric_value
         for result in data.eval_results
@@ -85,7 +85,7 @@ def test_metadata_says_what_the_hub_needs_to_know(measured):
 
 
 def test_a_dataset_from_the_hub_is_linked_with_its_revision(folder):
-    dataset = model.read_metrics(folder)["training"]["dataset"]
+    dataset = checkpoint.read_metrics(folder)["training"]["dataset"]
     change(folder, dataset=dataset | {"source": "user/fer-six", "revision": "abc123"})
     data = ModelCard.load(card.write_card(folder)).data
     assert data.datasets == ["user/fer-six"]
@@ -120,7 +120,7 @@ def test_the_run_can_be_repeated_from_the_card(measured):
 
 
 def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
-    record = model.read_metrics(folder)["training"]
+    record = checkpoint.read_metrics(folder)["training"]
     later = record["config"] | {"init": "first", "vote_share": 0.25}
     change(folder, earlier=[record], config=later, command="python train_hub.py train --init first")
     text = card.write_card(folder).read_text()

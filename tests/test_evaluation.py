@@ -12,7 +12,8 @@ from sklearn import metrics as sklearn_metrics
 from small import one_hot_like
 
 from emotion_detective import evaluation, export, plots, votes
-from emotion_detective.model import LABELS, load_classifier
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import LABELS
 
 TEST_SPLIT_SIZE = 3534  # FER2013's PrivateTest without disgusted
 

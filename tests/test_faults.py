@@ -1,7 +1,7 @@
 """What goes wrong around us: full and read-only disks, and kills at any moment.
 
-Faults of the Hub are in `test_model.py` (pull) and `test_hub.py` (push), broken and foreign
-checkpoints in `test_model.py`, hostile files in `test_hostile.py`.
+Faults of the Hub are in `test_loading.py` (pull) and `test_hub.py` (push), broken and foreign
+checkpoints in `test_loading.py`, hostile files in `test_hostile.py`.
 """
 
 import signal

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from emotion_detective import heatmap
-from emotion_detective.model import load_classifier
+from emotion_detective.loading import load_classifier
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from measured import measured_checkpoint
 from safetensors.torch import load
 from small import write_source
 
-from emotion_detective import card, model
+from emotion_detective import card, checkpoint, model
 
 pytest_plugins = ["hub_server"]
 
@@ -71,9 +71,9 @@ def test_push_uploads_everything_in_one_tagged_commit(hub_here, measured):
 
 def test_half_precision_weights_are_pushed_as_float32(hub_here, measured, tmp_path):
     folder = Path(shutil.copytree(measured, tmp_path / "half"))
-    model.convert_weights(measured, folder / model.WEIGHTS_FILE, torch.float16)
+    checkpoint.convert_weights(measured, folder / checkpoint.WEIGHTS_FILE, torch.float16)
     card.push(folder, REPO)
-    tensors = load(hub_here.store.read(REPO, model.WEIGHTS_FILE))
+    tensors = load(hub_here.store.read(REPO, checkpoint.WEIGHTS_FILE))
     dtypes = {str(t.dtype) for t in tensors.values() if t.is_floating_point()}
     assert dtypes == {"torch.float32"}
 
@@ -111,9 +111,9 @@ def test_models_measured_on_other_images_are_not_compared(
     hub_here, measured, tiny_checkpoint, tmp_path
 ):
     other = measured_checkpoint(tiny_checkpoint, tmp_path / "other", skill=3.0, n=500)
-    metrics = model.read_metrics(other)
+    metrics = checkpoint.read_metrics(other)
     del metrics["validation"]
-    (other / model.METRICS_FILE).write_text(json.dumps(metrics))
+    (other / checkpoint.METRICS_FILE).write_text(json.dumps(metrics))
     card.push(other, REPO)
     card.push(measured, REPO)
     assert commits(hub_here) == 2
@@ -248,7 +248,8 @@ import json, sys
 import timm
 from PIL import Image
 from transformers import pipeline
-from emotion_detective.model import LABELS, load_classifier
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import LABELS
 
 picture = Image.open("face.jpg")
 ours = load_classifier("{REPO}@v1")

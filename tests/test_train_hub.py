@@ -9,7 +9,7 @@ import pytest
 from small import ROOT, TINY, write_source
 
 import train_hub
-from emotion_detective.model import load_classifier
+from emotion_detective.loading import load_classifier
 from emotion_detective.recipe import TrainConfig
 
 RECIPE = ["--init", "scratch", "--arch", TINY, "--batch-size", "24", "--seed", "3"]

@@ -1,0 +1,69 @@
+"""The networks that training starts from: random weights, ImageNet's, or those of a checkpoint.
+
+Architectures and weights are timm's. Called by `training.py`.
+"""
+
+import timm
+import torch
+import torchvision
+
+from emotion_detective.hub_errors import HUB_ERRORS, first_line
+from emotion_detective.loading import load_classifier
+from emotion_detective.model import LABELS
+from emotion_detective.recipe import ARCHITECTURE
+
+# What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
+# Wightman et al. 2021, arXiv 2110.00476).
+IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
+
+
+def create_network(
+    architecture: str = ARCHITECTURE, init: str = "scratch", drop_path_rate: float = 0.0
+) -> torch.nn.Module:
+    """Return a timm network with six outputs, in training mode.
+
+    `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
+    weights) or a checkpoint folder or repository of ours to go on from.
+
+    Raises:
+        ValueError: an unknown architecture, or weights that cannot be had; says what to do.
+    """
+    if init not in ("scratch", "imagenet"):
+        return load_classifier(init).network.train()
+    if architecture == "alexnet":
+        return _create_alexnet(init)
+    if not timm.is_model(architecture):
+        near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
+        raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
+    options = dict(num_classes=len(LABELS))
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    if init == "scratch":
+        return timm.create_model(architecture, pretrained=False, **options).train()
+    name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
+    try:
+        return timm.create_model(name, pretrained=True, **options).train()
+    except (*HUB_ERRORS, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
+            "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
+            "FOLDER with a checkpoint."
+        ) from error
+
+
+def _create_alexnet(init: str) -> torch.nn.Module:
+    """Return torchvision's AlexNet, which timm does not have, with what we ask of a timm network.
+
+    It serves `train_hub.py compare`; a checkpoint of it could not be loaded by timm.
+    """
+    weights = torchvision.models.AlexNet_Weights.DEFAULT if init == "imagenet" else None
+    try:
+        network = torchvision.models.alexnet(weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights for alexnet could not be fetched ({first_line(error)}). Connect to "
+            "the network, or train without them: --init scratch."
+        ) from error
+    network.classifier[6] = torch.nn.Linear(4096, len(LABELS))
+    network.get_classifier = lambda: network.classifier[6]
+    return network.train()

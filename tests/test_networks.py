@@ -1,0 +1,52 @@
+"""Where training starts from: nothing, ImageNet or a checkpoint."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from small import TINY
+
+from emotion_detective import checkpoint, networks, recipe
+
+pytest_plugins = ["hub_server"]
+
+
+def upload_imagenet(hub, folder: Path) -> torch.nn.Module:
+    """Put a random resnet50 in the place of timm's ImageNet weights."""
+    torch.manual_seed(3)
+    network = timm.create_model(recipe.ARCHITECTURE, num_classes=1000)
+    timm.models.save_for_hf(network, folder, safe_serialization=True)
+    hub.store.upload(networks.IMAGENET_WEIGHTS, folder)
+    return network
+
+
+def test_init_imagenet_takes_the_body_and_a_new_head(hub_here, tmp_path):
+    upstream = upload_imagenet(hub_here, tmp_path / "upstream").state_dict()
+    network = networks.create_network(init="imagenet")
+    assert network.training
+    ours = network.state_dict()
+    assert ours["fc.weight"].shape == (6, 2048)
+    for name in ("conv1.weight", "layer4.2.conv3.weight"):
+        torch.testing.assert_close(ours[name], upstream[name], rtol=0, atol=0)
+
+
+def test_init_imagenet_without_the_hub_offers_scratch(unplug):
+    unplug()
+    with pytest.raises(ValueError, match="ImageNet weights for resnet50 could not be fetched") as e:
+        networks.create_network(init="imagenet")
+    assert "--init scratch" in str(e.value)
+
+
+def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
+    network = networks.create_network(TINY, init=str(tiny_checkpoint))
+    assert network.training
+    stored = load_file(tiny_checkpoint / checkpoint.WEIGHTS_FILE)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, stored[name], rtol=0, atol=0)
+
+
+def test_an_unknown_architecture_is_answered_with_its_neighbours():
+    with pytest.raises(ValueError, match=r"'resnet51'.*resnet"):
+        networks.create_network("resnet51")
