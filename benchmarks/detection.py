@@ -22,7 +22,7 @@ import report
 import torch
 from PIL import Image
 
-from emotion_detective import data, faces
+from emotion_detective import data, faces, pictures
 from emotion_detective.markdown import table
 
 LIMIT = 400
@@ -99,7 +99,7 @@ def _installed(path: str) -> Path:
 
 
 def _worst_score(detector: faces.FaceDetector, path: Path) -> float:
-    picture = faces.open_picture(path)
+    picture = pictures.open_picture(path)
     sizes = [
         tuple(round(side * longest / max(picture.size)) for side in picture.size)
         for longest in NO_PEOPLE_SIDES_PX

@@ -25,7 +25,7 @@ import report
 import timing
 import torch
 
-from emotion_detective import drawing, faces
+from emotion_detective import drawing, faces, pictures
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.markdown import table
 from emotion_detective.model import MAX_BATCH, Classifier
@@ -57,7 +57,7 @@ def measure(model: str, path: str, rounds: int) -> dict:
 
 def _stages(detective: EmotionDetective, path: str) -> dict:
     """Return what is timed, each a call with its input ready."""
-    picture = faces.open_picture(path)
+    picture = pictures.open_picture(path)
     found = detective.detector.detect(picture)
     crops = [faces.crop(picture, face.box_xyxy) for face in found]
     predictions = detective.classify(picture, found)
@@ -68,7 +68,7 @@ def _stages(detective: EmotionDetective, path: str) -> dict:
 
     return {
         "answer": lambda: detective.analyze(path),
-        "decode": lambda: faces.open_picture(path),
+        "decode": lambda: pictures.open_picture(path),
         "detect": lambda: detective.detector.detect(picture),
         "crop": lambda: [faces.crop(picture, face.box_xyxy) for face in found],
         "classify": lambda: detective.classifier.probabilities(crops),

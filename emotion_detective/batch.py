@@ -18,7 +18,7 @@ from PIL import Image
 
 from emotion_detective import answers, drawing
 from emotion_detective.detective import EmotionDetective
-from emotion_detective.faces import MAX_FILE_BYTES, open_picture
+from emotion_detective.pictures import MAX_FILE_BYTES, open_picture
 
 MAX_FILES = 200
 # A zip's directory is held in memory ten times its size, and 46 bytes make an entry. Room for

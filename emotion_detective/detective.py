@@ -17,6 +17,7 @@ from PIL import Image
 from emotion_detective import faces
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS, Classifier
+from emotion_detective.pictures import open_picture
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class EmotionDetective:
         pictures cropped to a face already, such as FER2013's.
 
         Raises:
-            ValueError: the picture cannot be read or is too large; see `faces.open_picture`.
+            ValueError: the picture cannot be read or is too large; see `pictures.open_picture`.
         """
-        picture = faces.open_picture(picture)
+        picture = open_picture(picture)
         if whole_picture:
             return self.classify(picture, [faces.whole_picture(picture)])
         return self.classify(picture, self.detector.detect(picture))

@@ -6,13 +6,14 @@ from functools import partial
 import gradio as gr
 import pandas as pd
 
-from emotion_detective import answers, batch, faces, markup, transfer, words
+from emotion_detective import answers, batch, markup, pictures, transfer, words
 from emotion_detective.detective import EmotionDetective
 
 START = "Choose pictures or zip files, then press Analyze."
 LIMITS = (
-    f"Up to {batch.MAX_FILES} pictures, loose or in zip files, of {faces.MAX_FILE_BYTES / 1e6:.0f} "
-    "MB each. A file that cannot be read gets a row that says so."
+    f"Up to {batch.MAX_FILES} pictures, loose or in zip files, of "
+    f"{pictures.MAX_FILE_BYTES / 1e6:.0f} MB each. A file that cannot be read gets a row that "
+    "says so."
 )
 WAITING = "Waiting: one batch is read at a time"
 # A long batch leaves the other core to single pictures.

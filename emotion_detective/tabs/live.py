@@ -13,7 +13,7 @@ from html import escape
 import gradio as gr
 from PIL import Image
 
-from emotion_detective import drawing, faces, transfer, words
+from emotion_detective import drawing, pictures, transfer, words
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.model import LABELS
 from emotion_detective.tabs import charts
@@ -157,7 +157,7 @@ def _add_frame(
         return session, html, gr.skip(), gr.skip()
     session = session or Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
     with transfer.errors_as_messages():
-        picture = faces.open_picture(transfer.uploaded_frame(upload))
+        picture = pictures.open_picture(transfer.uploaded_frame(upload))
     picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
     now_s = time.monotonic() - session.started_s
     readings = session.timeline.add(now_s, detective.analyze(picture))

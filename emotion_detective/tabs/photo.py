@@ -13,15 +13,15 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from emotion_detective import answers, drawing, faces, heatmap, markup, transfer, words
+from emotion_detective import answers, drawing, faces, heatmap, markup, pictures, transfer, words
 from emotion_detective.detective import EmotionDetective, Prediction
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = ("one_face.jpg", "five_faces.jpg", "no_face.jpg")
 START = "Choose a picture, paste one, or take one with your camera."
 LIMITS = (
-    f"Up to {faces.MAX_FILE_BYTES / 1e6:.0f} MB and {faces.MAX_PIXELS / 1e6:.0f} million pixels; "
-    f"the {faces.MAX_FACES} largest faces are read. The PNG to download has "
+    f"Up to {pictures.MAX_FILE_BYTES / 1e6:.0f} MB and {pictures.MAX_PIXELS / 1e6:.0f} million "
+    f"pixels; the {faces.MAX_FACES} largest faces are read. The PNG to download has "
     f"{drawing.MAX_VIEW_PX} pixels a side at most; JSON and CSV count in those of your picture."
 )
 # Two at a time, for all events that run the network on one picture: one thread a core.
@@ -144,7 +144,7 @@ def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bo
         return None, START, gr.Radio([], value=None), *_no_details(None)
     try:
         path = transfer.uploaded_path(upload)
-        picture = faces.open_picture(path)
+        picture = pictures.open_picture(path)
     except ValueError as error:
         return None, str(error), gr.Radio([], value=None), *_no_details(None)
     analysis = analyze(detective, picture, path.name, whole_picture)
