@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import torch
 
-from emotion_detective import card, data, evaluation, plots, training, votes
+from emotion_detective import card, data, evaluation, galleries, plots, training, votes
 from emotion_detective.checkpoint import METRICS_FILE, PLOTS_FOLDER, read_metrics, save_checkpoint
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import Classifier
@@ -86,9 +86,11 @@ def measure(
         metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
     if folder is not None:
         _write_metrics(folder, {**read_metrics(folder), name: metrics})
-        plots.write_plots(folder, split, probabilities, labels, metrics)
+        drawn = folder / PLOTS_FOLDER
+        plots.write_plots(folder, probabilities, labels, metrics)
+        galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
         if votes_file is not None:
-            plots.plot_votes(split, metrics["votes"], folder / PLOTS_FOLDER / "votes.png")
+            galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
         card.write_card(folder)
     return metrics
 

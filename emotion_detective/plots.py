@@ -1,20 +1,16 @@
-"""The pictures of an evaluation and of a training run, as PNG for the card and the README.
+"""The plots of an evaluation and of a training run, as PNG for the card and the README.
 
-`train_hub.py evaluate` calls `write_plots` (and `plot_votes` where votes are given), training calls
-`plot_history`. Figures are made without pyplot, so nothing is left open and no display is needed.
-Colours are Okabe and Ito's, which colour-blind people can tell apart.
+`export.py` calls `write_plots` for an evaluation and `plot_history` for a training run. Figures are
+made without pyplot, so nothing is left open and no display is needed. Colours are Okabe and Ito's,
+which colour-blind people can tell apart.
 """
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from PIL import Image
 
 from emotion_detective.checkpoint import PLOTS_FOLDER
 from emotion_detective.evaluation import (
@@ -24,47 +20,30 @@ from emotion_detective.evaluation import (
 )
 from emotion_detective.model import LABELS
 
-if TYPE_CHECKING:
-    import datasets
-
 # Okabe and Ito 2008, "Color Universal Design".
 BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
 # Over 8 inches matplotlib's 10 points are 14 px high at a card's 800 px; 150 dpi keeps them sharp.
 WIDTH_INCHES = 8.0
 DPI = 150
-GALLERY_COLUMNS = 5
-TOP_LOSSES_SHOWN = 20
 
 
 def write_plots(
-    folder: Path | str,
-    split: "datasets.Dataset",
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    metrics: dict,
-    history: list[dict] | None = None,
+    folder: Path | str, probabilities: np.ndarray, labels: np.ndarray, metrics: dict
 ) -> list[Path]:
-    """Write the pictures of an evaluation under `folder/plots` and return their paths.
+    """Write the plots of an evaluation under `folder/plots` and return their paths.
 
     Args:
-        split: of `data.load`, with `image` and `file`, in the order of the rows.
         probabilities: `(N, 6)`.
         labels: `(N,)` indices.
         metrics: of `evaluation.compute_metrics` for these rows.
-        history: rows of `metrics.jsonl`, for `curves.png`.
     """
     plots = Path(folder) / PLOTS_FOLDER
-    plots.mkdir(parents=True, exist_ok=True)
-    paths = [
+    return [
         plot_confusion_matrix(metrics, plots / "confusion_matrix.png"),
         plot_per_class(metrics, plots / "per_class.png"),
         plot_reliability(probabilities, labels, metrics, plots / "reliability.png"),
         plot_confidence(probabilities, labels, metrics, plots / "confidence.png"),
-        plot_top_losses(split, probabilities, labels, plots / "top_losses.png"),
     ]
-    if history:
-        paths.append(plot_history(history, plots / "curves.png"))
-    return paths
 
 
 def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
@@ -193,54 +172,6 @@ def plot_confidence(
         f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
         f"answered, {metrics['answered_accuracy']:.0%} of these right ({_of_n(metrics)})"
     )
-    return save(figure, path)
-
-
-def plot_top_losses(
-    split: "datasets.Dataset", probabilities: np.ndarray, labels: np.ndarray, path: Path
-) -> Path:
-    """Draw the images whose label got the least probability, with their file names."""
-    of_label = probabilities[np.arange(len(labels)), labels]
-    worst = np.argsort(of_label, kind="stable")[:TOP_LOSSES_SHOWN]
-    rows = split[worst.tolist()]
-    captions = [
-        f"{file}\nlabelled {LABELS[labels[i]]} {of_label[i]:.1%}\n"
-        f"predicted {LABELS[probabilities[i].argmax()]} {probabilities[i].max():.0%}"
-        for i, file in zip(worst, rows["file"], strict=True)
-    ]
-    title = f"The {len(worst)} images with the highest loss"
-    return plot_gallery(rows["image"], captions, title, path)
-
-
-def plot_votes(split: "datasets.Dataset", vote_metrics: dict, path: Path) -> Path:
-    """Draw the images whose FER+ votes contradict their FER2013 label most."""
-    shown = vote_metrics["disagreements"]
-    row_of = {file: row for row, file in enumerate(split["file"])}
-    pictures = [split[row_of[image["file"]]]["image"] for image in shown]
-    captions = [
-        f"{image['file']}\nlabelled {image['label']}\n"
-        f"{image['votes'][image['majority']]} votes for {image['majority']}\n"
-        f"predicted {image['predicted']} {image['confidence']:.0%}"
-        for image in shown
-    ]
-    return plot_gallery(pictures, captions, "Images whose FER+ votes contradict their label", path)
-
-
-def plot_gallery(
-    pictures: Sequence[Image.Image], captions: Sequence[str], title: str, path: Path
-) -> Path:
-    """Draw pictures of any size in rows of five, each above its caption."""
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    row_count = max(math.ceil(len(pictures) / GALLERY_COLUMNS), 1)
-    height = 0.5 + row_count * (1.55 + 0.16 * lines)
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-    grid = figure.subplots(row_count, GALLERY_COLUMNS, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, picture, caption in zip(grid.flat, pictures, captions, strict=False):
-        axes.imshow(picture.convert("RGB"), interpolation="nearest")
-        axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=8)
-    figure.suptitle(title, fontsize=12)
     return save(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""What several test files share: a tiny random checkpoint, FER2013 where it is at hand, a face."""
+"""What several test files share: a tiny random checkpoint, a small split, a face, and FER2013."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,16 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+import datasets
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from small import ROOT, TINY
 
+from emotion_detective import data
 from emotion_detective.checkpoint import save_checkpoint
+from emotion_detective.model import LABELS
 from emotion_detective.networks import create_network
 
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
@@ -44,3 +48,20 @@ def astronaut():
     """A colour portrait with one face (NASA, public domain), 512x512 RGB."""
     data = pytest.importorskip("skimage.data")
     return Image.fromarray(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def small_split() -> datasets.Dataset:
+    """Twelve 48x48 gray pictures with the columns of `data.load`, every third not clean."""
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (12, 48, 48), dtype=np.uint8)
+    labels = [i % len(LABELS) for i in range(12)]
+    return datasets.Dataset.from_dict(
+        {
+            "image": [Image.fromarray(picture) for picture in pictures],
+            "label": labels,
+            "file": [f"test/{LABELS[label]}/im{i}.png" for i, label in enumerate(labels)],
+            "clean": [i % 3 != 0 for i in range(12)],
+        },
+        features=data.FEATURES,
+    )

@@ -1,17 +1,15 @@
-"""Metrics, calibration and pictures against values worked out by hand or by scikit-learn."""
+"""Metrics and calibration against values worked out by hand or by scikit-learn."""
 
 import json
 import time
 
-import datasets
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 from small import one_hot_like
 
-from emotion_detective import evaluation, export, plots, votes
+from emotion_detective import evaluation, export
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS
 
@@ -25,28 +23,6 @@ def calibrated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     cumulative = softmax(logits, axis=1).cumsum(axis=1)
     labels = (generator.random((n, 1)) > cumulative).sum(axis=1).clip(max=len(LABELS) - 1)
     return logits, labels
-
-
-@pytest.fixture
-def split() -> datasets.Dataset:
-    """Twelve 48x48 gray pictures with the columns of `data.load`, every third not clean."""
-    generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 256, (12, 48, 48), dtype=np.uint8)
-    labels = [i % len(LABELS) for i in range(12)]
-    return datasets.Dataset.from_dict(
-        {
-            "image": [Image.fromarray(picture) for picture in pictures],
-            "label": labels,
-            "file": [f"test/{LABELS[label]}/im{i}.png" for i, label in enumerate(labels)],
-            "clean": [i % 3 != 0 for i in range(12)],
-        },
-        features=datasets.Features(
-            image=datasets.Image(),
-            label=datasets.ClassLabel(names=list(LABELS)),
-            file=datasets.Value("string"),
-            clean=datasets.Value("bool"),
-        ),
-    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -246,79 +222,18 @@ def test_a_diverged_network_is_not_calibrated():
         evaluation.fit_temperature(np.full((2, 6), np.nan), np.array([0, 1]))
 
 
-def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, split):
+def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, small_split):
     classifier = load_classifier(tiny_checkpoint)
-    probabilities, labels = evaluation.predict_split(classifier, split, batch_size=5)
-    expected = classifier.probabilities(split[:]["image"])
+    probabilities, labels = evaluation.predict_split(classifier, small_split, batch_size=5)
+    expected = classifier.probabilities(small_split[:]["image"])
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
-    assert labels.tolist() == split["label"]
-    found = export.measure(classifier, split, "test")
+    assert labels.tolist() == small_split["label"]
+    found = export.measure(classifier, small_split, "test")
     assert (found["n"], found["clean"]["n"]) == (12, 8)
     assert found["unsure_below"] == classifier.unsure_below
     assert found["accuracy"] == pytest.approx((expected.argmax(axis=1) == labels).mean())
 
 
-def test_an_empty_split_says_so(tiny_checkpoint, split):
+def test_an_empty_split_says_so(tiny_checkpoint, small_split):
     with pytest.raises(ValueError, match="the split is empty"):
-        export.measure(load_classifier(tiny_checkpoint), split.select([]), "test")
-
-
-def test_every_picture_of_an_evaluation_is_written_at_card_size(tmp_path, split):
-    labels = np.array(split["label"])
-    probabilities = one_hot_like([0, 1, 2, 3, 4, 0] * 2, [0.9, 0.5, 0.7] * 4)
-    metrics = evaluation.split_metrics(probabilities, labels, split["clean"], 0.6)
-    rows = [
-        {"epoch": epoch, "train_loss": 2 / epoch, "validation_loss": 2.1 / epoch,
-         "validation_accuracy": epoch / 10, "learning_rate": 1e-3, "image_size": 48 + 16 * epoch}
-        for epoch in (1, 2, 3)
-    ]  # fmt: skip
-    paths = plots.write_plots(tmp_path, split, probabilities, labels, metrics, rows)
-    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
-        "confidence.png",
-        "confusion_matrix.png",
-        "curves.png",
-        "per_class.png",
-        "reliability.png",
-        "top_losses.png",
-    ]
-    for path in paths:
-        with Image.open(path) as picture:
-            assert picture.format == "PNG"
-            assert picture.width == 1200
-            assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
-
-
-def test_top_losses_show_the_worst_images_first_with_their_names(tmp_path, split, monkeypatch):
-    labels = np.array(split["label"])
-    probabilities = one_hot_like(labels.tolist(), [0.9] * 12)
-    probabilities[7] = one_hot_like([4], [0.8])[0]  # labelled fearful
-    probabilities[3] = one_hot_like([0], [0.6])[0]  # labelled neutral
-    drawn = {}
-    monkeypatch.setattr(
-        plots,
-        "plot_gallery",
-        lambda pictures, captions, title, path: drawn.update(captions=captions),
-    )
-    plots.plot_top_losses(split, probabilities, labels, tmp_path / "top_losses.png")
-    assert drawn["captions"][:2] == [
-        "test/fearful/im7.png\nlabelled fearful 4.0%\npredicted sad 80%",
-        "test/neutral/im3.png\nlabelled neutral 8.0%\npredicted angry 60%",
-    ]
-
-
-def test_a_gallery_of_one_picture_of_another_mode_is_drawn(tmp_path):
-    path = plots.plot_gallery([Image.new("RGBA", (30, 50))], ["one"], "Title", tmp_path / "g.png")
-    with Image.open(path) as picture:
-        assert picture.width == 1200
-
-
-def test_images_that_contradict_their_label_become_a_gallery(tmp_path, split):
-    files = split["file"]
-    read = votes.Votes(np.tile([0, 0, 10, 0, 0, 0], (12, 1)), np.zeros((12, 4), int))
-    labels = np.array(split["label"])
-    found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files)
-    assert len(found["disagreements"]) == 10  # all but the two labelled happy
-    assert found["agreement"] == 1
-    assert found["label_agreement"] == pytest.approx(1 / 6)
-    with Image.open(plots.plot_votes(split, found, tmp_path / "votes.png")) as picture:
-        assert picture.width == 1200
+        export.measure(load_classifier(tiny_checkpoint), small_split.select([]), "test")

@@ -43,6 +43,7 @@ def test_train_writes_a_checkpoint_with_metrics_plots_and_card(trained):
     assert metrics["test"]["n"] == 48
     assert (trained / "plots" / "curves.png").is_file()
     assert (trained / "plots" / "confusion_matrix.png").is_file()
+    assert (trained / "plots" / "top_losses.png").is_file()
     assert f"{metrics['test']['accuracy']:.1%}"[:-1] in (trained / "README.md").read_text()
 
 

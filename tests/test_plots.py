@@ -1,0 +1,34 @@
+"""The plots of an evaluation and of a run are drawn, at the size of a card."""
+
+import numpy as np
+from PIL import Image
+from small import one_hot_like
+
+from emotion_detective import evaluation, plots
+
+
+def test_every_plot_is_written_at_card_size(tmp_path):
+    labels = np.array([0, 1, 2, 3, 4, 5] * 2)
+    probabilities = one_hot_like([0, 1, 2, 3, 4, 0] * 2, [0.9, 0.5, 0.7] * 4)
+    metrics = evaluation.compute_metrics(probabilities, labels, 0.6)
+    rows = [
+        {"epoch": epoch, "train_loss": 2 / epoch, "validation_loss": 2.1 / epoch,
+         "validation_accuracy": epoch / 10, "learning_rate": 1e-3, "image_size": 48 + 16 * epoch}
+        for epoch in (1, 2, 3)
+    ]  # fmt: skip
+    paths = [
+        *plots.write_plots(tmp_path, probabilities, labels, metrics),
+        plots.plot_history(rows, tmp_path / "plots" / "curves.png"),
+    ]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "confidence.png",
+        "confusion_matrix.png",
+        "curves.png",
+        "per_class.png",
+        "reliability.png",
+    ]
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.width == 1200
+            assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
