@@ -13,12 +13,18 @@ whole one; a client that does not ask for the steps sees only that.
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
+# torchvision imports torch's compiler and that imports Triton, where it is installed: 75 MB for
+# what no page uses. To Python, None is a module that cannot be found.
+sys.modules.setdefault("triton", None)
+
 import gradio as gr
+from starlette.middleware import Middleware
 
 from emotion_detective import answers, batch, decoding, transfer
 from emotion_detective.detective import EmotionDetective
@@ -158,6 +164,7 @@ if __name__ == "__main__":
         max_threads=MAX_THREADS,
         state_session_capacity=MAX_SESSIONS,
         max_file_size=decoding.MAX_FILE_BYTES,
+        app_kwargs={"middleware": [Middleware(transfer.MessageLimit)]},
         run_history=False,
         enable_monitoring=False,
         mcp_server=find_spec("mcp") is not None,

@@ -16,6 +16,8 @@ from urllib.parse import unquote
 import gradio as gr
 from gradio import processing_utils
 from gradio.utils import get_upload_folder
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Uploads and results are deleted when they are this old, looked for this often.
 KEEP_SECONDS = 600
@@ -25,8 +27,12 @@ UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetche
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
 FILE_ROUTE = "/gradio_api/file="
+UPLOAD_ROUTE = "/gradio_api/upload"
 # What a file system allows; a name is written once for every face.
 MAX_NAME_LETTERS = 255
+# Whatever is sent but files, which Gradio writes to disk as they come: a webcam's frame of 4K takes
+# 5 MB as text, a thousand uploads' names half of one. It is held in memory several times over.
+MAX_MESSAGE_BYTES = 16_000_000
 
 
 def uploaded_path(upload: Any) -> Path:
@@ -105,6 +111,21 @@ def uploaded_frame(upload: Any) -> bytes:
         return base64.b64decode(url.partition(",")[2])
     except ValueError as error:
         raise ValueError(UPLOAD_ONLY) from error
+
+
+class MessageLimit:
+    """ASGI middleware: answers a message over `MAX_MESSAGE_BYTES` with status 413.
+
+    Uploads pass: `max_file_size` of Gradio limits each file of them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._limited = RequestBodyLimitMiddleware(app, MAX_MESSAGE_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_upload = scope.get("path", "").endswith(UPLOAD_ROUTE)
+        await (self._app if is_upload else self._limited)(scope, receive, send)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import odd_films
 from corpus import GROUPS, NAMES, OddFile
 
+from emotion_detective.transfer import MAX_MESSAGE_BYTES
+
 ROOT = Path(__file__).resolve().parents[2]
 # One in so many odd pictures goes over HTTP.
 SAMPLE = 12
@@ -121,6 +123,54 @@ def test_an_upload_is_never_shown_as_a_page(server, name):
     path = upload(server, OddFile(name, script, False))
     response, _ = request(server, "GET", f"/gradio_api/file={urllib.parse.quote(path)}")
     assert response.getheader("content-disposition", "").startswith("attachment")
+
+
+# Where a message is read as it comes, of whatever length it says it is, or never says.
+READING = ("/gradio_api/call/predict", "/gradio_api/queue/join", "/gradio_api/run/predict")
+
+
+def test_a_message_too_large_is_refused_before_its_end(server, unharmed):
+    pieces = [b'{"data": ["', *[b"A" * 1_000_000] * (MAX_MESSAGE_BYTES // 1_000_000), b'"]}']
+    for route in (*READING, "/config", "/nowhere"):
+        status, said = send_until_refused(server, route, pieces, stated=True)
+        assert (status, said) == (413, b"Content Too Large"), route
+    for route in READING:
+        status, said = send_until_refused(server, route, pieces, stated=False)
+        assert status == 413 and b"Content Too Large" in said, route
+
+
+def send_until_refused(server: str, route: str, pieces: list[bytes], stated: bool):
+    """Send a body piece by piece; return the status and body of the answer."""
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=120)
+    connection.putrequest("POST", route)
+    connection.putheader("Content-Type", "application/json")
+    if stated:
+        connection.putheader("Content-Length", str(sum(map(len, pieces))))
+        pieces = []  # refused for what it says alone
+    else:
+        connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    try:
+        for piece in pieces:
+            connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        connection.send(b"" if stated else b"0\r\n\r\n")
+    except OSError:  # refused before the end: the answer is there to be read
+        pass
+    try:
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_message_just_small_enough_is_read(server):
+    data = "A" * (MAX_MESSAGE_BYTES - 100)
+    body = json.dumps({"data": [{"path": data}, False]}).encode()
+    response, answer = request(
+        server, "POST", "/gradio_api/call/predict", body, kind="application/json"
+    )
+    assert response.status == 200
+    assert "event_id" in json.loads(answer)
 
 
 ROUTES = (
