@@ -158,6 +158,8 @@ def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
             f"The video has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
             "cut it or save it smaller."
         )
+    if not size:  # a browser too busy to record sends such a file
+        raise ValueError("The video is empty: record for a few seconds longer, or choose a file.")
     try:
         # As "file:", or a name such as "concat:a|b" would be an address.
         container = av.open(f"file:{path}", options=dict(OPEN_OPTIONS), metadata_errors="replace")

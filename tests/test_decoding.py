@@ -86,12 +86,18 @@ def test_a_file_with_sound_only_says_so(tmp_path):
         describe(sound_only(tmp_path / "voice.mp4"))
 
 
-@pytest.mark.parametrize("content", [b"", b"just a note\n" * 50, bytes(range(256)) * 40])
+@pytest.mark.parametrize("content", [b"just a note\n" * 50, bytes(range(256)) * 40])
 def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"^The file \({len(content)} bytes\) is no video"):
         list(frames(path, 5))
+
+
+def test_an_empty_recording_is_told_from_a_broken_file(tmp_path):
+    (tmp_path / "sample.webm").touch()
+    with pytest.raises(ValueError, match=r"^The video is empty: record for a few seconds longer"):
+        list(frames(tmp_path / "sample.webm", 5))
 
 
 def test_a_missing_file_is_named():
