@@ -55,7 +55,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, machine, sources, training
+    from emotion_detective import data, machine, run_folder, sources, training
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -83,14 +83,14 @@ def train(options: argparse.Namespace) -> None:
         "versions": machine.describe_versions(),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "epochs": len(history),
-        "best_epoch": training.best_row(history)["epoch"],
+        "best_epoch": run_folder.best_row(history)["epoch"],
         "date": date.today().isoformat(),
         "earlier": _earlier_runs(config.init),
     }
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
     metrics = export.export(network, parts, output, size, record, history, dtype)
-    training.remove_state(output)
+    run_folder.remove_state(output)
     _print_summary(metrics["validation"], "validation")
     _print_summary(metrics["test"], "test")
     logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)

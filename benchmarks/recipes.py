@@ -18,7 +18,7 @@ import report
 from emotion_detective.checkpoint import METRICS_FILE, read_metrics
 from emotion_detective.markdown import table
 from emotion_detective.recipe import TrainConfig
-from emotion_detective.training import HISTORY_FILE, best_row
+from emotion_detective.run_folder import HISTORY_FILE, best_row
 
 RESULT = Path(__file__).with_suffix("")
 

@@ -33,7 +33,7 @@ from emotion_detective.checkpoint import (
     convert_weights,
     read_metrics,
 )
-from emotion_detective.hub_errors import explained_refusals
+from emotion_detective.errors import explained_refusals
 from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from emotion_detective import data, evaluation, machine, plots, sources, training
+from emotion_detective import data, evaluation, machine, plots, run_folder, sources, training
+from emotion_detective.errors import first_line
 from emotion_detective.markdown import table
 from emotion_detective.recipe import TrainConfig
 
@@ -98,13 +99,13 @@ def _result(cell: Cell) -> dict:
             return pool.submit(run_cell, cell).result()
         except (ValueError, RuntimeError, OSError, BrokenProcessPool) as error:
             logger.error("%s failed: %s", cell.folder.name, error)
-            return {**begin, "error": str(error).splitlines()[0] or type(error).__name__}
+            return {**begin, "error": first_line(error)}
 
 
 def run_cell(cell: Cell) -> dict:
     """Train one cell, going on where it was stopped; return and write its row."""
     parts = data.load(cell.source, seed=cell.config.seed)
-    resume = (cell.folder / training.CONFIG_FILE).is_file()
+    resume = (cell.folder / run_folder.CONFIG_FILE).is_file()
     network, history = training.train(cell.config, parts, cell.folder, resume=resume)
     size = cell.config.image_sizes[-1]
     images, labels = data.to_tensors(parts["validation"], size)
@@ -127,7 +128,7 @@ def run_cell(cell: Cell) -> dict:
         "config": dataclasses.asdict(cell.config),
         "history": history,
     }
-    training.remove_state(cell.folder)
+    run_folder.remove_state(cell.folder)
     text = json.dumps(row, indent=2)
     (cell.folder / RESULT_FILE).write_text(text + "\n")
     return json.loads(text)  # what the next call will read

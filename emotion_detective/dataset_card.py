@@ -10,7 +10,7 @@ from collections import Counter
 import datasets
 from huggingface_hub import DatasetCard, HfApi
 
-from emotion_detective.hub_errors import explained_refusals
+from emotion_detective.errors import explained_refusals
 from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
 

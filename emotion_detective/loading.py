@@ -30,7 +30,7 @@ from emotion_detective.checkpoint import (
     WEIGHTS_FILE,
     read_metrics,
 )
-from emotion_detective.hub_errors import HUB_ERRORS, first_line
+from emotion_detective.errors import HUB_ERRORS, first_line
 from emotion_detective.model import LABELS, Classifier
 
 # The environment variable that names the checkpoint a page serves.

@@ -7,7 +7,7 @@ import timm
 import torch
 import torchvision
 
-from emotion_detective.hub_errors import HUB_ERRORS, first_line
+from emotion_detective.errors import HUB_ERRORS, first_line
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS
 from emotion_detective.recipe import ARCHITECTURE

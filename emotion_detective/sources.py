@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import datasets
 
-from emotion_detective.hub_errors import first_line
+from emotion_detective.errors import first_line
 
 SPLITS = ("train", "validation", "test")
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}

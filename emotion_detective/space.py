@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from emotion_detective.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
-from emotion_detective.hub_errors import explained_refusals
+from emotion_detective.errors import explained_refusals
 from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.sources import is_hub_id
 

@@ -3,17 +3,14 @@
 `train` reads as one story: prepare, epochs, best weights. Images lie on the device as uint8, are
 augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
 Parts come from timm (optimiser, schedule, loss, EMA), torchvision (mixup, which timm has for single
-labels only) and Accelerate (devices, processes, state). After every epoch the whole state is
-written, and everything random in an epoch follows from the seed and the epoch's number: a run that
-was killed goes on to the same result. Knows no Hub; run it with `train_hub.py train`.
+labels only) and Accelerate (devices, processes, state). Everything random in an epoch follows from
+the seed and the epoch's number, and after each the whole state is written (`run_folder.py`): a run
+that was killed goes on to the same result. Knows no Hub; run it with `train_hub.py train`.
 """
 
 import dataclasses
-import json
 import logging
 import math
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +21,9 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     DataLoaderConfiguration,
     DistributedDataParallelKwargs,
-    broadcast_object_list,
     set_seed,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
@@ -38,43 +33,21 @@ from torch.nn.functional import cross_entropy, one_hot
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
-from emotion_detective import data, machine
+from emotion_detective import data, machine, run_folder
 from emotion_detective.augment import build_augmentation, normalize, to_float
 from emotion_detective.model import LABELS
 from emotion_detective.networks import create_network
 from emotion_detective.recipe import TrainConfig
+from emotion_detective.run_folder import History, best_row
 from emotion_detective.votes import soft_targets
 
 logger = logging.getLogger(__name__)
 
-STATE_PREFIX = "state_"  # and the number of epochs done
-BEST_WEIGHTS_FILE = "best.safetensors"
-HISTORY_FILE = "metrics.jsonl"
-CONFIG_FILE = "train_config.json"
 EVALUATION_BATCH = 256
-# What safetensors, torch.save and the rest raise where a disk is full or cannot be written.
-WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
+# Warming up begins with the learning rate divided by this, as in fastai's one-cycle schedule.
+WARMUP_DIVISOR = 25
 # What guessing costs: a run whose loss stands here at the end has learned nothing.
 GUESSING_LOSS = math.log(len(LABELS))
-
-
-class History:
-    """One row an epoch; part of the saved state, so that a resumed run goes on with its rows."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict] = []
-
-    def state_dict(self) -> dict:
-        """Return what `load_state_dict` takes, as Accelerate asks of what it saves."""
-        return {"rows": json.dumps(self.rows)}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Take back the rows of a saved state."""
-        self.rows = json.loads(state["rows"])
-
-    def write(self, path: Path) -> None:
-        """Write the rows as JSON lines."""
-        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
 
 @dataclass
@@ -122,46 +95,26 @@ def train(
     if votes is None:
         config = dataclasses.replace(config, vote_share=0.0)
     accelerator = _accelerator(config)
-    _claim_folder(accelerator, config, output, resume)
+    run_folder.claim(accelerator, config, output, resume)
     run = prepare(config, parts, accelerator, compile_network, votes)
-    if resume and (states := _states(output)):
-        accelerator.load_state(str(states[-1]))
+    if resume:
+        run_folder.restore(accelerator, output)
     for epoch in range(len(run.history.rows), config.epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
         run.history.rows.append(row)
-        try:
-            _save_epoch(run, output)
-        except WRITE_ERRORS as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"Epoch {epoch + 1} could not be written to {output} ({reason}). Make room there "
-                "and go on with --resume."
-            ) from error
+        run_folder.save_epoch(accelerator, run.history, run.ema.module, output)
         _report(run)
     best = best_row(run.history.rows)
     network = accelerator.unwrap_model(run.network)
-    network.load_state_dict(load_file(output / BEST_WEIGHTS_FILE))
+    network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
     if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
         logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
     return network.float().eval(), run.history.rows
 
 
-def best_row(rows: list[dict]) -> dict:
-    """Return the row with the highest validation accuracy at the image size of the last one."""
-    at_last_size = [row for row in rows if row["image_size"] == rows[-1]["image_size"]]
-    return max(at_last_size, key=lambda row: row["validation_accuracy"])
-
-
 def is_main_process() -> bool:
     """True in the one process that writes files and prints."""
     return PartialState().is_main_process
-
-
-def remove_state(output: Path) -> None:
-    """Delete what only `resume` needs, hundreds of megabytes, once the checkpoint is written."""
-    for state in _states(output):
-        shutil.rmtree(state)
-    (output / BEST_WEIGHTS_FILE).unlink(missing_ok=True)
 
 
 @torch.no_grad()
@@ -183,45 +136,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
             DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
         ],
     )
-
-
-def _claim_folder(
-    accelerator: Accelerator, config: TrainConfig, output: Path, resume: bool
-) -> None:
-    """Make `output` this run's folder, or refuse: by all processes alike."""
-    problem = [None]
-    if accelerator.is_main_process:
-        problem = [_folder_problem(config, output, resume)]
-        if problem == [None]:
-            output.mkdir(parents=True, exist_ok=True)
-            fresh = output / f"{CONFIG_FILE}.new"
-            fresh.write_text(_config_json(config))
-            os.replace(fresh, output / CONFIG_FILE)  # whole or not there, whenever it is killed
-    broadcast_object_list(problem)
-    if problem[0]:
-        raise ValueError(problem[0])
-
-
-def _folder_problem(config: TrainConfig, output: Path, resume: bool) -> str | None:
-    path = output / CONFIG_FILE
-    if not path.is_file():
-        missing = f"There is no run to resume in {output}: start one without --resume."
-        return missing if resume else None
-    if not resume:
-        return f"{output} holds a run already: add --resume, or name another --output."
-    before, now = json.loads(path.read_text()), json.loads(_config_json(config))
-    changed = [name for name in now if before.get(name) != now[name]]
-    if changed:
-        name = changed[0]
-        return (
-            f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
-            "with the options it was started with, or name another --output."
-        )
-    return None
-
-
-def _config_json(config: TrainConfig) -> str:
-    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
 def prepare(
@@ -256,16 +170,6 @@ def prepare(
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
     )
-    updates = config.epochs * len(loaders["train"])
-    scheduler = CosineLRScheduler(
-        optimizer,
-        t_initial=updates,
-        warmup_t=int(config.warmup_share * updates),
-        warmup_lr_init=config.learning_rate / 25,
-        t_in_epochs=False,
-    )
-    mixes = [v2.MixUp(alpha=config.mixup)] if config.mixup else []
-    mixes += [v2.CutMix(alpha=config.cutmix)] if config.cutmix else []
     history = History()
     accelerator.register_for_checkpointing(ema, history)
     return Run(
@@ -275,15 +179,34 @@ def prepare(
         forward=torch.compile(network, dynamic=False) if compile_network else network,
         ema=ema,
         optimizer=optimizer,
-        scheduler=scheduler,
+        scheduler=_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
         images=images,
         labels=labels,
         targets=targets,
         loaders=loaders,
         augment=build_augmentation(config.augmentation, config.erasing),
-        mix=v2.RandomChoice(mixes) if mixes else nn.Identity(),
+        mix=_mix(config),
         history=history,
     )
+
+
+def _scheduler(
+    config: TrainConfig, optimizer: torch.optim.Optimizer, updates: int
+) -> CosineLRScheduler:
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=updates,
+        warmup_t=int(config.warmup_share * updates),
+        warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
+        t_in_epochs=False,
+    )
+
+
+def _mix(config: TrainConfig) -> nn.Module:
+    """Return what mixes the pictures of a batch with one another, and their targets likewise."""
+    mixes = [v2.MixUp(alpha=config.mixup)] if config.mixup else []
+    mixes += [v2.CutMix(alpha=config.cutmix)] if config.cutmix else []
+    return v2.RandomChoice(mixes) if mixes else nn.Identity()
 
 
 def _targets(
@@ -394,32 +317,6 @@ def _validate(run: Run, epoch: int) -> dict:
         "validation_loss": each[:, 0].mean().item(),
         "validation_accuracy": each[:, 1].mean().item(),
     }
-
-
-def _save_epoch(run: Run, output: Path) -> None:
-    """Write best weights, state and history; whenever it is killed, a whole state is on disk."""
-    accelerator, rows = run.accelerator, run.history.rows
-    fresh, before = output / "unfinished_state", _states(output)
-    if accelerator.is_main_process:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if best_row(rows) is rows[-1]:
-            weights = {k: v.contiguous() for k, v in run.ema.module.state_dict().items()}
-            save_file(weights, output / f"{BEST_WEIGHTS_FILE}.new")
-            os.replace(output / f"{BEST_WEIGHTS_FILE}.new", output / BEST_WEIGHTS_FILE)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(fresh))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        os.replace(fresh, output / f"{STATE_PREFIX}{len(rows):04d}")
-        for state in before:
-            shutil.rmtree(state)
-        run.history.write(output / HISTORY_FILE)
-    accelerator.wait_for_everyone()
-
-
-def _states(output: Path) -> list[Path]:
-    """Return the saved states, the latest last; there is more than one only after a kill."""
-    return sorted(output.glob(f"{STATE_PREFIX}*"))
 
 
 def _report(run: Run) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from small import ROOT, TINY, load_parts, write_source
 
 import train_hub
-from emotion_detective import card, training
+from emotion_detective import card, run_folder, training
 from emotion_detective.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
@@ -54,13 +54,13 @@ def undisturbed(parts, tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     training.train(CONFIG, parts, folder)
-    return load_file(folder / training.BEST_WEIGHTS_FILE)
+    return load_file(folder / run_folder.BEST_WEIGHTS_FILE)
 
 
 def resumed_exactly(parts, folder: Path, undisturbed: dict[str, torch.Tensor]) -> bool:
     """Resume the run in `folder`; True if its weights are those of a run without a fault."""
     training.train(CONFIG, parts, folder, resume=True)
-    weights = load_file(folder / training.BEST_WEIGHTS_FILE)
+    weights = load_file(folder / run_folder.BEST_WEIGHTS_FILE)
     return all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())
 
 
@@ -103,13 +103,13 @@ def mortal(monkeypatch, dies_at: int) -> Callable[[], int]:
     def incomplete_removal(remove, folder) -> None:
         next((path for path in Path(folder).rglob("*") if path.is_file()), Path("-")).unlink(True)
 
-    removal = SimpleNamespace(rmtree=step(training.shutil.rmtree, incomplete_removal))
-    monkeypatch.setattr(training, "shutil", removal)
-    renaming = SimpleNamespace(replace=step(training.os.replace, never))
-    monkeypatch.setattr(training, "os", renaming)
-    monkeypatch.setattr(training, "save_file", step(training.save_file, cut))
+    removal = SimpleNamespace(rmtree=step(run_folder.shutil.rmtree, incomplete_removal))
+    monkeypatch.setattr(run_folder, "shutil", removal)
+    renaming = SimpleNamespace(replace=step(run_folder.os.replace, never))
+    monkeypatch.setattr(run_folder, "os", renaming)
+    monkeypatch.setattr(run_folder, "save_file", step(run_folder.save_file, cut))
     monkeypatch.setattr(Accelerator, "save_state", step(Accelerator.save_state, incomplete))
-    monkeypatch.setattr(training.History, "write", step(training.History.write, cut_text))
+    monkeypatch.setattr(run_folder.History, "write", step(run_folder.History.write, cut_text))
     return lambda: steps
 
 
@@ -125,7 +125,7 @@ def test_a_run_killed_at_any_step_of_writing_resumes_exactly(
             training.train(CONFIG, parts, tmp_path / "run")
         assert steps() == dies_at + 1
     if dies_at == 0:  # nothing was begun: the same command starts it
-        assert not (tmp_path / "run" / training.CONFIG_FILE).exists()
+        assert not (tmp_path / "run" / run_folder.CONFIG_FILE).exists()
         training.train(CONFIG, parts, tmp_path / "run")
     assert resumed_exactly(parts, tmp_path / "run", undisturbed)
 
@@ -181,24 +181,24 @@ def read_only_disk(tmp_path) -> Iterator[Path]:
 def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, undisturbed, monkeypatch, free_kb):
     """The disk fills up after the first epoch; with room again the run goes on to its result."""
     ballast = small_disk / "ballast"
-    save_epoch = training._save_epoch
+    save_epoch = run_folder.save_epoch
 
-    def filling(run, output) -> None:
-        if len(run.history.rows) == 2:
+    def filling(accelerator, history, ema, output) -> None:
+        if len(history.rows) == 2:
             fill(ballast, small_disk, free_kb)
-        save_epoch(run, output)
+        save_epoch(accelerator, history, ema, output)
 
-    monkeypatch.setattr(training, "_save_epoch", filling)
+    monkeypatch.setattr(run_folder, "save_epoch", filling)
     with pytest.raises(ValueError, match=r"^Epoch 2 could not be written .*\(.*--resume\.$"):
         training.train(CONFIG, parts, small_disk / "run")
     ballast.unlink()
-    monkeypatch.setattr(training, "_save_epoch", save_epoch)
+    monkeypatch.setattr(run_folder, "save_epoch", save_epoch)
     assert resumed_exactly(parts, small_disk / "run", undisturbed)
 
 
 def fill(ballast: Path, disk: Path, free_kb: int) -> None:
     """Leave so much room on a disk."""
-    free = training.shutil.disk_usage(disk).free - 1024 * free_kb
+    free = run_folder.shutil.disk_usage(disk).free - 1024 * free_kb
     ballast.write_bytes(bytes(max(0, free)))
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from small import ROOT, TINY, load_parts, write_source
 
-from emotion_detective import augment, data, training, votes
+from emotion_detective import augment, data, run_folder, training, votes
 from emotion_detective.recipe import TrainConfig
 
 SMALL = dict(
@@ -46,8 +46,8 @@ def test_network_learns_what_can_be_seen(parts, tmp_path):
     _, rows = training.train(config, parts, tmp_path / "run")
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-    assert training.best_row(rows)["validation_accuracy"] > 0.6
-    written = (tmp_path / "run" / training.HISTORY_FILE).read_text().splitlines()
+    assert run_folder.best_row(rows)["validation_accuracy"] > 0.6
+    written = (tmp_path / "run" / run_folder.HISTORY_FILE).read_text().splitlines()
     assert [json.loads(line) for line in written] == rows
 
 
@@ -56,7 +56,7 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, tmp_path):
     images, labels = data.to_tensors(parts["validation"], 32)
     logits = training.predict_logits(network, images)
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    best = training.best_row(rows)["validation_accuracy"]
+    best = run_folder.best_row(rows)["validation_accuracy"]
     assert accuracy == pytest.approx(best, abs=1.5 / len(labels))  # bfloat16 may flip one
 
 
@@ -80,18 +80,18 @@ def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch
 
     timeless = [{k: v for k, v in row.items() if "second" not in k} for row in parted]
     assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in whole]
-    one = load_file(tmp_path / "whole" / training.BEST_WEIGHTS_FILE)
-    other = load_file(tmp_path / "parted" / training.BEST_WEIGHTS_FILE)
+    one = load_file(tmp_path / "whole" / run_folder.BEST_WEIGHTS_FILE)
+    other = load_file(tmp_path / "parted" / run_folder.BEST_WEIGHTS_FILE)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_occupied_folder_is_refused_and_kept(parts, tmp_path):
     config = TrainConfig(**SMALL, epochs=1)
     training.train(config, parts, tmp_path / "run")
-    before = (tmp_path / "run" / training.HISTORY_FILE).read_text()
+    before = (tmp_path / "run" / run_folder.HISTORY_FILE).read_text()
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
         training.train(config, parts, tmp_path / "run")
-    assert (tmp_path / "run" / training.HISTORY_FILE).read_text() == before
+    assert (tmp_path / "run" / run_folder.HISTORY_FILE).read_text() == before
 
 
 def test_resume_with_another_recipe_names_the_difference(parts, tmp_path):
@@ -158,7 +158,7 @@ def test_best_epoch_is_sought_at_the_final_image_size():
         dict(epoch=2, image_size=64, validation_accuracy=0.5),
         dict(epoch=3, image_size=64, validation_accuracy=0.6),
     ]
-    assert training.best_row(rows)["epoch"] == 3
+    assert run_folder.best_row(rows)["epoch"] == 3
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def command(source: Path, output: Path, *more: str) -> list[str]:
 def test_killed_run_resumes_to_the_same_checkpoint(source, tmp_path):
     subprocess.run(command(source, tmp_path / "whole"), check=True, capture_output=True)
     process = subprocess.Popen(command(source, tmp_path / "killed"), stderr=subprocess.DEVNULL)
-    history = tmp_path / "killed" / training.HISTORY_FILE
+    history = tmp_path / "killed" / run_folder.HISTORY_FILE
     while not (history.is_file() and history.read_text()):
         assert process.poll() is None
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the Hub fails with, and what its refusals of an upload mean: a sentence with what to do.
+"""What went wrong, in one sentence: above all what the Hub's refusals of an upload mean.
 
 Uploads are `card.push`, `dataset_card.publish` and `space.deploy`. Knows no checkpoint.
 """
