@@ -26,7 +26,7 @@ sys.modules.setdefault("triton", None)
 import gradio as gr
 from starlette.middleware import Middleware
 
-from emotion_detective import answers, batch, decoding, transfer
+from emotion_detective import answers, batch, decoding, machine, transfer
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.tabs import about, live, photo
@@ -159,6 +159,7 @@ with gr.Blocks(
 demo.queue(max_size=QUEUE_SIZE)
 
 if __name__ == "__main__":
+    machine.share_heaps()
     demo.launch(
         show_error=True,
         max_threads=MAX_THREADS,

@@ -3,9 +3,16 @@
 Called by photo_to_answer.py with the interpreter of an environment where `fer` is installed. It
 imports nothing of Emotion Detective, prints one JSON object, and runs by itself too:
 
-    python -m venv peers && peers/bin/pip install fer==25.10.3 "setuptools<81"
+    python -m venv peers
+    peers/bin/pip install --no-deps fer==25.10.3
+    peers/bin/pip install tensorflow-cpu==2.21.0 "opencv-python-headless<5" facenet-pytorch==2.5.3 \
+        "torch>=2.14" "moviepy<2" pandas requests tqdm "setuptools<81"
+    peers/bin/pip uninstall --yes triton
     peers/bin/python benchmarks/fer_answers.py 9 photo.jpg
 
+These are what `fer` imports, of versions that it works with. Triton's and TensorFlow's LLVM would
+not bear each other in one process; neither package uses Triton here. Beside each other, their
+threads are left as they are by default, as a user of `fer` has them.
 `first_s` is the first answer after everything is loaded, `answer_s` the median of the rest.
 """
 

@@ -1,5 +1,6 @@
 """What the program runs on, for the numbers that depend on it, and what that can do."""
 
+import ctypes
 import os
 import platform
 from importlib.metadata import version
@@ -8,6 +9,9 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets")
+# glibc's number of the option, in its malloc.h, and what serves as well as the usual eight heaps a
+# core: with two, a thousand answers to fifty visitors left 60 MB instead of 129, as fast.
+M_ARENA_MAX, MAX_HEAPS = -8, 2
 
 
 def describe_hardware() -> str:
@@ -27,6 +31,16 @@ def has_bfloat16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool({"avx512_bf16", "amx_bf16"} & set(_processor("flags").split()))
+
+
+def share_heaps() -> None:
+    """Have all threads allocate from `MAX_HEAPS` heaps, where the C library is glibc.
+
+    It would give most threads one of their own, which keeps what its thread once needed. The same
+    as MALLOC_ARENA_MAX in the environment; heaps that exist already stay.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_HEAPS)
 
 
 def _processor(field: str) -> str:

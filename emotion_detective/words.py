@@ -86,6 +86,25 @@ def reliability(label: str, metrics: dict) -> str:
     )
 
 
+def video_summary(shares: Mapping[int, Mapping[str, float]], seconds: float) -> str:
+    """Return one sentence for a video's faces.
+
+    Args:
+        shares: of each track the share of its time that each emotion and "unsure" had.
+    """
+    sentence = f"{_count(len(shares), 'face')} in {seconds:.0f} seconds"
+    if len(shares) > NAMED_FACES:
+        return f"{sentence}."
+    told = [_mostly(track, emotions) for track, emotions in shares.items()]
+    return f"{sentence}: {', '.join(told)}."
+
+
+def _mostly(track: int, shares: Mapping[str, float]) -> str:
+    emotion = max(shares, key=shares.get)
+    look = "is most often unsure" if emotion == "unsure" else f"most often looks {emotion}"
+    return f"{track} {look} ({shares[emotion]:.0%} of the time)"
+
+
 def batch_summary(rows: Sequence[Mapping], files: int, left_out: int) -> str:
     """Return one sentence for a batch's rows, of so many files; others were left out."""
     statuses = Counter(row["status"] for row in rows)

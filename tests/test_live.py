@@ -42,3 +42,14 @@ def test_who_stays_too_long_learns_it_and_keeps_no_one_out(clock):
     assert [seats.take(who) for who in "cd"] == [0, 0]
     assert seats.take("a") > live.MAX_STREAM_SECONDS - 1
     assert seats.take("e") is None
+
+
+def test_who_stays_too_long_gets_no_second_turn_by_a_new_stream_alone(clock):
+    seats = live.Seats()
+    for _ in range(live.MAX_STREAM_SECONDS + 1):
+        seconds = seats.take("a")
+        clock.now_s += 1
+    seats.leave("a")
+    assert seats.take("a") > seconds
+    clock.now_s += live.SILENT_S
+    assert seats.take("a") == 0

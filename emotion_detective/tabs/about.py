@@ -81,5 +81,7 @@ recognises {recall:.0%} of them. Macro-F1 {test["macro_f1"]:.3f}, calibration er
 
 
 def _model(classifier: Classifier) -> str:
-    revision = f", revision `{classifier.revision}`" if classifier.revision else ""
-    return f"## Which model\n`{classifier.name}`{revision}."
+    origin = "read from a folder on this server"
+    if classifier.revision:
+        origin = f"revision `{classifier.revision}`"
+    return f"## Which model\n`{classifier.name}`, {origin}."

@@ -32,7 +32,11 @@ def tab(detective: EmotionDetective) -> None:
                 stop = gr.Button("Stop", elem_id="batch-stop")
                 download = gr.DownloadButton("Download CSV", interactive=False, elem_id="batch-csv")
             gallery = gr.Gallery(
-                show_label=False, elem_id="batch-gallery", height=260, format="jpeg"
+                show_label=False,
+                elem_id="batch-gallery",
+                height=260,
+                object_fit="contain",
+                format="jpeg",
             )
     table = _rows_table()
     start.click(None, None, status, js=markup.progress_at_once(WAITING), **PRIVATE)

@@ -30,6 +30,8 @@ MAX_WAITING = 6
 SILENT_S = 10.0
 # Faces at arm's length fill a third of the picture: this side finds them in half the time.
 FRAME_SIDE_PX = 480
+# Gradio asks the camera for 1920 x 1440 otherwise, ten times the bytes to pack and to send.
+CAMERA_PX = {"width": {"ideal": 640}, "height": {"ideal": 480}}
 CHARTS_EVERY_S = 1.0
 CHART_SECONDS = 30.0
 START = "Allow the camera, then press Record. Press Stop to end."
@@ -42,8 +44,8 @@ FULL = (
     "You start as soon as there is room: keep this page open."
 )
 OVER = (
-    f"Your {MAX_STREAM_SECONDS // 60} minutes are over. Press Stop, then download your table; "
-    "press Record for another session."
+    f"Your {MAX_STREAM_SECONDS // 60} minutes are over. Press Stop, then download your table. "
+    f"For another session wait {SILENT_S:.0f} seconds before you press Record."
 )
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -87,9 +89,14 @@ class Seats:
             return now_s - first_s
 
     def leave(self, visitor: str) -> None:
-        """Free the visitor's seat, if there is one."""
+        """Free the visitor's seat; who has used up the time must be silent for `SILENT_S` first.
+
+        When Gradio's own time limit ends a stream, its page begins another one at once.
+        """
         with self._lock:
-            self._times_s.pop(visitor, None)
+            first_s, last_s = self._times_s.get(visitor, (0.0, 0.0))
+            if last_s - first_s < MAX_STREAM_SECONDS:
+                self._times_s.pop(visitor, None)
 
 
 def tab(detective: EmotionDetective) -> None:
@@ -113,7 +120,7 @@ def tab(detective: EmotionDetective) -> None:
                 height=320,
                 sources=["webcam"],
                 streaming=True,
-                webcam_options=gr.WebcamOptions(mirror=False),
+                webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": CAMERA_PX}),
             )
             gr.Markdown(LIMITS, elem_classes="note")
         with gr.Column(scale=3, min_width=320):
@@ -180,11 +187,11 @@ def _said(readings: tuple[Reading, ...]) -> str:
 
 def _mirror_html(picture: Image.Image | None, text: str) -> str:
     """Return the frame inside the page: as a file, every frame would lie on the server's disk."""
-    frame = '<div class="frame"></div>'
-    if picture is not None:
-        data = base64.b64encode(drawing.to_jpeg(picture)).decode()
-        frame = f'<img class="frame" alt="" src="data:image/jpeg;base64,{data}">'
-    return f'{frame}<p aria-live="polite">{escape(text)}</p>'
+    if picture is None:
+        return f'<div class="frame"></div><p role="status">{escape(text)}</p>'
+    data = base64.b64encode(drawing.to_jpeg(picture)).decode()
+    # No status: a screen reader would read out every frame.
+    return f'<img class="frame" alt="" src="data:image/jpeg;base64,{data}"><p>{escape(text)}</p>'
 
 
 def _csv_button(session: Session | None) -> gr.DownloadButton:

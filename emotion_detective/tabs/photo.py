@@ -88,7 +88,7 @@ def _picture_column() -> tuple[gr.Image, gr.Checkbox]:
         )
         whole = gr.Checkbox(label="Read the whole picture as one face", elem_id="whole")
         gr.Markdown(LIMITS, elem_classes="note")
-        gr.Examples([str(EXAMPLES_FOLDER / name) for name in EXAMPLES], picture)
+        gr.Examples([str(EXAMPLES_FOLDER / name) for name in EXAMPLES], picture, elem_id="examples")
     return picture, whole
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import gradio as gr
 import pandas as pd
 
-from emotion_detective import decoding, markup, transfer, video
+from emotion_detective import decoding, markup, transfer, video, words
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.tabs import charts
 
@@ -19,6 +19,9 @@ LIMITS = (
 )
 WAITING = "Waiting: one video is read at a time"
 RATES_HZ = (1, 10)
+# A camera without a microphone records too, and nobody listens. In Gradio's 1920 x 1440 a browser
+# is late with every frame.
+CAMERA = {"audio": False, "video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}}
 # The page is told no more often than this how far the work is.
 TELL_EVERY_S = 0.5
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
@@ -31,12 +34,12 @@ def tab(detective: EmotionDetective) -> None:
     with gr.Row():
         source, rate = _video_column()
         with gr.Column(min_width=320):
-            annotated = _annotated_video()
             status = gr.HTML(markup.message(START), elem_id="video-status")
             with gr.Row():
                 start = gr.Button("Analyze", variant="primary", elem_id="video-start")
                 stop = gr.Button("Stop", elem_id="video-stop")
                 download = gr.DownloadButton("Download CSV", interactive=False, elem_id="video-csv")
+            annotated = _annotated_video()
     track = gr.Radio([], label="Face", elem_id="video-tracks")
     lines, bars = charts.row("video")
     moments = _moments_gallery()
@@ -65,7 +68,7 @@ def _video_column() -> tuple[gr.Video, gr.Slider]:
             elem_id="video",
             height=360,
             sources=["upload", "webcam"],
-            webcam_options=gr.WebcamOptions(mirror=False),
+            webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
         )
         rate = gr.Slider(
             *RATES_HZ, video.DEFAULT_RATE_HZ, step=1, label="Frames looked at a second"
@@ -81,7 +84,7 @@ def _annotated_video() -> gr.Video:
 
 
 def _moments_gallery() -> gr.Gallery:
-    gr.Markdown("### Strongest moment of each emotion")
+    gr.Markdown("## Strongest moment of each emotion")
     return gr.Gallery(
         show_label=False, elem_id="video-moments", height=260, object_fit="contain", format="jpeg"
     )
@@ -151,8 +154,8 @@ def _annotate(upload: dict | None, progress: video.Progress | None) -> Iterator[
 
 
 def _said(progress: video.Progress) -> str:
-    number, seconds = len(progress.timeline.tracks), progress.timeline.duration_s
-    said = f"{number} {'face' if number == 1 else 'faces'} in {seconds:.0f} seconds."
+    shares = progress.timeline.frequencies().set_index("track").drop(columns="seconds")
+    said = words.video_summary(shares.to_dict("index"), progress.timeline.duration_s)
     return " ".join([said, *progress.notices])
 
 

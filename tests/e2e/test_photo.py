@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from running import TIMEOUT_MS
+from test_tabs import places
 
 expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
@@ -114,7 +115,7 @@ def test_a_picture_from_the_clipboard_is_rated(page, astronaut, tmp_path):
 
 
 def test_an_example_works_at_a_click(page):
-    page.locator("button.gallery-item").first.click()
+    page.get_by_role("button", name="Example: one face").click()
     expect(page.locator("#summary")).to_contain_text("1 face: ")
 
 
@@ -138,14 +139,11 @@ def test_downloads_hold_picture_answer_and_table(page):
 
 
 def test_nothing_jumps_while_results_arrive(page):
-    def places() -> list[float]:
-        selectors = ("#annotated", "#faces", "#card", "#seen", "#download-png")
-        return [page.locator(selector).bounding_box()["y"] for selector in selectors]
-
-    before = places()
+    parts = ("#annotated", "#faces", "#card", "#seen", "#download-png")
+    before = places(page, *parts)
     upload(page, EXAMPLES / "five_faces.jpg")
     expect(page.locator("#card .number")).to_have_text("1")
-    assert places() == pytest.approx(before, abs=1)
+    assert places(page, *parts) == pytest.approx(before, abs=1)
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -1,6 +1,8 @@
 """The Live, Video, Batch and About tabs in a browser, with a fake camera and real files."""
 
 import csv
+import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -32,6 +34,11 @@ def open_tab(page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
+def places(page, *selectors: str) -> list[float]:
+    """How far below the page's top each of these is."""
+    return [page.locator(one).bounding_box()["y"] for one in selectors]
+
+
 def download(page, selector: str) -> list[dict]:
     button = page.locator(selector)
     expect(button).to_be_enabled()
@@ -52,17 +59,22 @@ def test_live_follows_the_camera_and_hands_out_its_table(page):
     assert {row["track"] for row in rows} == {"1"}
     times = [float(row["time_s"]) for row in rows]
     assert times == sorted(times)
+    left, _, right, _ = json.loads(rows[0]["box"])
+    assert (left + right) / 2 < 200  # of 480: not mirrored, the portrait is left of the middle
 
 
 def test_video_is_followed_charted_and_drawn(page, moving_face):
     open_tab(page, "Video")
     page.set_input_files("#video input[type=file]", moving_face)
     expect(page.locator("#video video")).to_be_visible()
+    parts = ("#video-annotated", "#video-tracks", "#video-lines", "#video-moments")
+    before = places(page, *parts)
     page.locator("#video-start").click()
     expect(page.locator("#video-tracks label")).to_have_count(1)
     expect(page.locator("#video-moments img").first).to_be_visible()
     expect(page.locator("#video-annotated video")).to_be_visible()
-    expect(page.locator("#video-status")).to_contain_text("1 face in 2 seconds.")
+    expect(page.locator("#video-status")).to_contain_text("1 face in 2 seconds: 1 ")
+    assert places(page, *parts) == pytest.approx(before, abs=1)  # nothing has jumped
     rows = download(page, "#video-csv")
     assert len(rows) >= 5
     assert list(rows[0])[:5] == ["time_s", "track", "box", "label", "confidence"]
@@ -100,7 +112,9 @@ def test_about_says_what_it_must_not_be_used_for(page):
     about = page.get_by_role("tabpanel")
     expect(about.get_by_text("AI Act, Article 5(1)(f)")).to_be_visible()
     expect(about.get_by_text("deleted within 11 minutes").first).to_be_visible()
-    expect(page.locator("#model")).to_contain_text("tiny")
+    expect(page.locator("#model")).to_have_text(
+        re.compile(r"Which model\s+tiny, read from a folder on this server\.")
+    )
 
 
 def test_the_page_asks_no_other_server_and_sets_no_cookie(browser, server):

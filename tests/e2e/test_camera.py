@@ -1,0 +1,98 @@
+"""Cameras that are refused, missing or out of reach, and recordings: whole ones and empty ones."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from running import TIMEOUT_MS
+from test_tabs import download, open_tab
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=TIMEOUT_MS)
+PORTRAIT = Path(__file__).resolve().parents[2] / "examples" / "one_face.jpg"
+# A name of this machine for which a browser demands https before it gives a camera.
+ELSEWHERE = "page.test"
+# What keeps a browser from its camera, and what the page says then.
+HINDRANCES = {
+    "refused": (
+        ["--use-fake-device-for-media-stream", "--deny-permission-prompts"],
+        "The camera is blocked. Allow it ",
+    ),
+    "missing": (["--use-fake-ui-for-media-stream"], "No camera was found. Connect one"),
+    "insecure": (
+        [f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"],
+        "This browser gives no camera to pages without https. Choose a file instead",
+    ),
+}
+# Counts what is recorded. `delivered` of false keeps it from the page until the recording is over,
+# as a browser without a free core does: Gradio then uploads nothing.
+RECORDER = """
+recordedBytes = 0; delivered = true; asked = [];
+const start = MediaRecorder.prototype.start;
+MediaRecorder.prototype.start = function (everyMs) {
+  this.addEventListener("dataavailable", (event) => (recordedBytes += event.data.size));
+  delivered ? start.call(this, everyMs) : start.call(this);
+};
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = (wanted) => (asked.push(wanted), ask(wanted));
+"""
+# So much is a second at least of what the fake camera sees.
+ENOUGH_BYTES = 50_000
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_a_page_without_a_camera_says_why_and_goes_on(chromium, open_page, server, hindrance):
+    arguments, sentence = HINDRANCES[hindrance]
+    browser = chromium(*arguments)
+    name = ELSEWHERE if hindrance == "insecure" else "127.0.0.1"
+    page = open_page(browser, f"http://{name}:{urlsplit(server).port}")
+    for tab in ("Live", "Video", "Photo"):
+        open_tab(page, tab)
+        if tab != "Live":
+            page.locator(f"#{tab.lower()} button[aria-label='Capture from camera']").click()
+        place = page.locator(f"#{tab.lower()} [title='grant webcam access']")
+        place.get_by_role("button").click()
+        expect(place.get_by_role("alert")).to_have_text(re.compile(f"^\\s*{re.escape(sentence)}"))
+    page.set_input_files("#photo input[type=file]", PORTRAIT)
+    expect(page.locator("#summary")).to_contain_text("1 face: ")
+    browser.close()
+
+
+def record(page) -> None:
+    page.locator("#video button[aria-label='Capture from camera']").click()
+    page.locator("#video [title='grant webcam access']").click()
+    button = page.locator("#video button[aria-label='start recording']")
+    button.click()
+    expect(button).to_contain_text("Stop")
+
+
+def finish(page) -> None:
+    page.locator("#video button[aria-label='start recording']").click()
+    expect(page.locator("#video video[src]")).to_be_visible()
+    page.locator("#video-start").click()
+
+
+def test_an_empty_recording_gets_a_sentence_and_the_next_one_is_followed(open_page):
+    page = open_page(script=RECORDER)
+    open_tab(page, "Video")
+    page.evaluate("delivered = false")
+    record(page)
+    finish(page)
+    expect(page.locator("#video-status")).to_contain_text("The video is empty: record for a few")
+
+    page.evaluate("delivered = true; recordedBytes = 0")
+    page.locator("#video button[aria-label='Clear']").click()
+    record(page)
+    page.wait_for_function(f"recordedBytes > {ENOUGH_BYTES}")
+    finish(page)
+    # A busy browser leaves gaps, after which the same face counts as another one.
+    expect(page.locator("#video-status")).to_contain_text(
+        re.compile(r"\d faces? in \d+ seconds: 1 ")
+    )
+    for chart in ("#video-lines", "#video-bars"):
+        expect(page.locator(chart).locator("svg, canvas").first).to_be_visible()
+    expect(page.locator("#video-annotated video")).to_be_visible()
+    rows = download(page, "#video-csv")
+    assert len(rows) >= 2 and rows[0]["track"] == "1"
+    assert all(wanted["audio"] is False for wanted in page.evaluate("asked"))
