@@ -37,6 +37,7 @@ from emotion_detective.video import analyze as follow_faces
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
+TABS_FOLDER = ROOT / "emotion_detective" / "tabs"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
 # Each thread that runs the network keeps memory of its own for it; the concurrency limits of the
@@ -52,9 +53,20 @@ person. Uploads are deleted within {transfer.KEEP_MINUTES} minutes and never log
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Soft(
     primary_hue="blue",
+    secondary_hue="blue",
     neutral_hue="slate",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(  # where the theme's own blue or gray is too pale to read: a contrast below 4.5 to 1
+    body_text_color_subdued="*neutral_500",
+    block_label_text_color="*primary_700",
+    block_title_text_color="*primary_700",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_700",
+    checkbox_label_background_fill_selected="*primary_600",
+    link_text_color_dark="*primary_400",
 )
 
 
@@ -171,5 +183,6 @@ if __name__ == "__main__":
         mcp_server=find_spec("mcp") is not None,
         footer_links=["api", "gradio", "settings"],
         theme=THEME,
-        css_paths=ROOT / "emotion_detective" / "tabs" / "page.css",
+        css_paths=TABS_FOLDER / "page.css",
+        js=(TABS_FOLDER / "page.js").read_text(),
     )
