@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from emotion_detective import evaluation, plots
+from emotion_detective import evaluation
 from emotion_detective.checkpoint import METRICS_FILE
 
 TRAINING = {
@@ -38,7 +39,7 @@ def measure(n: int, skill: float, seed: int = 0) -> dict:
 
 
 def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0, n: int = 3534) -> Path:
-    """Copy a checkpoint and put metrics.json and two plots beside it."""
+    """Copy a checkpoint and put metrics.json and blank plots beside it."""
     shutil.copytree(checkpoint, folder)
     test = measure(n, skill)
     metrics = {
@@ -49,7 +50,6 @@ def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0, n: i
     }
     (folder / METRICS_FILE).write_text(json.dumps(metrics))
     (folder / "plots").mkdir()
-    plots.plot_confusion_matrix(test, folder / "plots" / "confusion_matrix.png")
-    plots.plot_per_class(test, folder / "plots" / "per_class.png")
-    shutil.copy(folder / "plots" / "per_class.png", folder / "plots" / "top_losses.png")
+    for name in ("confusion_matrix", "per_class", "top_losses"):
+        Image.new("L", (8, 8)).save(folder / "plots" / f"{name}.png")
     return folder

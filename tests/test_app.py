@@ -19,6 +19,7 @@ def app(monkeypatch, tiny_checkpoint):
     return app
 
 
+@pytest.mark.slow
 def test_import_loads_nothing_for_training(tiny_checkpoint):
     code = (
         "import sys, app\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from small import random_pictures
+from small import TINY, random_pictures
 
-from emotion_detective import checkpoint, loading, model, recipe
+from emotion_detective import checkpoint, loading, model
 
 
 def test_config_states_labels_and_the_whole_preprocessing(tiny_checkpoint):
@@ -27,8 +27,7 @@ def test_config_states_labels_and_the_whole_preprocessing(tiny_checkpoint):
 
 
 def test_config_claims_no_provenance_and_repeats_no_class_count(tmp_path):
-    # resnet50's default configuration names ImageNet weights, a paper and a licence.
-    network = timm.create_model(recipe.ARCHITECTURE, num_classes=6)
+    network = timm.create_model(TINY, num_classes=6)  # its configuration names ImageNet weights
     assert network.pretrained_cfg["tag"], "nothing to strip: this test would prove nothing"
     checkpoint.save_checkpoint(network, tmp_path, image_size=64)
     config = json.loads((tmp_path / checkpoint.CONFIG_FILE).read_text())

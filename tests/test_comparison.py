@@ -1,6 +1,7 @@
 """The study runs each architecture and length for itself, keeps what is done and what failed."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -15,15 +16,23 @@ LENGTHS = [1, 2]
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Two architectures and one that does not exist."""
+    """An architecture and one that does not exist, each cell in a thread instead of a process."""
     folder = tmp_path_factory.mktemp("study")
     source = str(write_source(folder / "fer", train=20, test=4))
     archs = [TINY, "nosuchnet"]
-    rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
+        rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out")
     return source, folder / "out", rows
 
 
 @pytest.mark.slow
+def test_a_cell_is_a_process_of_its_own_whose_end_is_a_row(tmp_path):
+    (row,) = comparison.compare(BASE, ["nosuchnet"], [1], str(tmp_path / "no data"), tmp_path)
+    assert "There is no data at" in row["error"]
+
+
 def test_failing_architecture_does_not_lose_the_others(study):
     _, _, rows = study
     assert [(row["architecture"], row["epochs"], "error" in row) for row in rows] == [
@@ -35,7 +44,6 @@ def test_failing_architecture_does_not_lose_the_others(study):
     assert "timm has no architecture 'nosuchnet'" in rows[2]["error"]
 
 
-@pytest.mark.slow
 def test_every_length_has_its_own_schedule(study):
     _, _, rows = study
     one, two = rows[0]["history"], rows[1]["history"]
@@ -43,7 +51,6 @@ def test_every_length_has_its_own_schedule(study):
     assert one[0]["learning_rate"] != two[0]["learning_rate"]
 
 
-@pytest.mark.slow
 def test_table_json_and_plots_are_written(study):
     _, output, rows = study
     result = json.loads((output / "comparison.json").read_text())
@@ -57,14 +64,12 @@ def test_table_json_and_plots_are_written(study):
     assert rows[0]["ms_a_face_cpu"] > 0
 
 
-@pytest.mark.slow
 def test_finished_cells_are_not_run_again(study, monkeypatch):
     source, output, rows = study
     monkeypatch.setattr(comparison, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("ran"))
     assert comparison.compare(BASE, [TINY], LENGTHS, source, output) == rows[:2]
 
 
-@pytest.mark.slow
 def test_finished_cells_of_another_recipe_are_refused(study):
     source, output, _ = study
     other = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=48)

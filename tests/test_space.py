@@ -1,5 +1,8 @@
 """A Space deployed to a Hub on loopback: what goes up, what it is told, and what it refuses."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 from huggingface_hub import SpaceCard
 
@@ -10,9 +13,22 @@ pytest_plugins = ["hub_server"]
 SPACE = "user/faces"
 
 
+@pytest.fixture(scope="module")
+def light_root(tmp_path_factory) -> Path:
+    """What a Space is made from, without the 46 MB of the embedded checkpoint's weights."""
+    root = tmp_path_factory.mktemp("root")
+    for name in space.FILES:
+        shutil.copy(space.ROOT / name, root)
+    for name in space.FOLDERS:
+        ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
+        shutil.copytree(space.ROOT / name, root / name, ignore=ignored)
+    return root
+
+
 @pytest.fixture
-def model(hub_here, tiny_checkpoint):
-    """The Hub with a model user/tiny, tagged v1."""
+def model(hub_here, tiny_checkpoint, light_root, monkeypatch):
+    """The Hub with a model user/tiny, tagged v1, and a Space that is quickly made."""
+    monkeypatch.setattr(space, "ROOT", light_root)
     repo = hub_here.store.upload("user/tiny", tiny_checkpoint)
     repo.tags["v1"] = repo.head
     return repo

@@ -53,7 +53,11 @@ def test_recorded_command_names_no_folder_of_this_machine(trained, source):
     assert str(ROOT) not in command
 
 
-def test_a_run_from_a_checkpoint_records_the_run_that_made_it(trained, source, tmp_path):
+def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
+    trained, source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("emotion_detective.plots.write_plots", lambda *_: [])  # drawn before
+    monkeypatch.setattr("emotion_detective.galleries.draw", lambda *_: None)
     output = tmp_path / "second"
     arguments = ["train", "--data", source, "--output", str(output), "--init", str(trained)]
     assert train_hub.main([*arguments, *RECIPE[2:], *SIZES, "--epochs", "2"]) == 0

@@ -41,18 +41,24 @@ def parts(source, tmp_path_factory):
     return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
-def test_network_learns_what_can_be_seen(parts, tmp_path):
-    config = TrainConfig(**SMALL, epochs=8)
-    _, rows = training.train(config, parts, tmp_path / "run")
+@pytest.fixture(scope="module")
+def finished(parts, tmp_path_factory) -> tuple[Path, torch.nn.Module, list[dict]]:
+    """The folder, the network and the rows of a run of eight epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return folder, *training.train(TrainConfig(**SMALL, epochs=8), parts, folder)
+
+
+def test_network_learns_what_can_be_seen(finished):
+    folder, _, rows = finished
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert run_folder.best_row(rows)["validation_accuracy"] > 0.6
-    written = (tmp_path / "run" / run_folder.HISTORY_FILE).read_text().splitlines()
+    written = (folder / run_folder.HISTORY_FILE).read_text().splitlines()
     assert [json.loads(line) for line in written] == rows
 
 
-def test_returned_network_has_the_weights_of_the_best_epoch(parts, tmp_path):
-    network, rows = training.train(TrainConfig(**SMALL, epochs=3), parts, tmp_path / "run")
+def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
+    _, network, rows = finished
     images, labels = data.to_tensors(parts["validation"], 32)
     logits = training.predict_logits(network, images)
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
@@ -85,19 +91,17 @@ def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_occupied_folder_is_refused_and_kept(parts, tmp_path):
-    config = TrainConfig(**SMALL, epochs=1)
-    training.train(config, parts, tmp_path / "run")
-    before = (tmp_path / "run" / run_folder.HISTORY_FILE).read_text()
+def test_occupied_folder_is_refused_and_kept(parts, finished):
+    folder, *_ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
-        training.train(config, parts, tmp_path / "run")
-    assert (tmp_path / "run" / run_folder.HISTORY_FILE).read_text() == before
+        training.train(TrainConfig(**SMALL, epochs=8), parts, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_resume_with_another_recipe_names_the_difference(parts, tmp_path):
-    training.train(TrainConfig(**SMALL, epochs=1), parts, tmp_path / "run")
-    with pytest.raises(ValueError, match="began with epochs=1, not 2"):
-        training.train(TrainConfig(**SMALL, epochs=2), parts, tmp_path / "run", resume=True)
+def test_resume_with_another_recipe_names_the_difference(parts, finished):
+    with pytest.raises(ValueError, match="began with epochs=8, not 2"):
+        training.train(TrainConfig(**SMALL, epochs=2), parts, finished[0], resume=True)
 
 
 def test_resume_without_a_run_says_so(parts, tmp_path):
