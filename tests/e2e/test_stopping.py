@@ -1,9 +1,10 @@
-"""Work stops when nobody waits for it any more.
+"""Work stops when nobody waits for it any more, and who must wait for others is told so.
 
 One server for all: it takes `STEP_S` for a picture and writes a byte into a file for each, so that
 work that goes on shows.
 """
 
+import re
 import sys
 import time
 import zipfile
@@ -16,9 +17,10 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 from running import TIMEOUT_MS, running_app
-from test_tabs import open_tab
+from test_tabs import download, open_tab
 
 from emotion_detective.batch import MAX_FILES
+from emotion_detective.tabs import live
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -28,11 +30,15 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 # A whole film or batch would take FRAMES * STEP_S: longer than any test waits.
 STEP_S, FRAMES = 0.2, 1500
+# A live session here: time enough for two to start on a busy machine.
+STREAM_S = 25
 # What is under way ends, and a browser's farewell arrives.
 GRACE_S, STILL_S = 20.0, 2.0
 SLOWLY = """
 import time
 from emotion_detective.detective import EmotionDetective
+from emotion_detective.tabs import live
+live.MAX_STREAM_SECONDS = {stream}
 analyze = EmotionDetective.analyze
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
@@ -60,7 +66,7 @@ def work(folder) -> Work:
 
 @pytest.fixture(scope="module")
 def server(folder, work, tiny_checkpoint) -> Iterator[str]:
-    slowly = SLOWLY.format(counter=str(folder / "counter"), step=STEP_S)
+    slowly = SLOWLY.format(counter=str(folder / "counter"), step=STEP_S, stream=STREAM_S)
     with running_app(folder, tiny_checkpoint, before=slowly) as url:
         yield url
 
@@ -117,6 +123,10 @@ def start_batch(page, many_pictures: Path) -> None:
 def start_live(page) -> None:
     open_tab(page, "Live")
     page.locator("#live [title='grant webcam access']").click()
+    press_record_or_stop(page)
+
+
+def press_record_or_stop(page) -> None:
     page.locator("#live button[aria-label='capture photo']").click()
 
 
@@ -189,3 +199,44 @@ def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures):
     wait_until_under_way(work, before)
     page.locator("#batch-stop").click()
     assert_stops(work)
+
+
+def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long_film):
+    before = work()
+    page, other_page = open_page(), open_page()
+    start_video(page, long_film)
+    wait_until_under_way(work, before)
+    start_video(other_page, long_film)
+    status = other_page.locator("#video-status")
+    expect(status).to_contain_text("Waiting: one video is read at a time")
+    other_page.locator("#video-stop").click()
+    expect(status).to_have_text("Stopped.")
+    other_page.locator("#video-start").click()
+    page.locator("#video-stop").click()
+    expect(status).to_contain_text("seconds of video read")
+    other_page.locator("#video-stop").click()
+    assert_stops(work)
+
+
+def test_a_third_live_stream_is_told_why_it_waits_and_starts_when_one_ends(open_page):
+    first, second, third = open_page(), open_page(), open_page()
+    for page in (first, second, third):
+        start_live(page)
+        said = "2 people are live now" if page is third else "face 1:"
+        expect(page.locator("#live-mirror")).to_contain_text(said)
+    first.context.close()
+    expect(third.locator("#live-mirror")).to_contain_text("face 1:")
+
+
+def test_a_live_session_ends_in_time_says_so_and_another_can_be_had(page, work):
+    start_live(page)
+    mirror = page.locator("#live-mirror")
+    expect(mirror).to_contain_text("face 1:")
+    expect(mirror).to_contain_text("minutes are over. Press Stop, then download your table.")
+    assert_stops(work)
+    press_record_or_stop(page)
+    times_s = [float(row["time_s"]) for row in download(page, "#live-csv")]
+    assert 0 < times_s[-1] <= STREAM_S + 1
+    time.sleep(live.SILENT_S)
+    press_record_or_stop(page)
+    expect(mirror).to_contain_text(re.compile(r"face \d:"))
