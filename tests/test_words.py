@@ -40,7 +40,7 @@ def test_a_video_is_summed_up_by_what_each_face_showed_most():
         "4 is most often unsure (60% of the time)."
     )
     crowd = dict.fromkeys(range(5), {"sad": 1.0})
-    assert words.video_summary(crowd, 8.3) == "5 faces in 8 seconds."
+    assert words.video_summary(crowd, 0.54) == "5 faces in 0.5 seconds."
 
 
 def test_no_face_says_what_to_do():

@@ -56,7 +56,11 @@ def line_data(timeline: Timeline, track: int, last_s: float | None = None) -> pd
 
 
 def bar_data(timeline: Timeline) -> pd.DataFrame:
-    """Return `face, emotion, share of time`, a face being a track."""
+    """Return `face, emotion, share of time`, a face being a track.
+
+    Faces are texts of one length, as the chart sorts them letter by letter: " 2" before "10".
+    """
     shares = timeline.frequencies().drop(columns="seconds")
-    shares["face"] = "face " + shares.pop("track").astype(str)
+    faces = shares.pop("track").astype(str)
+    shares["face"] = faces.str.rjust(faces.str.len().max())
     return shares.melt("face", var_name="emotion", value_name="share of time")

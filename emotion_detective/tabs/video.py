@@ -121,7 +121,7 @@ def _found(progress: video.Progress) -> tuple:
     moments = [
         (
             one.picture,
-            f"{one.reading.prediction.label}, face {one.reading.track}, {one.reading.time_s:.1f} s",
+            f"{one.reading.track} {one.reading.prediction.label}, {one.reading.time_s:.1f} s",
         )
         for one in progress.moments
     ]
