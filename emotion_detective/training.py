@@ -44,6 +44,9 @@ from emotion_detective.votes import soft_targets
 logger = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
+# torch's own, which can update a weight in one pass over the memory: less than half the time of
+# the default on a CPU.
+FUSED_OPTIMIZERS = ("adam", "adamw", "sgd")
 # Warming up begins with the learning rate divided by this, as in fastai's one-cycle schedule.
 WARMUP_DIVISOR = 25
 # What guessing costs: a run whose loss stands here at the end has learned nothing.
@@ -158,6 +161,7 @@ def prepare(
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         layer_decay=config.layer_decay,
+        **({"fused": True} if config.optimizer in FUSED_OPTIMIZERS else {}),
     )
     images, labels = {}, {}
     splits = dict(train=data.subset(parts["train"], config.limit, config.seed))
