@@ -123,8 +123,11 @@ class _Pen:
     def draw(self, face: Prediction, number: int, chosen: bool) -> None:
         color = UNSURE_COLOR if face.unsure else COLORS[face.label]
         line_px = round(self.line_px * (CHOSEN_LINE if chosen else 1))
-        self._box(face.box_xyxy, INK, line_px + 2, dashed=False)
-        self._box(face.box_xyxy, color, line_px, dashed=face.unsure)
+        left, top, right, bottom = face.box_xyxy
+        more_px = line_px - self.line_px  # goes outwards, or it would hide a small face
+        box = (left - more_px, top - more_px, right + more_px, bottom + more_px)
+        self._box(box, INK, line_px + 2, dashed=False)
+        self._box(box, color, line_px, dashed=face.unsure)
         self._tag(face, number, color)
 
     def _box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:

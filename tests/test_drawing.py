@@ -35,14 +35,15 @@ def test_an_unsure_box_is_dashed():
     assert {0 < value < 700 for value in left_edge} == {True, False}  # dark and white pieces
 
 
-def test_the_chosen_box_is_thicker():
+def test_the_chosen_box_is_thicker_and_hides_no_more_of_the_face():
     def painted(chosen):
-        drawn = drawing.draw_faces(
-            Image.new("RGB", (640, 480)), [face((99, 99, 300, 300))], None, chosen
-        )
-        return np.count_nonzero(np.asarray(drawn))
+        picture = Image.new("RGB", (640, 480))
+        drawn = drawing.draw_faces(picture, [face((99, 99, 140, 140))], None, chosen)
+        return np.asarray(drawn).any(axis=2)
 
-    assert painted(1) > painted(None) * 1.2
+    assert painted(1).sum() > painted(None).sum() * 1.2
+    inside = (slice(99, 141), slice(99, 141))
+    assert painted(1)[inside].sum() == painted(None)[inside].sum()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (48, 48), (3000, 20), (64, 4000)])
