@@ -23,7 +23,6 @@ import shlex
 import sys
 import time
 import typing
-from datetime import date
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -55,7 +54,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, machine, run_folder, sources, training
+    from emotion_detective import data, record, run_folder, training
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -73,40 +72,14 @@ def train(options: argparse.Namespace) -> None:
         return
     from emotion_detective import export  # after the hours of training, not before the first epoch
 
-    record = {
-        "command": _command_line(options),
-        "config": dataclasses.asdict(config) | _shown_init(config.init),
-        "seed": config.seed,
-        "dataset": {"source": sources.display_name(options.data)}
-        | {split: len(part) for split, part in parts.items()},
-        "hardware": machine.describe_hardware(),
-        "versions": machine.describe_versions(),
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-        "epochs": len(history),
-        "best_epoch": run_folder.best_row(history)["epoch"],
-        "date": date.today().isoformat(),
-        "earlier": _earlier_runs(config.init),
-    }
+    run = record.describe_run(_command_line(options), config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
-    metrics = export.export(network, parts, output, size, record, history, dtype)
+    metrics = export.export(network, parts, output, size, run, history, dtype)
     run_folder.remove_state(output)
     _print_summary(metrics["validation"], "validation")
     _print_summary(metrics["test"], "test")
     logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)
-
-
-def _shown_init(init: str) -> dict[str, str]:
-    """Return `init` without its path where it is a folder: that could pass for a Hub id."""
-    return {"init": Path(init).name if Path(init).is_dir() else init}
-
-
-def _earlier_runs(init: str) -> list[dict]:
-    """Return the records of the runs that made the checkpoint folder `init`, the oldest first."""
-    from emotion_detective.checkpoint import read_metrics
-
-    last = read_metrics(init).get("training") if Path(init).is_dir() else None
-    return [*last.pop("earlier", []), last] if last else []
 
 
 def find_lr(options: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from emotion_detective import answers, sources
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS, Classifier
+from emotion_detective.whole_files import write_whole
 
 # What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
 SHARD_PICTURES = 1000
@@ -177,7 +178,7 @@ def _claim(output: Path, plan: dict) -> None:
     path = output / PLAN_FILE
     if not path.is_file():
         output.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, lambda fresh: fresh.write_text(json.dumps(plan, indent=2) + "\n"))
+        write_whole(path, lambda fresh: fresh.write_text(json.dumps(plan, indent=2) + "\n"))
         return
     before = json.loads(path.read_text())
     if changed := [name for name in plan if before.get(name) != plan[name]]:
@@ -185,13 +186,6 @@ def _claim(output: Path, plan: dict) -> None:
             f"The analysis in {output} began with other {' and '.join(changed)}: repeat it as it "
             "began, or name another --output."
         )
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file that takes its name when it is finished."""
-    fresh = path.with_name(f"{path.name}.unfinished")
-    write(fresh)
-    os.replace(fresh, path)
 
 
 def _run(work: Work, missing: list[int], processes: int) -> Iterator[Counter]:
@@ -229,7 +223,7 @@ class Worker:
         pictures = self.work.pictures.shard(self.work.shards, shard, contiguous=True)
         rows = [row for picture in pictures for row in self._rows(**picture)]
         table = datasets.Dataset.from_list(rows, features=FEATURES)
-        _write_whole(self.work.path(shard), table.to_parquet)
+        write_whole(self.work.path(shard), table.to_parquet)
         return Counter(row["status"] for row in rows)
 
     def _rows(self, file: str, image: dict | None) -> list[answers.Row]:

@@ -31,10 +31,12 @@ class Facts:
 
     @property
     def name(self) -> str:
+        """The repository's name without its owner."""
         return self.repo_id.partition("/")[2]
 
     @property
     def training(self) -> dict:
+        """The record of the last run behind the weights (`record.describe_run`)."""
         return self.metrics["training"]
 
     @property
@@ -52,13 +54,16 @@ class Facts:
 
     @property
     def headline(self) -> tuple[str, dict]:
+        """The split that the card speaks of first, and its metrics."""
         return next(iter(self.splits.items()))
 
     @property
     def is_fer2013(self) -> bool:
+        """Whether the data were FER2013: its number of test images gives it away."""
         return self.training["dataset"]["test"] == FER_PRIVATE_COUNT
 
     def split_name(self, split: str) -> str:
+        """Return a split's name as the card calls it."""
         if self.is_fer2013:
             return FER_SPLITS[split]
         return f"{self.training['dataset']['source']}, {split}"
@@ -91,6 +96,7 @@ def base_model(facts: Facts) -> str | None:
 
 
 def hub_dataset(facts: Facts) -> list[str] | None:
+    """Return the Hub id that the data came from, None for a zip or folder."""
     source = facts.training["dataset"]["source"]
     return [source] if is_hub_id(source) else None
 
@@ -117,7 +123,6 @@ def eval_results(facts: Facts) -> list[EvalResult]:
                     dataset_name=f"{facts.split_name(split)}, {config} images (n = {part['n']})",
                     dataset_config=config,
                     dataset_split=split,
-                    dataset_revision=dataset.get("revision"),
                     metric_type=kind,
                     metric_name=name,
                     metric_value=round(value, 4),

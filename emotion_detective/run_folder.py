@@ -1,8 +1,8 @@
 """What a training run keeps in its folder, so that it can be killed at any moment and go on.
 
 The recipe it began with, a row of numbers an epoch, the weights of the best epoch, and the state of
-the last one: all that `training.train` needs to resume to the same result. What that relies on is
-written beside its place and renamed: it is whole or not there, whenever the run is killed.
+the last one: all that `training.train` needs to resume to the same result. Each is whole or not
+there, whenever the run is killed.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from torch import nn
 
 from emotion_detective.errors import first_line
 from emotion_detective.recipe import TrainConfig
+from emotion_detective.whole_files import write_whole
 
 STATE_PREFIX = "state_"  # and the number of epochs done
 BEST_WEIGHTS_FILE = "best.safetensors"
@@ -60,9 +61,7 @@ def claim(accelerator: Accelerator, config: TrainConfig, output: Path, resume: b
         problem = [_folder_problem(config, output, resume)]
         if problem == [None]:
             output.mkdir(parents=True, exist_ok=True)
-            fresh = output / f"{CONFIG_FILE}.new"
-            fresh.write_text(_config_json(config))
-            os.replace(fresh, output / CONFIG_FILE)  # whole or not there, whenever it is killed
+            write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(_config_json(config)))
     broadcast_object_list(problem)
     if problem[0]:
         raise ValueError(problem[0])
@@ -118,7 +117,8 @@ def _write_epoch(accelerator: Accelerator, history: History, ema: nn.Module, out
     if accelerator.is_main_process:
         shutil.rmtree(fresh, ignore_errors=True)
         if best_row(history.rows) is history.rows[-1]:
-            _write_weights(ema, output / BEST_WEIGHTS_FILE)
+            weights = {name: value.contiguous() for name, value in ema.state_dict().items()}
+            write_whole(output / BEST_WEIGHTS_FILE, lambda path: save_file(weights, path))
     accelerator.wait_for_everyone()
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()
@@ -126,14 +126,8 @@ def _write_epoch(accelerator: Accelerator, history: History, ema: nn.Module, out
         os.replace(fresh, output / f"{STATE_PREFIX}{len(history.rows):04d}")
         for state in before:
             shutil.rmtree(state)
-        history.write(output / HISTORY_FILE)
+        write_whole(output / HISTORY_FILE, history.write)
     accelerator.wait_for_everyone()
-
-
-def _write_weights(network: nn.Module, path: Path) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, fresh)
-    os.replace(fresh, path)
 
 
 def _states(output: Path) -> list[Path]:

@@ -79,12 +79,12 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
         reader = csv.DictReader(stream)
         _check_columns(reader.fieldnames, path)
         rows = {row["path"]: _read_row(row, path, reader.line_num) for row in reader}
+    if not len(files):
+        raise ValueError("There is no image to hold votes against: the split is empty.")
     if rows.keys().isdisjoint(files):
         raise ValueError(
             f"{path} has votes for none of the split's {len(files)} images: its column `path` must "
             f"look like {files[0]!r}."
-            if len(files)
-            else "There is no image to evaluate: the split is empty. Name another split."
         )
     nothing = np.zeros(len(VOTE_COLUMNS) + len(OTHER_COLUMNS), int)
     table = np.stack([rows.get(file, nothing) for file in files])

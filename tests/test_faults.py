@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from small import ROOT, TINY, load_parts, write_source
 
 import train_hub
-from emotion_detective import card, run_folder, training
+from emotion_detective import card, run_folder, training, whole_files
 from emotion_detective.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
@@ -107,13 +107,14 @@ def mortal(monkeypatch, dies_at: int) -> Callable[[], int]:
     monkeypatch.setattr(run_folder, "shutil", removal)
     renaming = SimpleNamespace(replace=step(run_folder.os.replace, never))
     monkeypatch.setattr(run_folder, "os", renaming)
+    monkeypatch.setattr(whole_files, "os", renaming)
     monkeypatch.setattr(run_folder, "save_file", step(run_folder.save_file, cut))
     monkeypatch.setattr(Accelerator, "save_state", step(Accelerator.save_state, incomplete))
     monkeypatch.setattr(run_folder.History, "write", step(run_folder.History.write, cut_text))
     return lambda: steps
 
 
-# Steps of writing: the recipe takes one, an epoch six or seven.
+# Steps of writing: the recipe takes one, an epoch seven or eight.
 @pytest.mark.slow
 @pytest.mark.parametrize("dies_at", range(15))
 def test_a_run_killed_at_any_step_of_writing_resumes_exactly(
