@@ -39,7 +39,7 @@ def test_a_video_is_summed_up_by_what_each_face_showed_most():
         "2 faces in 8 seconds: 1 most often looks happy (83% of the time), "
         "4 is most often unsure (60% of the time)."
     )
-    crowd = dict.fromkeys(range(5), {"sad": 1.0})
+    crowd = {track: {"sad": 1.0} for track in range(5)}
     assert words.video_summary(crowd, 0.54) == "5 faces in 0.5 seconds."
 
 
