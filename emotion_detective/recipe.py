@@ -13,8 +13,8 @@ ARCHITECTURE = "resnet50"
 class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
-    The defaults join what the three runs behind the embedded checkpoint had in common or found better
-    (`benchmarks/recipes.md`); its card has the exact commands.
+    The defaults join what the three runs behind the embedded checkpoint had in common or found
+    better (`benchmarks/recipes.md`); its card has the exact commands.
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
