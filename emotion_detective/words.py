@@ -92,8 +92,7 @@ def video_summary(shares: Mapping[int, Mapping[str, float]], seconds: float) -> 
     Args:
         shares: of each track the share of its time that each emotion and "unsure" had.
     """
-    length = f"{seconds:.0f}" if seconds >= 2 else f"{seconds:.1f}"
-    sentence = f"{_count(len(shares), 'face')} in {length} seconds"
+    sentence = f"{_count(len(shares), 'face')} in {seconds:.1f} seconds"
     if len(shares) > NAMED_FACES:
         return f"{sentence}."
     told = [_mostly(track, emotions) for track, emotions in shares.items()]

@@ -36,7 +36,7 @@ def test_a_summary_names_few_faces_and_counts_many(predictions, sentence):
 def test_a_video_is_summed_up_by_what_each_face_showed_most():
     shares = {1: {"happy": 0.83, "unsure": 0.17}, 4: {"happy": 0.4, "unsure": 0.6}}
     assert words.video_summary(shares, 8.3) == (
-        "2 faces in 8 seconds: 1 most often looks happy (83% of the time), "
+        "2 faces in 8.3 seconds: 1 most often looks happy (83% of the time), "
         "4 is most often unsure (60% of the time)."
     )
     crowd = {track: {"sad": 1.0} for track in range(5)}

@@ -88,7 +88,7 @@ def test_an_empty_recording_gets_a_sentence_and_the_next_one_is_followed(open_pa
     finish(page)
     # A busy browser leaves gaps, after which the same face counts as another one.
     expect(page.locator("#video-status")).to_contain_text(
-        re.compile(r"\d faces? in \d+ seconds: 1 ")
+        re.compile(r"\d faces? in [\d.]+ seconds: 1 ")
     )
     for chart in ("#video-lines", "#video-bars"):
         expect(page.locator(chart).locator("svg, canvas").first).to_be_visible()

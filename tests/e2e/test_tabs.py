@@ -73,7 +73,7 @@ def test_video_is_followed_charted_and_drawn(page, moving_face):
     expect(page.locator("#video-tracks label")).to_have_count(1)
     expect(page.locator("#video-moments img").first).to_be_visible()
     expect(page.locator("#video-annotated video")).to_be_visible()
-    expect(page.locator("#video-status")).to_contain_text("1 face in 2 seconds: 1 ")
+    expect(page.locator("#video-status")).to_contain_text("1 face in 1.8 seconds: 1 ")
     assert places(page, *parts) == pytest.approx(before, abs=1)  # nothing has jumped
     rows = download(page, "#video-csv")
     assert len(rows) >= 5
