@@ -31,7 +31,7 @@ FACE_SIDES_PX = (80, 400)  # drawn evenly on a logarithmic scale
 MAX_ROTATION_DEGREES = 15.0
 # Cells along the longer side of the random fields that make a background: soft light to texture.
 BACKGROUND_CELLS = (3, 12, 48, 200)
-SCALES = (0.9, 1.0, 1.09, 1.2, 1.3)
+SCALES = (0.9, 0.95, 1.0, 1.05, 1.09, 1.15, 1.2)
 
 
 @dataclass(frozen=True)
