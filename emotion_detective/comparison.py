@@ -35,19 +35,20 @@ TIMED_PASSES = 30
 # What this project began with: the same question answered by hand in a fastai notebook, to equal
 # accuracy. No other numbers of it are known.
 SEED_HOURS = {"alexnet": 4.0, "vgg16": 2.5, "resnet50": 1.5}
+# What a row holds -> its heading in the table, its format.
 COLUMNS = {
-    "architecture": "{}",
-    "epochs": "{}",
-    "train_loss": "{:.3f}",
-    "validation_loss": "{:.3f}",
-    "error_rate": "{:.1%}",
-    "accuracy": "{:.1%}",
-    "macro_f1": "{:.1%}",
-    "minutes": "{:.1f}",
-    "images_per_second": "{:.0f}",
-    "peak_memory_gib": "{:.2f}",
-    "million_parameters": "{:.1f}",
-    "ms_a_face_cpu": "{:.1f}",
+    "architecture": ("architecture", "{}"),
+    "epochs": ("epochs", "{}"),
+    "train_loss": ("training loss", "{:.3f}"),
+    "validation_loss": ("validation loss", "{:.3f}"),
+    "error_rate": ("error rate", "{:.1%}"),
+    "accuracy": ("accuracy", "{:.1%}"),
+    "macro_f1": ("macro-F1", "{:.1%}"),
+    "minutes": ("minutes", "{:.1f}"),
+    "images_per_second": ("images/s", "{:.0f}"),
+    "peak_memory_gib": ("peak memory, GiB", "{:.2f}"),
+    "million_parameters": ("million parameters", "{:.1f}"),
+    "ms_a_face_cpu": ("ms a face, CPU", "{:.1f}"),
 }
 
 
@@ -174,7 +175,7 @@ def _write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> No
 def _markdown(result: dict) -> list[str]:
     images = f"{result['limit']} images of train" if result["limit"] else "all of train"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    header = [*(name.replace("_", " ") for name in COLUMNS), "hours in the seed"]
+    header = [*(heading for heading, _ in COLUMNS.values()), "hours in the seed"]
     rows = [[*_cells(row), _note(row)] for row in result["rows"]]
     return [
         "# Architectures and lengths",
@@ -187,7 +188,9 @@ def _markdown(result: dict) -> list[str]:
 
 
 def _cells(row: dict) -> list[str]:
-    return [pattern.format(row[name]) if name in row else "" for name, pattern in COLUMNS.items()]
+    return [
+        pattern.format(row[name]) if name in row else "" for name, (_, pattern) in COLUMNS.items()
+    ]
 
 
 def _note(row: dict) -> str:
