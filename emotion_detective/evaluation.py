@@ -33,6 +33,7 @@ INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
 BOOTSTRAP_SAMPLES = 2000
 BOOTSTRAP_SEED = 0
 MOST_CONFUSED_SHOWN = 10
+# Images decoded and held at a time.
 BATCH_SIZE = 64
 
 

@@ -30,7 +30,11 @@ def fold_luma(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def fold_temperature(network: torch.nn.Module, temperature: float) -> torch.nn.Module:
-    """Return a copy whose logits are divided by `temperature`."""
+    """Return a copy whose logits are divided by `temperature` (Guo et al. 2017, arXiv 1706.04599).
+
+    Raises:
+        ValueError: it is not above 0.
+    """
     if not temperature > 0:
         raise ValueError(f"The temperature must be above 0, not {temperature}.")
     network = copy.deepcopy(network)

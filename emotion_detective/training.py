@@ -18,11 +18,7 @@ from pathlib import Path
 import datasets
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import (
-    DataLoaderConfiguration,
-    DistributedDataParallelKwargs,
-    set_seed,
-)
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
