@@ -34,13 +34,15 @@ def has_bfloat16() -> bool:
 
 
 def share_heaps() -> None:
-    """Have all threads allocate from `MAX_HEAPS` heaps, where the C library is glibc.
+    """Have all threads allocate from `MAX_HEAPS` heaps, and give back what of them is free.
 
-    It would give most threads one of their own, which keeps what its thread once needed. The same
-    as MALLOC_ARENA_MAX in the environment; heaps that exist already stay.
+    For after the start, where the C library is glibc. It would give most threads a heap of their
+    own, which keeps what its thread once needed; MALLOC_ARENA_MAX in the environment says the same.
     """
     if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_HEAPS)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, MAX_HEAPS)
+        libc.malloc_trim(0)
 
 
 def _processor(field: str) -> str:
