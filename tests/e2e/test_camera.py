@@ -73,6 +73,7 @@ def finish(page) -> None:
     page.locator("#video-start").click()
 
 
+@pytest.mark.slow
 def test_an_empty_recording_gets_a_sentence_and_the_next_one_is_followed(open_page):
     page = open_page(script=RECORDER)
     open_tab(page, "Video")

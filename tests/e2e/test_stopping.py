@@ -201,6 +201,7 @@ def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures):
     assert_stops(work)
 
 
+@pytest.mark.slow
 def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long_film):
     before = work()
     page, other_page = open_page(), open_page()
@@ -218,6 +219,7 @@ def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long
     assert_stops(work)
 
 
+@pytest.mark.slow
 def test_a_third_live_stream_is_told_why_it_waits_and_starts_when_one_ends(open_page):
     pages = [open_page(), open_page(), open_page()]
     for page in pages:
@@ -238,6 +240,7 @@ def the_one_that_says(text: str, pages: list):
     pytest.fail(f"no page says {text!r}")
 
 
+@pytest.mark.slow
 def test_a_live_session_ends_in_time_says_so_and_another_can_be_had(page, work):
     start_live(page)
     mirror = page.locator("#live-mirror")
