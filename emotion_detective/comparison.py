@@ -208,12 +208,11 @@ def _plot_accuracy(rows: list[dict], path: Path) -> Path:
         accuracies = [100 * row["accuracy"] for row in mine]
         axes.plot(minutes, accuracies, marker=marker, color=color, label=name)
         for row, x, y in zip(mine, minutes, accuracies, strict=True):
-            axes.annotate(
-                f"{row['epochs']} epochs", (x, y), xytext=(6, 6), textcoords="offset points"
-            )
+            below = dict(xytext=(6, -12), textcoords="offset points")  # clear of rising lines
+            axes.annotate(f"{row['epochs']} epochs", (x, y), **below)
     axes.set_xlabel("training time, minutes")
     axes.set_ylabel("validation accuracy, %")
-    axes.margins(0.12)
+    axes.margins(0.15)
     axes.legend()
     return plots.save(figure, path)
 
