@@ -26,6 +26,7 @@ from emotion_detective import data, evaluation, machine, plots, run_folder, sour
 from emotion_detective.errors import first_line
 from emotion_detective.markdown import table
 from emotion_detective.recipe import TrainConfig
+from emotion_detective.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +130,9 @@ def run_cell(cell: Cell) -> dict:
         "config": dataclasses.asdict(cell.config),
         "history": history,
     }
-    run_folder.remove_state(cell.folder)
     text = json.dumps(row, indent=2)
-    (cell.folder / RESULT_FILE).write_text(text + "\n")
+    write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
+    run_folder.remove_state(cell.folder)
     return json.loads(text)  # what the next call will read
 
 
