@@ -27,8 +27,8 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from emotion_detective import answers, batch, decoding, machine, transfer
-from emotion_detective.detective import EmotionDetective
 from emotion_detective.loading import MODEL_VARIABLE
+from emotion_detective.serving import ServedDetective
 from emotion_detective.tabs import about, live, photo
 from emotion_detective.tabs import batch as batch_tab
 from emotion_detective.tabs import video as video_tab
@@ -40,8 +40,7 @@ EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 TABS_FOLDER = ROOT / "emotion_detective" / "tabs"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
-# Each thread that runs the network keeps memory of its own for it; the concurrency limits of the
-# tabs let fewer than these work at a time.
+# The concurrency limits of the tabs let fewer than these work at a time.
 MAX_THREADS = 8
 # Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
 # 100 kB for each, a program's single question included, and would keep 10,000 of them.
@@ -70,16 +69,16 @@ THEME = gr.themes.Soft(
 )
 
 
-def load_detective() -> tuple[EmotionDetective, str]:
+def load_detective() -> tuple[ServedDetective, str]:
     """Return the detective, and a line for the page if it is not on the model asked for."""
     wanted = os.environ.get(MODEL_VARIABLE)
     if not wanted:
-        return EmotionDetective.from_pretrained(EMBEDDED_MODEL), ""
+        return ServedDetective.from_pretrained(EMBEDDED_MODEL), ""
     try:
-        return EmotionDetective.from_pretrained(wanted), ""
+        return ServedDetective.from_pretrained(wanted), ""
     except ValueError as error:
         notice = f"This page runs on its embedded model instead of {wanted}. {error}"
-        return EmotionDetective.from_pretrained(EMBEDDED_MODEL), notice
+        return ServedDetective.from_pretrained(EMBEDDED_MODEL), notice
 
 
 detective, notice = load_detective()
@@ -171,6 +170,8 @@ with gr.Blocks(
 demo.queue(max_size=QUEUE_SIZE)
 
 if __name__ == "__main__":
+    # Gradio would import it before the first answer, for plots that no page draws: 40 MB.
+    sys.modules.setdefault("matplotlib", None)
     machine.share_heaps()
     demo.launch(
         show_error=True,

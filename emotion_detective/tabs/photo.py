@@ -15,6 +15,7 @@ from PIL import Image
 
 from emotion_detective import answers, drawing, faces, heatmap, markup, pictures, transfer, words
 from emotion_detective.detective import EmotionDetective, Prediction
+from emotion_detective.serving import compute
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = ("one_face.jpg", "five_faces.jpg", "no_face.jpg")
@@ -24,7 +25,8 @@ LIMITS = (
     f"pixels; the {faces.MAX_FACES} largest faces are read. The PNG to download has "
     f"{drawing.MAX_VIEW_PX} pixels a side at most; JSON and CSV count in those of your picture."
 )
-# Two at a time, for all events that run the network on one picture: one thread a core.
+# Two at a time, for all events that run the network on one picture: one decodes and draws while the
+# other's networks run.
 CONCURRENCY = {"concurrency_id": "picture", "concurrency_limit": 2}
 PRIVATE = {"api_visibility": "private", **CONCURRENCY}
 QUIET = {"show_progress": "hidden", **PRIVATE}
@@ -183,7 +185,7 @@ def _show_face(detective: EmotionDetective, analysis: Analysis | None, number: i
         analysis.annotated(number),
         markup.face_card(face, number, detective.classifier.metrics),
         heatmap.enlarged(seen),
-        heatmap.heat_map(detective.classifier, seen, face.label),
+        compute(heatmap.heat_map, detective.classifier, seen, face.label),
     )
 
 
