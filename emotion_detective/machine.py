@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets")
-# glibc's number of the option, in its malloc.h, and how many heaps serve as well as the usual eight
-# a core: after a hundred answers of benchmarks/load.py the page holds 1,307 MB instead of 1,542,
-# and the median answer comes as soon.
-M_ARENA_MAX, MAX_HEAPS = -8, 2
+# glibc's numbers of the options of its `mallopt`, in malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+# How many heaps serve as well as the usual eight a core: after a hundred answers of
+# benchmarks/load.py the page holds 1,307 MB instead of 1,542, and the median answer comes as soon.
+MAX_HEAPS = 2
+# No tensor of a batch is larger, and no process frees more.
+ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1
 
 
 def describe_hardware() -> str:
@@ -40,10 +43,24 @@ def share_heaps() -> None:
     For after the start, where the C library is glibc. It would give most threads a heap of their
     own, which keeps what its thread once needed; MALLOC_ARENA_MAX in the environment says the same.
     """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
+    if libc := _glibc():
         libc.mallopt(M_ARENA_MAX, MAX_HEAPS)
         libc.malloc_trim(0)
+
+
+def keep_freed_memory() -> None:
+    """Have what a step of training frees stay in the process for the next, where glibc allocates.
+
+    It would go back to the system and come again page by page, filled with zeros: a quarter of a
+    step on a CPU (105 images a second instead of 78, in benchmarks/training_speed.py's loop).
+    """
+    if libc := _glibc():
+        libc.mallopt(M_MMAP_THRESHOLD, ONE_TENSOR_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, ALL_BYTES)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 def _processor(field: str) -> str:

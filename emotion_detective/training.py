@@ -145,6 +145,7 @@ def prepare(
     votes: Path | str | None = None,
 ) -> Run:
     """Return a run at its first step: network, optimiser, images on the device."""
+    machine.keep_freed_memory()
     accelerator = accelerator or _accelerator(config)
     set_seed(config.seed)
     device = accelerator.device
