@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import binomtest
+from sklearn import metrics
 from tqdm.auto import tqdm
 
 from emotion_detective.model import LABELS, Classifier
@@ -101,7 +102,8 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     """
     probabilities, labels = checked(probabilities, labels)
     confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
-    confusion = confusion_matrix(probabilities, labels)
+    classes = range(len(LABELS))
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
     samples = _bootstrap(confusion)
     answered_share, answered_accuracy = _answered(confidence, correct, unsure_below)
     return {
@@ -112,7 +114,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
         "macro_f1_interval": _interval(class_scores(samples)["f1"].mean(axis=-1)),
         "per_class": _per_class(confusion, samples),
         "ece": expected_calibration_error(probabilities, labels),
-        "nll": negative_log_likelihood(probabilities, labels),
+        "nll": float(metrics.log_loss(labels, probabilities, labels=classes)),  # in nats
         "confusion_matrix": confusion.tolist(),
         "most_confused": most_confused(confusion),
         "unsure_below": float(unsure_below),
@@ -129,13 +131,13 @@ def split_metrics(
     "clean" is None where no face is.
     """
     clean = np.asarray(clean_mask, bool)
-    metrics = compute_metrics(probabilities, labels, unsure_below)
-    metrics["clean"] = (
+    found = compute_metrics(probabilities, labels, unsure_below)
+    found["clean"] = (
         compute_metrics(np.asarray(probabilities)[clean], np.asarray(labels)[clean], unsure_below)
         if clean.any()
         else None
     )
-    return metrics
+    return found
 
 
 def predict_split(
@@ -154,16 +156,11 @@ def predict_split(
     return np.concatenate([classifier.probabilities([]), *batches]), labels
 
 
-def confusion_matrix(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return `(6, 6)` counts: rows are the labels, columns the predictions."""
-    cells = labels * len(LABELS) + probabilities.argmax(axis=1)
-    return np.bincount(cells, minlength=len(LABELS) ** 2).reshape(len(LABELS), len(LABELS))
-
-
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Return precision, recall and F1 `(..., 6)` of confusion matrices `(..., 6, 6)`.
 
-    A score whose denominator is 0 is 0, as in scikit-learn.
+    What scikit-learn returns for one, for the bootstrap's 2,000 at once. A score whose denominator
+    is 0 is 0.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
@@ -211,12 +208,6 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
     """Return the mean distance of confidence and accuracy, weighted by the bins' counts."""
     count, mean_confidence, accuracy = reliability_bins(probabilities, labels)
     return float(np.abs(mean_confidence - accuracy) @ count / count.sum())
-
-
-def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of -log p(true label), in nats; p is at least float32's smallest normal."""
-    true = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
 
 
 def bootstrap_interval(correct: np.ndarray) -> list[float] | None:
@@ -268,7 +259,7 @@ def _correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities as float64 and labels as int64, or raise a ValueError.
+    """Return probabilities as float64 rows that sum to 1, and labels as int64.
 
     Raises:
         ValueError: no image, shapes that don't fit, a row that does not sum to 1, a label outside.
@@ -281,7 +272,7 @@ def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
         raise ValueError(
             f"A row of probabilities sums to {worst:.4g}, not 1. Pass softmax outputs."
         )
-    return probabilities, labels
+    return probabilities / sums[:, None], labels
 
 
 def _checked_labels(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
