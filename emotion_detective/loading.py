@@ -7,6 +7,7 @@ the classifier is handed out. What is wrong is said in one sentence. Knows no fa
 
 import json
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -132,11 +133,8 @@ def _read_config(folder: Path, source: Path | str) -> dict:
             )
     try:
         config = json.loads((folder / CONFIG_FILE).read_text())
-        labels, _, _ = (
-            tuple(config["label_names"]),
-            config["pretrained_cfg"],
-            config["architecture"],
-        )
+        labels, _, _ = itemgetter("label_names", "pretrained_cfg", "architecture")(config)
+        labels = tuple(labels)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{CONFIG_FILE} of the checkpoint {source} is not one that timm writes "
