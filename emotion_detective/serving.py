@@ -3,9 +3,9 @@
 torch computes with OpenMP, which gives every thread that computes a team of its own, one member a
 core. GNU's OpenMP keeps members awake between the layers of a network only while there are no more
 of them than cores; with a second team they sleep and are woken for each layer, and one visitor's
-answer takes up to twice as long. Two at a time would not make the answers more: the cores are busy
-either way. So whatever makes a team happens in `_networks`, loading included; decoding, drawing and
-all else stay with the thread that asks. Knows no Gradio.
+answer takes up to twice as long. Nor do many visitors get more answers a second from several teams:
+the cores are busy either way. So whatever makes a team happens in `_networks`, loading included;
+decoding, drawing and all else stay with the thread that asks. Knows no Gradio.
 """
 
 from collections.abc import Callable
