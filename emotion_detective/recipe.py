@@ -13,7 +13,7 @@ ARCHITECTURE = "resnet50"
 class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
-    The defaults join what the three runs behind the embedded checkpoint had in common or found
+    The defaults join what the four runs behind the embedded checkpoint had in common or found
     better (`benchmarks/recipes.md`); its card has the exact commands.
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
@@ -42,7 +42,7 @@ class TrainConfig:
     mixup: float = 0.0
     cutmix: float = 0.0
     label_smoothing: float = 0.1
-    vote_share: float = 0.5
+    vote_share: float = 0.25
     drop_path: float = 0.0
     ema_decay: float = 0.998
     clip_norm: float = 5.0
