@@ -16,7 +16,7 @@ LIMITS = (
     "says so."
 )
 WAITING = "Waiting: one batch is read at a time"
-# A long batch leaves the other core to single pictures.
+# One batch at a time; its pictures take turns with those of other visitors.
 CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 

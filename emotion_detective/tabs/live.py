@@ -20,7 +20,7 @@ from emotion_detective.tabs import charts
 from emotion_detective.timeline import Reading, Timeline
 
 EVERY_S = 0.15
-# One stream of 640x480 takes 0.6 of a core at 6 frames a second (two cores, ResNet-50 at 64 px).
+# Alone, a stream has six frames a second or more on two cores; more streams share them.
 MAX_STREAMS = 2
 MAX_STREAM_SECONDS = 120
 # Streams that may wait beside those: a frame that waits is not even decoded. Any further one gets
