@@ -96,12 +96,18 @@ def find_lr(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Train several architectures for several lengths and put them into one table."""
+    """Train several architectures for several lengths and put them into one table.
+
+    Without --lr each learns at the rate that its own range test suggests.
+    """
     from emotion_detective import comparison
 
     config = _train_config(options)
     output = Path(options.output)
-    rows = comparison.compare(config, options.archs, options.lengths, options.data, output)
+    find_rates = options.learning_rate is None
+    rows = comparison.compare(
+        config, options.archs, options.lengths, options.data, output, find_rates=find_rates
+    )
     print((output / "comparison.md").read_text())
     failed = [f"{row['architecture']}-{row['epochs']}" for row in rows if "error" in row]
     if failed:

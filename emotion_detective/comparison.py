@@ -2,8 +2,9 @@
 
 Every cell is a run of its own with its own schedule, in a process of its own: a length is not read
 off a longer run, one that fails does not take the others with it, and its peak memory is its own.
-Cells that are done are skipped, so the study can be stopped and started again. Run it with
-`train_hub.py compare`.
+Each architecture learns at the rate that its own range test suggests (`lr_finder.py`): the rate at
+which one learns lets another diverge. What is done is skipped, so the study can be stopped and
+started again. Run it with `train_hub.py compare`.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,7 +24,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from emotion_detective import data, evaluation, machine, plots, run_folder, sources, training
+from emotion_detective import (
+    data,
+    evaluation,
+    lr_finder,
+    machine,
+    plots,
+    run_folder,
+    sources,
+    training,
+)
 from emotion_detective.errors import first_line
 from emotion_detective.markdown import table
 from emotion_detective.recipe import TrainConfig
@@ -40,6 +51,7 @@ SEED_HOURS = {"alexnet": 4.0, "vgg16": 2.5, "vgg16_bn": 2.5, "resnet50": 1.5}
 COLUMNS = {
     "architecture": ("architecture", "{}"),
     "epochs": ("epochs", "{}"),
+    "learning_rate": ("learning rate", "{:.1e}"),
     "train_loss": ("training loss", "{:.3f}"),
     "validation_loss": ("validation loss", "{:.3f}"),
     "error_rate": ("error rate", "{:.1%}"),
@@ -63,29 +75,43 @@ class Cell:
 
 
 def compare(
-    base: TrainConfig, architectures: list[str], lengths: list[int], source: str, output: Path
+    base: TrainConfig,
+    architectures: list[str],
+    lengths: list[int],
+    source: str,
+    output: Path,
+    *,
+    find_rates: bool = True,
 ) -> list[dict]:
     """Run every missing cell, write `comparison.{md,json}` and plots into `output`, return rows.
 
-    A cell that failed has its `error` in its row and is tried again by the next call.
+    Without `find_rates` every architecture learns at the rate of `base`. A cell that failed has its
+    `error` in its row and is tried again by the next call.
     """
     rows = []
     for architecture in architectures:
+        config = dataclasses.replace(base, architecture=architecture)
+        found = {"learning_rate": base.learning_rate}
+        if find_rates:
+            found = _result(Cell(config, source, output / f"{architecture}-find-lr"), find_rate)
         for epochs in lengths:
-            config = dataclasses.replace(
-                base,
-                architecture=architecture,
-                epochs=epochs,
-                frozen_epochs=min(base.frozen_epochs, epochs - 1),
-            )
-            cell = Cell(config, source, output / f"{architecture}-{epochs}")
-            rows.append(_result(cell))
+            row = {**found, "epochs": epochs}
+            if "error" not in found:
+                of_length = dataclasses.replace(
+                    config,
+                    epochs=epochs,
+                    learning_rate=found["learning_rate"],
+                    frozen_epochs=min(base.frozen_epochs, epochs - 1),
+                )
+                cell = Cell(of_length, source, output / f"{architecture}-{epochs}")
+                row = _result(cell, run_cell)
+            rows.append(row)
             _write(rows, base, source, output)
     return rows
 
 
-def _result(cell: Cell) -> dict:
-    """Return the cell's row: the one on disk, or that of a run in a fresh process."""
+def _result(cell: Cell, work: Callable[[Cell], dict]) -> dict:
+    """Return the cell's row: the one on disk, or what `work` makes of it in a fresh process."""
     path = cell.folder / RESULT_FILE
     if path.is_file():
         row = json.loads(path.read_text())
@@ -94,14 +120,21 @@ def _result(cell: Cell) -> dict:
         raise ValueError(
             f"{cell.folder} holds a run with other options: name another --output, or delete it."
         )
-    logger.info("%s, %d epochs", cell.config.architecture, cell.config.epochs)
+    logger.info("%s", cell.folder.name)
     begin = {"architecture": cell.config.architecture, "epochs": cell.config.epochs}
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            return pool.submit(run_cell, cell).result()
+            return pool.submit(work, cell).result()
         except (ValueError, RuntimeError, OSError, BrokenProcessPool) as error:
             logger.error("%s failed: %s", cell.folder.name, error)
             return {**begin, "error": first_line(error)}
+
+
+def find_rate(cell: Cell) -> dict:
+    """Run the range test of one architecture; return and write the rate to take."""
+    test = lr_finder.find_lr(cell.config, data.load(cell.source, seed=cell.config.seed))
+    lr_finder.write(test, cell.folder)
+    return _write_row(cell, {"learning_rate": test.suggestions[lr_finder.DEFAULT_SUGGESTION]})
 
 
 def run_cell(cell: Cell) -> dict:
@@ -114,8 +147,8 @@ def run_cell(cell: Cell) -> dict:
     logits = training.predict_logits(network.cpu(), images)
     metrics = evaluation.compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
     row = {
-        "architecture": cell.config.architecture,
         "epochs": cell.config.epochs,
+        "learning_rate": cell.config.learning_rate,
         "train_loss": history[-1]["train_loss"],
         "validation_loss": metrics["nll"],
         "error_rate": 1 - metrics["accuracy"],
@@ -127,13 +160,19 @@ def run_cell(cell: Cell) -> dict:
         "peak_memory_gib": _peak_memory_bytes() / 2**30,
         "million_parameters": sum(p.numel() for p in network.parameters()) / 1e6,
         "ms_a_face_cpu": 1000 * _seconds_a_face(network, size),
-        "config": dataclasses.asdict(cell.config),
         "history": history,
     }
-    text = json.dumps(row, indent=2)
-    write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
+    row = _write_row(cell, row)
     run_folder.remove_state(cell.folder)
-    return json.loads(text)  # what the next call will read
+    return row
+
+
+def _write_row(cell: Cell, row: dict) -> dict:
+    """Write a finished cell's row; return it as the next call will read it."""
+    begin = {"architecture": cell.config.architecture, "config": dataclasses.asdict(cell.config)}
+    text = json.dumps({**begin, **row}, indent=2)
+    write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
+    return json.loads(text)
 
 
 def _peak_memory_bytes() -> int:

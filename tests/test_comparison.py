@@ -51,6 +51,27 @@ def test_every_length_has_its_own_schedule(study):
     assert one[0]["learning_rate"] != two[0]["learning_rate"]
 
 
+def test_an_architecture_learns_at_the_rate_that_its_range_test_suggests(study):
+    _, output, rows = study
+    folder = output / f"{TINY}-find-lr"
+    suggested = json.loads((folder / "result.json").read_text())["learning_rate"]
+    assert [row["config"]["learning_rate"] for row in rows[:2]] == [suggested] * 2
+    assert suggested != BASE.learning_rate
+    assert Image.open(folder / "find_lr.png").width >= 800
+    assert f"| {suggested:.1e} |" in (output / "comparison.md").read_text()
+
+
+def test_all_learn_at_one_rate_where_one_is_given(tmp_path, monkeypatch):
+    def fail(cell, work):
+        rates.append(cell.config.learning_rate)
+        return {"architecture": cell.config.architecture, "epochs": 1, "error": "not run"}
+
+    rates = []
+    monkeypatch.setattr(comparison, "_result", fail)
+    comparison.compare(BASE, [TINY, "vgg16"], [1], "source", tmp_path, find_rates=False)
+    assert rates == [BASE.learning_rate] * 2
+
+
 def test_table_json_and_plots_are_written(study):
     _, output, rows = study
     result = json.loads((output / "comparison.json").read_text())
