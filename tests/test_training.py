@@ -145,7 +145,7 @@ def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
 
 def test_a_run_with_votes_is_not_resumed_without(parts, tmp_path):
     path = write_votes(tmp_path / "votes.csv", parts["train"])
-    config = TrainConfig(**SMALL, epochs=1)
+    config = TrainConfig(**SMALL, epochs=1, vote_share=0.5)
     training.train(config, parts, tmp_path / "run", votes=path)
     with pytest.raises(ValueError, match=r"began with vote_share=0\.5, not 0\.0"):
         training.train(config, parts, tmp_path / "run", resume=True)
