@@ -12,6 +12,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, stdev
 
 import report
 
@@ -87,6 +88,23 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
         "`TrainConfig`. A training loss is that of the recipe's own targets: it compares only "
         "between runs with the same augmentation, smoothing and votes."
     )
+    for names, accuracies in repeated(runs).items():
+        yield ""
+        yield (
+            f"{' and '.join(names)} differ in nothing but the seed: "
+            f"{mean(accuracies):.2%} of validation on average, with a standard deviation of "
+            f"{100 * stdev(accuracies):.2f} points."
+        )
+
+
+def repeated(runs: dict[str, dict]) -> dict[tuple[str, ...], list[float]]:
+    """Return names and validation accuracies of the runs that are one recipe with several seeds."""
+    recipes: dict[str, dict[str, float]] = {}
+    for name, run in runs.items():
+        recipe = json.dumps(run["config"] | {"seed": None}, sort_keys=True)
+        recipes.setdefault(recipe, {})[name] = run["validation_accuracy"]
+    several = [found for found in recipes.values() if len(found) > 1]
+    return {tuple(found): list(found.values()) for found in several}
 
 
 def cells(run: dict) -> list[str]:

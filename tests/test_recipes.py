@@ -44,6 +44,21 @@ def test_a_row_holds_the_best_epoch_and_what_changed(tmp_path):
     assert "| 62.5% |" in lines[-4]
 
 
+def test_one_recipe_with_two_seeds_has_a_mean_and_a_spread(tmp_path):
+    config = {"mixup": 0.2, "epochs": 1}
+    runs = {
+        name: recipes.describe(finished_run(tmp_path / name, config | changed, [accuracy]))
+        for name, changed, accuracy in (
+            ("one", {"seed": 0}, 0.675),
+            ("two", {"seed": 0, "mixup": 0.0}, 0.5),
+            ("three", {"seed": 1}, 0.685),
+        )
+    }
+    last = list(recipes.markdown(runs))[-1]
+    assert last.startswith("one and three differ in nothing but the seed: 68.00% of validation")
+    assert last.endswith("0.71 points.")  # (0.685 - 0.675) / sqrt(2)
+
+
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no metrics.json of a finished run"):
         recipes.describe(tmp_path)
