@@ -64,7 +64,10 @@ class EmotionDetective:
         Raises:
             ValueError: the picture cannot be read or is too large; see `pictures.open_picture`.
         """
-        picture = open_picture(picture)
+        return self.read(open_picture(picture), whole_picture)
+
+    def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
+        """Return what `analyze` does, of a picture that is opened already."""
         if whole_picture:
             return self.classify(picture, [faces.whole_picture(picture)])
         return self.classify(picture, self.detector.detect(picture))

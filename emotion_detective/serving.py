@@ -16,7 +16,6 @@ from typing import ParamSpec, TypeVar
 from PIL import Image
 
 from emotion_detective.detective import EmotionDetective, Prediction
-from emotion_detective.pictures import open_picture
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -36,8 +35,6 @@ class ServedDetective(EmotionDetective):
         """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
         return compute(super().from_pretrained, source, revision)
 
-    def analyze(
-        self, picture: Image.Image | Path | str | bytes, whole_picture: bool = False
-    ) -> list[Prediction]:
-        """Return one prediction a face, as `EmotionDetective.analyze` does."""
-        return compute(super().analyze, open_picture(picture), whole_picture)
+    def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
+        """Return one prediction a face, as `EmotionDetective.read` does."""
+        return compute(super().read, picture, whole_picture)
