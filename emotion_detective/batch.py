@@ -130,7 +130,7 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
     for name, source in files:
         try:
             picture = open_picture(source)
-            found = detective.analyze(picture)
+            found = detective.read(picture)
         except ValueError:
             yield FileResult([answers.unreadable_row(name)], None)
             continue

@@ -162,7 +162,7 @@ def analyze(
     detective: EmotionDetective, picture: Image.Image, name: str, whole_picture: bool
 ) -> Analysis:
     """Return an opened picture's faces with all that the tab shows and hands out."""
-    predictions = detective.analyze(picture, whole_picture)
+    predictions = detective.read(picture, whole_picture)
     view, in_view = drawing.to_view(picture, predictions)
     return Analysis(
         view_jpeg=drawing.to_jpeg(view),
