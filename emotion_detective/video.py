@@ -95,7 +95,7 @@ def analyze(
     progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())
     notices: list[str] = []
     for time_s, picture in frames(path, rate_hz, max_seconds, notices.append):
-        faces = _resized(detective.analyze(picture), picture.size, shown.size)
+        faces = _resized(detective.read(picture), picture.size, shown.size)
         timeline.add(time_s, faces)
         share = min(time_s / stated_s, 1.0) if stated_s else None
         moments = _moments(progress.moments, timeline, picture, shown.size)

@@ -23,7 +23,7 @@ class OneFace:
     def __init__(self, box_xyxy=BOX) -> None:
         self.box_xyxy = box_xyxy
 
-    def analyze(self, picture: Image.Image) -> list[Prediction]:
+    def read(self, picture: Image.Image) -> list[Prediction]:
         if self.box_xyxy is None:
             return []
         probabilities = (0.02, 0.02, 0.9, 0.02, 0.02, 0.02)
@@ -140,8 +140,8 @@ def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
 def test_a_cancelled_analysis_stops_working(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(25))
     detective, calls = OneFace(), []
-    look = detective.analyze
-    detective.analyze = lambda picture: calls.append(1) or look(picture)
+    look = detective.read
+    detective.read = lambda picture: calls.append(1) or look(picture)
     progress = video.analyze(detective, path, rate_hz=10)
     next(progress)
     progress.close()

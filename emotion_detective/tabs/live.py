@@ -167,7 +167,7 @@ def _add_frame(
         picture = pictures.open_picture(transfer.uploaded_frame(upload))
     picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
     now_s = time.monotonic() - session.started_s
-    readings = session.timeline.add(now_s, detective.analyze(picture))
+    readings = session.timeline.add(now_s, detective.read(picture))
     looking_glass, shown = drawing.mirrored(picture, [one.shown for one in readings])
     drawn = drawing.draw_faces(looking_glass, shown, [one.track for one in readings])
     html = _mirror_html(drawn, _said(readings))

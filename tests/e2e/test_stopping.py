@@ -36,16 +36,16 @@ STREAM_S = 35
 GRACE_S, STILL_S = 20.0, 2.0
 SLOWLY = """
 import time
-from emotion_detective.detective import EmotionDetective
+from emotion_detective.serving import ServedDetective
 from emotion_detective.tabs import live
 live.MAX_STREAM_SECONDS = {stream}
-analyze = EmotionDetective.analyze
+read = ServedDetective.read
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
         counter.write(b".")
     time.sleep({step})
-    return analyze(*arguments, **options)
-EmotionDetective.analyze = slowly
+    return read(*arguments, **options)
+ServedDetective.read = slowly
 """
 
 Work = Callable[[], int]
