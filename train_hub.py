@@ -98,15 +98,16 @@ def find_lr(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> None:
     """Train several architectures for several lengths and put them into one table.
 
-    Without --lr each learns at the rate that its own range test suggests.
+    Each learns at the rate that its own range test suggests, where --lr names none.
     """
     from emotion_detective import comparison
 
     config = _train_config(options)
     output = Path(options.output)
-    find_rates = options.learning_rate is None
+    given = dict(options.rates)
+    for_all = {name: given[""] for name in options.archs} if "" in given else {}
     rows = comparison.compare(
-        config, options.archs, options.lengths, options.data, output, find_rates=find_rates
+        config, options.archs, options.lengths, options.data, output, for_all | given
     )
     print((output / "comparison.md").read_text())
     failed = [f"{row['architecture']}-{row['epochs']}" for row in rows if "error" in row]
@@ -244,7 +245,16 @@ def _add_compare(commands) -> None:
     command.add_argument(
         "--epochs", dest="lengths", nargs="+", type=int, required=True, help="one run for each"
     )
-    _add_config_options(command, without=("epochs", "architecture"))
+    command.add_argument(
+        "--lr", dest="rates", nargs="+", type=rate, default=[], metavar="RATE|ARCH=RATE"
+    )
+    _add_config_options(command, without=("epochs", "architecture", "learning_rate"))
+
+
+def rate(word: str) -> tuple[str, float]:
+    """Read `ARCH=RATE`, or `RATE` for every architecture: the name is "" then."""
+    name, _, number = word.rpartition("=")
+    return name, float(number)
 
 
 def _add_train(commands) -> None:

@@ -13,7 +13,6 @@ import json
 import math
 import multiprocessing
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ import datasets
 import torch
 from tqdm.auto import tqdm
 
-from emotion_detective import answers, sources
+from emotion_detective import answers, machine, sources
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS, Classifier
@@ -240,14 +239,8 @@ class Worker:
 
 def _become_worker(work: Work) -> None:
     global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    machine.end_with_parent()
     _worker = Worker(work)
-
-
-def _end_with_parent() -> None:
-    """End this process where its parent was killed: it would wait for work for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _write_shard(shard: int) -> Counter:

@@ -2,9 +2,9 @@
 
 Every cell is a run of its own with its own schedule, in a process of its own: a length is not read
 off a longer run, one that fails does not take the others with it, and its peak memory is its own.
-Each architecture learns at the rate that its own range test suggests (`lr_finder.py`): the rate at
-which one learns lets another diverge. What is done is skipped, so the study can be stopped and
-started again. Run it with `train_hub.py compare`.
+Each architecture learns at the rate that its own range test suggests (`lr_finder.py`), or at one
+given for it: the rate at which one learns lets another diverge. What is done is skipped, so the
+study can be stopped and started again. Run it with `train_hub.py compare`.
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ from emotion_detective import (
 )
 from emotion_detective.errors import first_line
 from emotion_detective.markdown import table
+from emotion_detective.networks import FRESH
 from emotion_detective.recipe import TrainConfig
 from emotion_detective.whole_files import write_whole
 
@@ -80,19 +81,27 @@ def compare(
     lengths: list[int],
     source: str,
     output: Path,
-    *,
-    find_rates: bool = True,
+    rates: dict[str, float],
 ) -> list[dict]:
     """Run every missing cell, write `comparison.{md,json}` and plots into `output`, return rows.
 
-    Without `find_rates` every architecture learns at the rate of `base`. A cell that failed has its
-    `error` in its row and is tried again by the next call.
+    An architecture that is not in `rates` learns at the one that its range test suggests. A cell
+    that failed has its `error` in its row and is tried again by the next call.
+
+    Raises:
+        ValueError: `base` starts from a checkpoint, or `output` holds a run of another recipe.
     """
+    if base.init not in FRESH:
+        raise ValueError(
+            f"The checkpoint {base.init} has one architecture, its own: compare from --init "
+            f"{' or '.join(FRESH)}."
+        )
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)
-        found = {"learning_rate": base.learning_rate}
-        if find_rates:
+        if architecture in rates:
+            found = {"architecture": architecture, "learning_rate": rates[architecture]}
+        else:
             found = _result(Cell(config, source, output / f"{architecture}-find-lr"), find_rate)
         for epochs in lengths:
             row = {**found, "epochs": epochs}
@@ -122,7 +131,8 @@ def _result(cell: Cell, work: Callable[[Cell], dict]) -> dict:
         )
     logger.info("%s", cell.folder.name)
     begin = {"architecture": cell.config.architecture, "epochs": cell.config.epochs}
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=machine.end_with_parent) as pool:
         try:
             return pool.submit(work, cell).result()
         except (ValueError, RuntimeError, OSError, BrokenProcessPool) as error:

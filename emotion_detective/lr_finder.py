@@ -29,6 +29,8 @@ DIVERGED = 4.0
 # fastai's too: the first tenth is noise, the last steps are the explosion.
 SKIPPED_START_SHARE = 0.1
 SKIPPED_END = 5
+# A curve that falls by less shows batches of different difficulty, not learning.
+MIN_FALL = 0.005
 # The one to try first, as fastai does.
 DEFAULT_SUGGESTION = "valley"
 
@@ -70,7 +72,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     """Return fastai's suggestions for a curve: valley, steepest, minimum / 10.
 
     Raises:
-        ValueError: fewer than ten points are left after start and end are skipped.
+        ValueError: fewer than ten points are left after start and end are skipped, or the loss
+            does not fall.
     """
     start, end = int(SKIPPED_START_SHARE * len(rates)), len(rates) - SKIPPED_END
     rates, losses = rates[start:end], losses[start:end]
@@ -78,6 +81,11 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
         raise ValueError(
             f"The loss diverged after {start + len(rates) + SKIPPED_END} steps, too few to suggest "
             "a rate: look at the data, or use a larger --batch-size."
+        )
+    if losses.min() > (1 - MIN_FALL) * losses[0]:
+        raise ValueError(
+            f"The loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.0e}, so that none can be "
+            "suggested: try more --steps, or train at some rates (--lr) and keep the best."
         )
     slopes = np.diff(losses) / np.diff(np.log(rates))
     return {

@@ -15,6 +15,8 @@ from emotion_detective.recipe import ARCHITECTURE
 # What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
 # Wightman et al. 2021, arXiv 2110.00476).
 IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
+# What `init` can be for any architecture; a checkpoint has one of its own.
+FRESH = ("scratch", "imagenet")
 
 
 def create_network(
@@ -26,9 +28,15 @@ def create_network(
     weights) or a checkpoint folder or repository of ours to go on from.
 
     Raises:
-        ValueError: an unknown architecture, or weights that cannot be had; says what to do.
+        ValueError: an unknown architecture, drop path for a checkpoint, or weights that cannot be
+            had; says what to do.
     """
-    if init not in ("scratch", "imagenet"):
+    if init not in FRESH:
+        if drop_path_rate:
+            raise ValueError(
+                "The network of a checkpoint is taken as it is, without drop path: leave out "
+                f"--drop-path, or start from other weights than --init {init}."
+            )
         return load_classifier(init).network.train()
     if architecture == "alexnet":
         return _create_alexnet(init)

@@ -1,5 +1,7 @@
-"""Small stand-ins for what is large: a network, and a source of images."""
+"""Small stand-ins for what is large (a network, a source of images), and ends of processes."""
 
+import subprocess
+import time
 from pathlib import Path
 
 import datasets
@@ -48,3 +50,21 @@ def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:
     probabilities = np.repeat(rest[:, None], len(LABELS), axis=1)
     probabilities[np.arange(len(predicted)), predicted] = confidence
     return probabilities
+
+
+def assert_children_end_with(process: subprocess.Popen) -> None:
+    """Kill a process at work and wait until none of its child processes runs any more."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2  # one is the tracker of multiprocessing's resources
+    process.kill()
+    deadline = time.monotonic() + 60
+    while any(map(_is_alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 import pytest
 from PIL import Image
-from small import ROOT, write_source
+from small import ROOT, assert_children_end_with, write_source
 
 import train_hub
 from emotion_detective import analysis, answers, batch
@@ -140,13 +140,6 @@ def test_a_process_ended_from_outside_is_one_line(folder, tiny_checkpoint, tmp_p
         analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, processes=2)
 
 
-def is_alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 @pytest.mark.slow
 def test_two_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
     """By the README's command, to the same rows as one process gets from the folder."""
@@ -161,13 +154,7 @@ def test_two_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_chec
         while not list((tmp_path / "out").glob("*.parquet")):
             assert first.poll() is None
             time.sleep(0.01)
-        children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
-        first.kill()
-    assert len(children) >= 2
-    deadline = time.monotonic() + 60
-    while any(map(is_alive, children)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        assert_children_end_with(first)
 
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -1,14 +1,19 @@
 """The study runs each architecture and length for itself, keeps what is done and what failed."""
 
+import dataclasses
 import json
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
-from small import TINY, write_source
+from small import ROOT, TINY, assert_children_end_with, write_source
 
 from emotion_detective import comparison
 from emotion_detective.recipe import TrainConfig
+from emotion_detective.run_folder import HISTORY_FILE
 
 BASE = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=72)
 LENGTHS = [1, 2]
@@ -23,14 +28,28 @@ def study(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
-        rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out")
+        rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out", {})
     return source, folder / "out", rows
 
 
 @pytest.mark.slow
 def test_a_cell_is_a_process_of_its_own_whose_end_is_a_row(tmp_path):
-    (row,) = comparison.compare(BASE, ["nosuchnet"], [1], str(tmp_path / "no data"), tmp_path)
+    (row,) = comparison.compare(BASE, ["nosuchnet"], [1], str(tmp_path / "no data"), tmp_path, {})
     assert "There is no data at" in row["error"]
+
+
+@pytest.mark.slow
+def test_a_killed_study_leaves_no_training_behind(tmp_path):
+    source = write_source(tmp_path / "fer", train=20, test=4)
+    command = [sys.executable, str(ROOT / "train_hub.py"), "compare", "--data", str(source)]
+    command += ["--output", str(tmp_path / "out"), "--archs", TINY, "--epochs", "500", "--lr", "1"]
+    command += ["--init", "scratch", "--batch-size", "24"]
+    history = tmp_path / "out" / f"{TINY}-500" / HISTORY_FILE
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as study:
+        while not history.is_file():
+            assert study.poll() is None
+            time.sleep(0.01)
+        assert_children_end_with(study)
 
 
 def test_failing_architecture_does_not_lose_the_others(study):
@@ -42,6 +61,12 @@ def test_failing_architecture_does_not_lose_the_others(study):
         ("nosuchnet", 2, True),
     ]
     assert "timm has no architecture 'nosuchnet'" in rows[2]["error"]
+
+
+def test_a_checkpoint_cannot_be_the_start_of_several_architectures(tiny_checkpoint, tmp_path):
+    base = dataclasses.replace(BASE, init=str(tiny_checkpoint))
+    with pytest.raises(ValueError, match="compare from --init scratch or imagenet"):
+        comparison.compare(base, [TINY, "vgg16"], [1], "source", tmp_path, {})
 
 
 def test_every_length_has_its_own_schedule(study):
@@ -61,15 +86,17 @@ def test_an_architecture_learns_at_the_rate_that_its_range_test_suggests(study):
     assert f"| {suggested:.1e} |" in (output / "comparison.md").read_text()
 
 
-def test_all_learn_at_one_rate_where_one_is_given(tmp_path, monkeypatch):
-    def fail(cell, work):
-        rates.append(cell.config.learning_rate)
-        return {"architecture": cell.config.architecture, "epochs": 1, "error": "not run"}
+def test_an_architecture_learns_at_the_rate_that_is_given_for_it(tmp_path, monkeypatch):
+    def note(cell, work):
+        begun.append((cell.folder.name, cell.config.learning_rate))
+        return {"architecture": cell.config.architecture, "learning_rate": 0.5}
 
-    rates = []
-    monkeypatch.setattr(comparison, "_result", fail)
-    comparison.compare(BASE, [TINY, "vgg16"], [1], "source", tmp_path, find_rates=False)
-    assert rates == [BASE.learning_rate] * 2
+    begun = []
+    monkeypatch.setattr(comparison, "_result", note)
+    monkeypatch.setattr(comparison, "_write", lambda *_: None)
+    comparison.compare(BASE, [TINY, "vgg16"], [1], "source", tmp_path, {"vgg16": 2e-5})
+    assert begun[1:] == [(f"{TINY}-1", 0.5), ("vgg16-1", 2e-5)]
+    assert begun[0][0] == f"{TINY}-find-lr"
 
 
 def test_table_json_and_plots_are_written(study):
@@ -88,11 +115,11 @@ def test_table_json_and_plots_are_written(study):
 def test_finished_cells_are_not_run_again(study, monkeypatch):
     source, output, rows = study
     monkeypatch.setattr(comparison, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("ran"))
-    assert comparison.compare(BASE, [TINY], LENGTHS, source, output) == rows[:2]
+    assert comparison.compare(BASE, [TINY], LENGTHS, source, output, {}) == rows[:2]
 
 
 def test_finished_cells_of_another_recipe_are_refused(study):
     source, output, _ = study
     other = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=48)
     with pytest.raises(ValueError, match="holds a run with other options"):
-        comparison.compare(other, [TINY], [1], source, output)
+        comparison.compare(other, [TINY], [1], source, output, {})

@@ -59,6 +59,12 @@ def test_suggestions_on_a_known_curve():
     assert rates[59] <= suggestions["steepest"] <= rates[96]
 
 
+def test_a_curve_that_never_falls_suggests_nothing():
+    wavering = 1.8 - 0.002 * np.cos(np.arange(120))
+    with pytest.raises(ValueError, match="fell at no rate from 4e-06 to 6e-01"):
+        lr_finder.suggest(np.logspace(-6, 0, 120), wavering + np.linspace(0, 1, 120))
+
+
 def test_too_short_a_curve_is_refused():
     with pytest.raises(ValueError, match="diverged after 12 steps"):
         lr_finder.suggest(np.logspace(-6, -1, 12), np.linspace(1.8, 7, 12))

@@ -48,6 +48,11 @@ def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
         torch.testing.assert_close(tensor, stored[name], rtol=0, atol=0)
 
 
+def test_drop_path_for_a_checkpoint_is_refused(tiny_checkpoint):
+    with pytest.raises(ValueError, match="leave out --drop-path"):
+        networks.create_network(init=str(tiny_checkpoint), drop_path_rate=0.1)
+
+
 def test_an_unknown_architecture_is_answered_with_its_neighbours():
     with pytest.raises(ValueError, match=r"'resnet51'.*resnet"):
         networks.create_network("resnet51")
