@@ -27,7 +27,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.recipe import FRESH, TrainConfig
 
 DTYPES = ("float32", "float16")
 
@@ -54,11 +54,15 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, record, run_folder, training
+    from emotion_detective import data, networks, record, run_folder, training
 
     begin = time.perf_counter()
     config = _train_config(options)
-    parts = data.load(options.data, seed=config.seed)
+    if options.vote_share is not None and options.votes is None:
+        raise ValueError("--vote-share says how much votes count: name their CSV with --votes.")
+    if config.init in FRESH:
+        networks.check_exportable(config.architecture)
+    parts = data.load(options.data)
     output = Path(options.output)
     network, history = training.train(
         config,
@@ -88,7 +92,7 @@ def find_lr(options: argparse.Namespace) -> None:
 
     config = _train_config(options)
     steps = options.steps or lr_finder.STEPS
-    test = lr_finder.find_lr(config, data.load(options.data, seed=config.seed), steps)
+    test = lr_finder.find_lr(config, data.load(options.data), steps)
     for name, rate in test.suggestions.items():
         print(f"{name}: {rate:.2e}")
     for path in lr_finder.write(test, Path(options.output)):
@@ -120,9 +124,11 @@ def evaluate(options: argparse.Namespace) -> None:
     from emotion_detective import data, export
     from emotion_detective.loading import load_classifier
 
+    folder = Path(options.model) if options.update else None
+    if folder and not folder.is_dir():
+        raise ValueError(f"--update writes into a checkpoint folder; {folder} is none.")
     classifier = load_classifier(options.model)
     split = data.load(options.data)[options.split]
-    folder = Path(options.model) if options.update else None
     metrics = export.measure(classifier, split, options.split, folder, options.votes)
     if options.json:
         print(json.dumps(metrics, indent=2))
@@ -175,9 +181,13 @@ def _command_line(options: argparse.Namespace) -> str:
 
     shown = {options.data: sources.display_name(options.data)}
     for path in (options.output, options.init, options.votes):
-        if path:
+        if path and (path == options.output or Path(path).exists()):  # not a Hub id
             shown[path] = Path(path).name
-    return shlex.join(["python", "train_hub.py", *(shown.get(word, word) for word in sys.argv[1:])])
+    words = []
+    for word in sys.argv[1:]:
+        option, equals, value = word.partition("=")
+        words.append(option + equals + shown.get(value, value) if equals else shown.get(word, word))
+    return shlex.join(["python", "train_hub.py", *words])
 
 
 def _print_summary(metrics: dict, split: str) -> None:
@@ -201,6 +211,8 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
         if (value := getattr(options, field.name, None)) is not None
     }
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    if "architecture" in given and options.init not in FRESH:
+        raise ValueError(f"--init {options.init} has an architecture of its own: leave out --arch.")
     return TrainConfig.for_init(given.pop("init"), **given)
 
 
@@ -235,7 +247,7 @@ def _add_find_lr(commands) -> None:
     command = _add_command(commands, find_lr)
     command.add_argument("--output", required=True, metavar="DIR", help="for the curve")
     command.add_argument("--steps", type=int, help="batches from lowest to highest")
-    _add_config_options(command)
+    _add_config_options(command, without=("vote_share",))
 
 
 def _add_compare(commands) -> None:
@@ -248,7 +260,7 @@ def _add_compare(commands) -> None:
     command.add_argument(
         "--lr", dest="rates", nargs="+", type=rate, default=[], metavar="RATE|ARCH=RATE"
     )
-    _add_config_options(command, without=("epochs", "architecture", "learning_rate"))
+    _add_config_options(command, without=("epochs", "architecture", "learning_rate", "vote_share"))
 
 
 def rate(word: str) -> tuple[str, float]:

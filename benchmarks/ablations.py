@@ -31,7 +31,7 @@ BASE = TrainConfig(
     learning_rate=7e-4,
     layer_decay=1.0,
     warmup_share=0.05,
-    image_sizes=(64,),
+    image_sizes=(48,),
     image_size_shares=(1.0,),
     label_smoothing=0.0,
 )
@@ -47,8 +47,9 @@ CHANGES = {
     "augmentation40": {"augmentation": 0.4},
     "augmentation120": {"augmentation": 1.2},
     "erasing0": {"erasing": 0.0},
-    "pixels48": {"image_sizes": (48,)},
+    "pixels64": {"image_sizes": (64,)},
     "pixels96": {"image_sizes": (96,)},
+    "epochs4": {"epochs": 4},
 }
 ROW_FILE = "row.json"
 
@@ -58,10 +59,17 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
 
     "hits" says of each validation image whether its label was named. "raw_accuracy" is that of the
     weights themselves after the last epoch, where the rest is that of their moving average (EMA).
+
+    Raises:
+        ValueError: `folder` holds a run of another recipe.
     """
     path = folder / ROW_FILE
+    shown_config = dataclasses.asdict(config) | {"init": Path(config.init).name}
     if path.is_file():
-        return json.loads(path.read_text())
+        row = json.loads(path.read_text())
+        if row["config"] != json.loads(json.dumps(shown_config)):
+            raise ValueError(f"{folder} holds a run of another recipe: name another --output.")
+        return row
     resume = (folder / run_folder.CONFIG_FILE).is_file()
     network, history = training.train(config, parts, folder, votes=votes, resume=resume)
     network.cpu()
@@ -71,7 +79,7 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
     network.load_state_dict(load_file(state / "model.safetensors"))
     raw_hits = training.predict_logits(network, images).argmax(dim=1) == labels
     row = {
-        "config": dataclasses.asdict(config) | {"init": Path(config.init).name},
+        "config": shown_config,
         "validation_loss": run_folder.best_row(history)["validation_loss"],
         "raw_accuracy": raw_hits.float().mean().item(),
         "images_per_second": history[-1]["images_per_second"],
@@ -140,7 +148,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--votes", required=True, metavar="CSV", help="FER+ votes")
     parser.add_argument("--init", required=True, help="the checkpoint that all go on from")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="for the runs")
-    parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES))
+    parser.add_argument(
+        "--only", nargs="+", choices=CHANGES, default=list(CHANGES), help="besides base"
+    )
     return parser.parse_args()
 
 
@@ -152,7 +162,7 @@ def main() -> None:
     images = f"train and validation of {Path(asked.data).name}"
     result = report.origin(report.command(), images, BASE.seed, packages)
     rows = {}
-    for name in asked.only:
+    for name in dict.fromkeys(["base", *asked.only]):
         config = dataclasses.replace(BASE, init=asked.init, **CHANGES[name])
         rows[name] = run(config, parts, asked.votes, asked.output / name)
         base = next(iter(rows.values()))

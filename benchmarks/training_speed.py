@@ -4,7 +4,7 @@
 
 All three train the same network from scratch on batches of the same size and input in the same
 number format, in turn, in one run. "Ours" is a step as in `train_hub.py train`: images on the
-device, batch augmentation, mixup, clipping, optimiser, EMA. "Plain" follows transformers'
+device, batch augmentation, clipping, optimiser, EMA. "Plain" follows transformers'
 `run_image_classification_no_trainer.py`: each image decoded and transformed by PIL and torchvision
 in DataLoader workers, Accelerate, torch's AdamW; it augments less. "Bare" is forward and backward
 of one batch that lies ready, with no optimiser. Each round of ours and of plain begins with steps

@@ -138,7 +138,9 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
         raise ValueError(f"The folder {source!r} holds no pictures.")
     names = [path.relative_to(folder).as_posix() for path in paths]
     columns = {"file": names, "image": [str(path) for path in paths]}
-    return datasets.Dataset.from_dict(columns, PICTURES), sources.hash_lines(names)
+    sizes = [path.stat().st_size for path in paths]  # a picture that is replaced changes the key
+    key = sources.hash_lines(f"{name} {size}" for name, size in zip(names, sizes, strict=True))
+    return datasets.Dataset.from_dict(columns, PICTURES), key
 
 
 def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:

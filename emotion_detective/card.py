@@ -23,7 +23,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from emotion_detective.card_metadata import SPLITS, Facts
+from emotion_detective.card_metadata import Facts
 from emotion_detective.card_slots import PLOTS, SLOTS
 from emotion_detective.checkpoint import (
     CONFIG_FILE,
@@ -33,13 +33,16 @@ from emotion_detective.checkpoint import (
     convert_weights,
     read_metrics,
 )
-from emotion_detective.errors import explained_refusals
+from emotion_detective.errors import explained_refusals, refuse_public
 from emotion_detective.sources import is_hub_id
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "model_card.md"
 CARD_FILE = "README.md"
+# The first of these that both were measured on decides which model is better: where validation
+# was, test chooses nothing.
+CHOOSING_SPLITS = ("validation", "test")
 
 
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
@@ -61,6 +64,11 @@ def read_facts(folder: Path, repo_id: str) -> Facts:
     """Return what the card of the checkpoint in `folder` is made from."""
     config = json.loads((folder / CONFIG_FILE).read_text())
     return Facts(repo_id, config, read_metrics(folder), tuple(_plots(folder)))
+
+
+def headline(folder: Path) -> str:
+    """Return the name of the split that the card of the checkpoint in `folder` speaks of first."""
+    return read_facts(folder, "").headline[0]
 
 
 def _plots(folder: Path) -> list[str]:
@@ -135,8 +143,8 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     api.whoami()  # the clearest refusal of a missing or wrong token
     url = api.create_repo(repo_id, private=private or None, exist_ok=True)
     there = api.model_info(repo_id)
-    if private and not there.private:
-        raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
+    if private:
+        refuse_public(repo_id, there)
     if not force:
         _refuse_worse(read_metrics(staging), _metrics_of(api, there), repo_id)
     logger.info("uploading to %s", url)
@@ -159,7 +167,7 @@ def _metrics_of(api: HfApi, there: ModelInfo) -> dict:
 
 
 def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
-    for split in SPLITS:
+    for split in CHOOSING_SPLITS:
         mine, other = ours.get(split), theirs.get(split)
         if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
             continue

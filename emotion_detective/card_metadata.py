@@ -16,7 +16,7 @@ from emotion_detective.sources import is_hub_id
 # FER2013's PrivateTest without disgusted: a source with that many test images is FER2013.
 FER_PRIVATE_COUNT = sum(FER_TEST_COUNTS.values()) - sum(FER_PUBLIC_COUNTS.values())
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
-# The first of these that was measured gives the headline, and decides which model is better.
+# The first of these that was measured gives the headline.
 SPLITS = ("test", "validation")
 
 

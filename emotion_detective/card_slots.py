@@ -5,6 +5,7 @@
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -127,9 +128,10 @@ def start(facts: Facts) -> str:
             "and no other model's weights are in them."
         )
     if init == "imagenet":
+        origin = f"ImageNet-1k weights ({base})" if base else "timm's default ImageNet weights"
         return (
-            f"Fine-tuned from ImageNet-1k weights ({base or 'the default ones of timm'}): "
-            "ImageNet's pictures and their licences stand behind this model too."
+            f"Fine-tuned from {origin}: the pictures they were trained on and their licences stand "
+            "behind this model too."
         )
     return f"Training went on from the checkpoint {base or 'in a local folder'}."
 
@@ -187,17 +189,26 @@ def versions(facts: Facts) -> str:
 
 
 def cost(facts: Facts) -> str:
-    hardware, seconds = facts.training["hardware"], sum(run["seconds"] for run in facts.runs)
-    text = f"Training took {duration(seconds)} on {hardware}; the trials before it are not counted."
-    watts = next((watts for name, watts in RATED_WATTS.items() if name in hardware), None)
-    if watts is None:
-        return f"{text} Its energy was not measured."
-    count = int(re.match(r"(\d+) x |", hardware)[1] or 1)
-    kwh = count * seconds / 3600 * watts / 1000
-    return (
-        f"{text} Its energy was not measured. If the accelerator drew its rated {watts} W all the "
-        f"time it took {kwh:.2f} kWh; the rest of the machine and its cooling come on top."
+    seconds = Counter()
+    for run in facts.runs:
+        seconds[run["hardware"]] += run["seconds"]
+    times = " and ".join(f"{duration(time)} on {hardware}" for hardware, time in seconds.items())
+    text = (
+        f"Training took {times}; the trials before it are not counted. Its energy was not measured."
     )
+    if None in map(rated_watts, seconds):
+        return text
+    kwh = sum(rated_watts(hardware) * time for hardware, time in seconds.items()) / 3.6e6
+    return (
+        f"{text} If the accelerator drew its rated power all the time it took {kwh:.2f} kWh; the "
+        "rest of the machine and its cooling come on top."
+    )
+
+
+def rated_watts(hardware: str) -> int | None:
+    """Return the rated power of all accelerators of `machine.describe_hardware`, if known."""
+    count = int(re.match(r"(\d+) x |", hardware)[1] or 1)
+    return next((count * watts for name, watts in RATED_WATTS.items() if name in hardware), None)
 
 
 SLOTS: dict[str, Callable[[Facts], str]] = {

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +35,7 @@ from emotion_detective import (
 )
 from emotion_detective.errors import first_line
 from emotion_detective.markdown import table
-from emotion_detective.networks import FRESH
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.recipe import FRESH, TrainConfig
 from emotion_detective.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -124,10 +122,12 @@ def _result(cell: Cell, work: Callable[[Cell], dict]) -> dict:
     path = cell.folder / RESULT_FILE
     if path.is_file():
         row = json.loads(path.read_text())
-        if row["config"] == json.loads(json.dumps(dataclasses.asdict(cell.config))):
+        now = json.loads(json.dumps(_origin(cell)))
+        if all(row[name] == now[name] for name in now):
             return row
         raise ValueError(
-            f"{cell.folder} holds a run with other options: name another --output, or delete it."
+            f"{cell.folder} holds a run with other options, data or hardware: name another "
+            "--output, or delete it."
         )
     logger.info("%s", cell.folder.name)
     begin = {"architecture": cell.config.architecture, "epochs": cell.config.epochs}
@@ -135,21 +135,21 @@ def _result(cell: Cell, work: Callable[[Cell], dict]) -> dict:
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=machine.end_with_parent) as pool:
         try:
             return pool.submit(work, cell).result()
-        except (ValueError, RuntimeError, OSError, BrokenProcessPool) as error:
+        except Exception as error:  # whatever it is, the other cells are not lost
             logger.error("%s failed: %s", cell.folder.name, error)
             return {**begin, "error": first_line(error)}
 
 
 def find_rate(cell: Cell) -> dict:
     """Run the range test of one architecture; return and write the rate to take."""
-    test = lr_finder.find_lr(cell.config, data.load(cell.source, seed=cell.config.seed))
+    test = lr_finder.find_lr(cell.config, data.load(cell.source))
     lr_finder.write(test, cell.folder)
     return _write_row(cell, {"learning_rate": test.suggestions[lr_finder.DEFAULT_SUGGESTION]})
 
 
 def run_cell(cell: Cell) -> dict:
     """Train one cell, going on where it was stopped; return and write its row."""
-    parts = data.load(cell.source, seed=cell.config.seed)
+    parts = data.load(cell.source)
     resume = (cell.folder / run_folder.CONFIG_FILE).is_file()
     network, history = training.train(cell.config, parts, cell.folder, resume=resume)
     size = cell.config.image_sizes[-1]
@@ -179,10 +179,18 @@ def run_cell(cell: Cell) -> dict:
 
 def _write_row(cell: Cell, row: dict) -> dict:
     """Write a finished cell's row; return it as the next call will read it."""
-    begin = {"architecture": cell.config.architecture, "config": dataclasses.asdict(cell.config)}
-    text = json.dumps({**begin, **row}, indent=2)
+    text = json.dumps({"architecture": cell.config.architecture, **_origin(cell), **row}, indent=2)
     write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
     return json.loads(text)
+
+
+def _origin(cell: Cell) -> dict:
+    """Return what a finished cell must have in common with the one asked for."""
+    return {
+        "config": dataclasses.asdict(cell.config),
+        "dataset": sources.display_name(cell.source),
+        "hardware": machine.describe_hardware(),
+    }
 
 
 def _peak_memory_bytes() -> int:

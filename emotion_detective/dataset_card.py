@@ -10,7 +10,7 @@ from collections import Counter
 import datasets
 from huggingface_hub import DatasetCard, HfApi
 
-from emotion_detective.errors import explained_refusals
+from emotion_detective.errors import explained_refusals, refuse_public
 from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
 
@@ -24,9 +24,9 @@ left out.
 
 {table}
 
-Columns: `image`; `label`; `file`, the path in the source; `clean`, false for an image of test that
-stands pixel for pixel in another split of the source too. Images of train that stand in validation
-or test are dropped, and those of validation that stand in test.
+Columns: `image`; `label`; `file`, the path in the source; `clean`, false for an image of validation
+or test that stands pixel for pixel in another split of the source too. Images of train that stand
+in validation or test are dropped, and those of validation that stand in test.
 
 ```
 python train_hub.py train --data {repo_id} --output runs/first
@@ -48,10 +48,14 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
     """Upload the splits and a card to the Hub dataset `repo_id` and return its address.
 
     Raises:
-        ValueError: no token, no permission or no Hub; says what to do.
+        ValueError: no token, no permission, no Hub, or `private` and it is public; says what to do.
     """
     with explained_refusals(repo_id):
-        HfApi().whoami()  # the clearest refusal of a missing or wrong token
+        api = HfApi()
+        api.whoami()  # the clearest refusal of a missing or wrong token
+        api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+        if private:
+            refuse_public(repo_id, api.dataset_info(repo_id))
         parts.push_to_hub(repo_id, private=private, commit_message="Publish the splits")
         card = DatasetCard.load(repo_id)  # with what `datasets` says of columns and files
         card.data.license = "unknown"  # the card says why
@@ -59,7 +63,7 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
         card.data.pretty_name = "Six facial expressions"
         card.text = card_text(parts, source, repo_id)
         card.push_to_hub(repo_id, commit_message="Describe the splits")
-        return f"{HfApi().endpoint}/datasets/{repo_id}"
+        return f"{api.endpoint}/datasets/{repo_id}"
 
 
 def card_text(parts: datasets.DatasetDict, source: str, repo_id: str) -> str:

@@ -6,6 +6,7 @@ Uploads are `card.push`, `dataset_card.publish` and `space.deploy`. Knows no che
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from huggingface_hub import DatasetInfo, ModelInfo, SpaceInfo
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,
@@ -34,6 +35,15 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0][:MAX_REASON_LETTERS]
 
 
+def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> None:
+    """Raise `ValueError` where a repository that is to be private is public: the Hub would not.
+
+    Creating what is there already, with `private=True`, changes nothing and says nothing.
+    """
+    if not there.private:
+        raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
+
+
 @contextmanager
 def explained_refusals(repo_id: str) -> Iterator[None]:
     """Turn what an upload to `repo_id` fails with into a `ValueError` that says what to do."""
@@ -41,7 +51,7 @@ def explained_refusals(repo_id: str) -> Iterator[None]:
         yield
     except REFUSALS as error:
         raise ValueError(
-            f"{repo_id} was not pushed: {_remedy(error)} Nothing is there by halves, and the same "
+            f"{repo_id} was not pushed: {_remedy(error)} Each commit there is whole, and the same "
             "command can be repeated."
         ) from error
 

@@ -75,8 +75,14 @@ def measure(
 ) -> dict:
     """Return the metrics of a split; with `folder`, write them, plots and card there too.
 
-    With `votes_file`, a CSV of FER+ votes, they have "votes" as well (see `votes.py`).
+    The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
+    the metrics have "votes" as well (see `votes.py`).
+
+    Raises:
+        ValueError: `folder` was trained on data with another number of images in this split.
     """
+    if folder is not None:
+        _refuse_other_data(read_metrics(folder), name, len(split))
     probabilities, labels = evaluation.predict_split(classifier, split)
     metrics = evaluation.split_metrics(
         probabilities, labels, split["clean"], classifier.unsure_below
@@ -86,13 +92,24 @@ def measure(
         metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
     if folder is not None:
         _write_metrics(folder, {**read_metrics(folder), name: metrics})
-        drawn = folder / PLOTS_FOLDER
-        plots.write_plots(folder, probabilities, labels, metrics)
-        galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
-        if votes_file is not None:
-            galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
+        if name == card.headline(folder):
+            drawn = folder / PLOTS_FOLDER
+            plots.write_plots(folder, probabilities, labels, metrics)
+            galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
+            if votes_file is not None:
+                galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
         card.write_card(folder)
     return metrics
+
+
+def _refuse_other_data(metrics: dict, name: str, count: int) -> None:
+    """The card names the data of the training run: no other data's numbers may stand there."""
+    trained_on = metrics.get("training", {}).get("dataset", {})
+    if trained_on.get(name, count) != count:
+        raise ValueError(
+            f"--data has {count} images of {name}, the data of the training run had "
+            f"{trained_on[name]}: the card would tell of other data. Evaluate without --update."
+        )
 
 
 def _write_metrics(folder: Path, metrics: dict) -> None:

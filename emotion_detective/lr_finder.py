@@ -22,7 +22,7 @@ from emotion_detective.recipe import TrainConfig
 
 LOWEST_RATE = 1e-6
 HIGHEST_RATE = 1.0
-STEPS = 150
+STEPS, MIN_STEPS = 150, 20
 # fastai's: the loss is averaged with this memory, and has diverged at four times its minimum.
 MEMORY = 0.98
 DIVERGED = 4.0
@@ -50,6 +50,8 @@ class RangeTest:
 
 def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
     """Run the test with the recipe's network, batches and augmentation at its last image size."""
+    if steps < MIN_STEPS:
+        raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
     run = training.prepare(config, parts)
     run.network.train()
     rates, losses, average = [], [], 0.0

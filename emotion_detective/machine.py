@@ -21,9 +21,12 @@ ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1
 
 
 def describe_hardware() -> str:
-    """Return the accelerator, or else the processor, in words."""
+    """Return the accelerator, once for each process of this run, or else the processor."""
+    processes = os.environ.get("WORLD_SIZE", 1)  # as torchrun and `accelerate launch` set it
     if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+        return f"{processes} x {torch.cuda.get_device_name(0)}"
+    if torch.accelerator.is_available():
+        return f"{processes} x {torch.accelerator.current_accelerator().type}"
     return f"CPU, {os.cpu_count()} cores ({_processor('model name') or platform.machine()})"
 
 

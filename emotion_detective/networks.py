@@ -10,13 +10,13 @@ import torchvision
 from emotion_detective.errors import HUB_ERRORS, first_line
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import LABELS
-from emotion_detective.recipe import ARCHITECTURE
+from emotion_detective.recipe import ARCHITECTURE, FRESH
 
 # What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
 # Wightman et al. 2021, arXiv 2110.00476).
 IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
-# What `init` can be for any architecture; a checkpoint has one of its own.
-FRESH = ("scratch", "imagenet")
+# torchvision's, for `train_hub.py compare`.
+ALEXNET = "alexnet"
 
 
 def create_network(
@@ -28,8 +28,8 @@ def create_network(
     weights) or a checkpoint folder or repository of ours to go on from.
 
     Raises:
-        ValueError: an unknown architecture, drop path for a checkpoint, or weights that cannot be
-            had; says what to do.
+        ValueError: an unknown architecture, drop path where there is none, or weights that cannot
+            be had; says what to do.
     """
     if init not in FRESH:
         if drop_path_rate:
@@ -38,7 +38,7 @@ def create_network(
                 f"--drop-path, or start from other weights than --init {init}."
             )
         return load_classifier(init).network.train()
-    if architecture == "alexnet":
+    if architecture == ALEXNET:
         return _create_alexnet(init)
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
@@ -46,17 +46,38 @@ def create_network(
     options = dict(num_classes=len(LABELS))
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
-    if init == "scratch":
-        return timm.create_model(architecture, pretrained=False, **options).train()
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
     try:
+        if init == "scratch":
+            return timm.create_model(architecture, pretrained=False, **options).train()
         return timm.create_model(name, pretrained=True, **options).train()
+    except TypeError as error:
+        raise ValueError(
+            f"{architecture} has no drop path ({first_line(error)}): leave out --drop-path."
+        ) from error
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
             "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
             "FOLDER with a checkpoint."
         ) from error
+
+
+def check_exportable(architecture: str) -> None:
+    """Refuse, before hours of training, what no checkpoint could be made of.
+
+    Raises:
+        ValueError: the architecture is not timm's, or its first convolution or its classifier is
+            not a single layer, so that nothing can be folded into it (`folding.py`).
+    """
+    known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
+    if architecture == ALEXNET or (
+        known and not (isinstance(known.first_conv, str) and isinstance(known.classifier, str))
+    ):
+        raise ValueError(
+            f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
+            "one first convolution and one classifier. `train_hub.py compare` can train it."
+        )
 
 
 def _create_alexnet(init: str) -> torch.nn.Module:
@@ -74,4 +95,5 @@ def _create_alexnet(init: str) -> torch.nn.Module:
         ) from error
     network.classifier[6] = torch.nn.Linear(4096, len(LABELS))
     network.get_classifier = lambda: network.classifier[6]
+    network.pretrained_cfg = {"classifier": "classifier.6"}  # where timm's layer decay ends
     return network.train()

@@ -19,6 +19,7 @@ from emotion_detective.evaluation import (
     reliability_bins,
 )
 from emotion_detective.model import LABELS
+from emotion_detective.run_folder import best_row
 
 # Okabe and Ito 2008, "Color Universal Design".
 BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
@@ -192,7 +193,7 @@ def plot_history(rows: list[dict], path: Path | str) -> Path:
     loss.set_ylabel("loss")
     loss.legend(fontsize=11)
     accuracies = [row["validation_accuracy"] for row in rows]
-    best = int(np.argmax(accuracies))
+    best = rows.index(best_row(rows))
     accuracy.plot(epochs, accuracies, mark, color=BLUE)
     accuracy.plot(epochs[best], accuracies[best], "*", color=VERMILION, ms=14)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))

@@ -7,6 +7,8 @@ follows it; it is saved with the run and stands in the checkpoint's `metrics.jso
 from dataclasses import dataclass
 
 ARCHITECTURE = "resnet50"
+# What `init` can be for any architecture; a checkpoint has one of its own.
+FRESH = ("scratch", "imagenet")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class TrainConfig:
                 f"image_sizes has {len(self.image_sizes)} and image_size_shares "
                 f"{len(self.image_size_shares)} entries: they go together."
             )
+        if min(self.image_size_shares) < 0 or not sum(self.image_size_shares) > 0:
+            raise ValueError("image_size_shares must be 0 or more, and one of them above 0.")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be 1 or more, not {self.limit}.")
         if not 0 <= self.frozen_epochs < self.epochs:
             raise ValueError(
                 f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
@@ -75,7 +81,7 @@ class TrainConfig:
         total, done = sum(self.image_size_shares), 0.0
         for size, share in zip(self.image_sizes, self.image_size_shares, strict=True):
             done += share / total * self.epochs
-            if epoch < round(done):
+            if epoch < min(round(done), self.epochs - 1):
                 return size
         return self.image_sizes[-1]
 

@@ -31,6 +31,7 @@ def describe_run(
         history: a row an epoch, as `training.train` returns them.
     """
     counts = {split: len(part) for split, part in parts.items()}
+    counts["train"] = min(counts["train"], config.limit or counts["train"])
     return {
         "command": command,
         "config": dataclasses.asdict(config) | {"init": _shown_init(config.init)},

@@ -5,7 +5,6 @@ the last one: all that `training.train` needs to resume to the same result. Each
 there, whenever the run is killed.
 """
 
-import dataclasses
 import json
 import os
 import shutil
@@ -18,7 +17,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from emotion_detective.errors import first_line
-from emotion_detective.recipe import TrainConfig
 from emotion_detective.whole_files import write_whole
 
 STATE_PREFIX = "state_"  # and the number of epochs done
@@ -54,27 +52,31 @@ def best_row(rows: list[dict]) -> dict:
     return max(at_last_size, key=lambda row: row["validation_accuracy"])
 
 
-def claim(accelerator: Accelerator, config: TrainConfig, output: Path, resume: bool) -> None:
-    """Make `output` this run's folder, or refuse: by all processes alike."""
+def claim(accelerator: Accelerator, settings: dict, output: Path, resume: bool) -> None:
+    """Make `output` this run's folder, or refuse: by all processes alike.
+
+    `settings` are what a resumed run must have begun with: its recipe, and how many images.
+    """
     problem = [None]
     if accelerator.is_main_process:
-        problem = [_folder_problem(config, output, resume)]
+        text = json.dumps(settings, indent=2) + "\n"
+        problem = [_folder_problem(json.loads(text), output, resume)]
         if problem == [None]:
             output.mkdir(parents=True, exist_ok=True)
-            write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(_config_json(config)))
+            write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
     broadcast_object_list(problem)
     if problem[0]:
         raise ValueError(problem[0])
 
 
-def _folder_problem(config: TrainConfig, output: Path, resume: bool) -> str | None:
+def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
     path = output / CONFIG_FILE
     if not path.is_file():
         missing = f"There is no run to resume in {output}: start one without --resume."
         return missing if resume else None
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
-    before, now = json.loads(path.read_text()), json.loads(_config_json(config))
+    before = json.loads(path.read_text())
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
         name = changed[0]
@@ -82,11 +84,11 @@ def _folder_problem(config: TrainConfig, output: Path, resume: bool) -> str | No
             f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
             "with the options it was started with, or name another --output."
         )
+    history = output / HISTORY_FILE
+    done = len(history.read_text().splitlines()) if history.is_file() else 0
+    if done == now["epochs"] and not _states(output):
+        return f"The run in {output} is finished: to train again name another --output."
     return None
-
-
-def _config_json(config: TrainConfig) -> str:
-    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
 def restore(accelerator: Accelerator, output: Path) -> None:

@@ -130,7 +130,7 @@ def load_hub_dataset(repo_id: str) -> datasets.DatasetDict:
     """
     try:
         parts = datasets.load_dataset(repo_id)
-    except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError) as error:
+    except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"The dataset {repo_id} could not be loaded from the Hub ({first_line(error)}). "
             "Check the id, your token if it is private, and the network; or name a zip or folder."

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from emotion_detective.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
-from emotion_detective.errors import explained_refusals
+from emotion_detective.errors import explained_refusals, refuse_public
 from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.sources import is_hub_id
 
@@ -31,7 +31,8 @@ def deploy(repo_id: str, model: str, private: bool = False, token: str | None = 
     Where nothing changed there is no commit. Returns the Space's address.
 
     Raises:
-        ValueError: no id, no such model, no token, no permission or no Hub; says what to do.
+        ValueError: no id, no such model, no token, no permission, no Hub, or `private` and the
+            Space is public; says what to do.
     """
     for name in (repo_id, model.partition("@")[0]):
         if not is_hub_id(name):
@@ -44,6 +45,8 @@ def deploy(repo_id: str, model: str, private: bool = False, token: str | None = 
         url = api.create_repo(
             repo_id, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
         )
+        if private:
+            refuse_public(repo_id, api.space_info(repo_id))
         # Before the files: the first start shall know it already.
         api.add_space_variable(repo_id, MODEL_VARIABLE, model)
         logger.info("uploading to %s", url)

@@ -18,7 +18,12 @@ from pathlib import Path
 import datasets
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    broadcast,
+    set_seed,
+)
 from safetensors.torch import load_file
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
@@ -88,13 +93,14 @@ def train(
     the best one into `output`. In several processes every one returns the same.
 
     Raises:
-        ValueError: `output` holds another run, `resume` finds none or one of another recipe,
-            `votes` cannot be used, or an epoch cannot be written.
+        ValueError: `output` holds another run, `resume` finds none, a finished one, or one of
+            another recipe or data, `votes` cannot be used, or an epoch cannot be written.
     """
     if votes is None:
         config = dataclasses.replace(config, vote_share=0.0)
     accelerator = _accelerator(config)
-    run_folder.claim(accelerator, config, output, resume)
+    counts = {f"{name}_images": len(part) for name, part in parts.items()}
+    run_folder.claim(accelerator, dataclasses.asdict(config) | counts, output, resume)
     run = prepare(config, parts, accelerator, compile_network, votes)
     if resume:
         run_folder.restore(accelerator, output)
@@ -104,7 +110,7 @@ def train(
         run_folder.save_epoch(accelerator, run.history, run.ema.module, output)
         _report(run)
     best = best_row(run.history.rows)
-    network = accelerator.unwrap_model(run.network)
+    network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
     network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
     if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
         logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
@@ -302,6 +308,8 @@ def _freeze_body(network: nn.Module, frozen: bool) -> None:
 @torch.no_grad()
 def _validate(run: Run, epoch: int) -> dict:
     """Loss and accuracy of the EMA weights on every validation image, each counted once."""
+    # Batch normalisation counts what its own process saw; one network is validated and kept.
+    broadcast(list(run.ema.module.buffers()))
     image_size = run.config.image_size_at(epoch)
     gathered = []
     for indices in run.loaders["validation"]:

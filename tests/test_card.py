@@ -96,7 +96,7 @@ def test_a_dataset_from_the_hub_is_linked(folder):
     [
         ("scratch", "resnet50", None, "initialised at random"),
         ("imagenet", "resnet50", "timm/resnet50.a1_in1k", "Fine-tuned from ImageNet-1k weights"),
-        ("imagenet", "vgg16", None, "the default ones of timm"),
+        ("imagenet", "vgg16", None, "from timm's default ImageNet weights"),
         ("user/first@v2", "resnet50", "user/first", "went on from the checkpoint user/first"),
         ("runs/first/last", "resnet50", None, "went on from the checkpoint in a local folder"),
     ],
@@ -135,7 +135,7 @@ def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
 @pytest.mark.parametrize(
     ("hardware", "seconds", "sentence"),
     [
-        ("1 x NVIDIA H100 80GB HBM3", 1800, "its rated 700 W all the time it took 0.35 kWh"),
+        ("1 x NVIDIA H100 80GB HBM3", 1800, "drew its rated power all the time it took 0.35 kWh"),
         ("2 x NVIDIA H100 80GB HBM3", 7200, "it took 2.80 kWh"),
         ("CPU, 2 cores (x86_64)", 7200, "2.0 hours on CPU, 2 cores (x86_64)"),
     ],
@@ -146,6 +146,15 @@ def test_energy_is_stated_only_with_the_assumption_behind_it(folder, hardware, s
     assert sentence in cost
     assert ("kWh" in cost) == ("NVIDIA" in hardware)
     assert "not measured" in cost
+
+
+def test_each_hardware_has_its_own_time(folder):
+    record = checkpoint.read_metrics(folder)["training"]
+    earlier = record | {"hardware": "CPU, 2 cores (x86_64)", "seconds": 7200}
+    change(folder, earlier=[earlier], hardware="1 x NVIDIA H100 80GB HBM3", seconds=1800)
+    cost = section(card.write_card(folder).read_text(), "Cost")
+    assert "2.0 hours on CPU, 2 cores (x86_64) and 30 minutes on 1 x NVIDIA H100" in cost
+    assert "kWh" not in cost  # a processor's power is not known
 
 
 def test_plots_are_shown_where_they_exist_and_faces_never(measured):

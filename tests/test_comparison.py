@@ -123,3 +123,10 @@ def test_finished_cells_of_another_recipe_are_refused(study):
     other = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=48)
     with pytest.raises(ValueError, match="holds a run with other options"):
         comparison.compare(other, [TINY], [1], source, output, {})
+
+
+def test_finished_cells_of_other_hardware_are_refused(study, monkeypatch):
+    source, output, _ = study
+    monkeypatch.setattr(comparison.machine, "describe_hardware", lambda: "another")
+    with pytest.raises(ValueError, match="options, data or hardware"):
+        comparison.compare(BASE, [TINY], [1], source, output, {})

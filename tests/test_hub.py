@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,7 @@ from safetensors.torch import load
 from small import write_source
 
 import train_hub
-from emotion_detective import card, checkpoint, model
+from emotion_detective import card, checkpoint, dataset_card, model
 
 pytest_plugins = ["hub_server"]
 
@@ -100,7 +101,7 @@ def test_a_better_model_on_the_hub_stays_unless_forced(hub_here, measured, bette
     card.push(better, REPO)
     before = hub_here.store.repo(REPO).head
     with pytest.raises(
-        ValueError, match=r"already holds a better model: 0\.\d+ of test right.*--force"
+        ValueError, match=r"already holds a better model: 0\.\d+ of validation right.*--force"
     ):
         card.push(measured, REPO)
     assert hub_here.store.repo(REPO).head == before
@@ -378,6 +379,14 @@ def test_prepare_publishes_a_dataset_that_loads_with_the_same_splits(hub, tmp_pa
     readme = hub.store.read("user/six", "README.md", "dataset").decode()
     assert "| train | 9 | 9 | 9 | 9 | 9 | 9 | 54 | 54 |" in readme
     assert "dataset_info:" in readme
+
+
+def test_a_private_dataset_never_lands_in_a_public_repository(hub_here, tmp_path):
+    repo = hub_here.store.upload("user/six", write_source(tmp_path / "faces", 2, 1), "dataset")
+    before = repo.head
+    with pytest.raises(ValueError, match="user/six is public already"):
+        dataset_card.publish(datasets.DatasetDict(), "faces", "user/six", private=True)
+    assert repo.head == before
 
 
 def test_a_dataset_that_is_not_there_is_named(hub_here, tmp_path, monkeypatch, capsys):

@@ -59,6 +59,11 @@ def test_suggestions_on_a_known_curve():
     assert rates[59] <= suggestions["steepest"] <= rates[96]
 
 
+def test_too_few_steps_are_refused_before_the_first():
+    with pytest.raises(ValueError, match="takes 20 steps or more, not 1"):
+        lr_finder.find_lr(CONFIG, {}, steps=1)
+
+
 def test_a_curve_that_never_falls_suggests_nothing():
     wavering = 1.8 - 0.002 * np.cos(np.arange(120))
     with pytest.raises(ValueError, match="fell at no rate from 4e-06 to 6e-01"):

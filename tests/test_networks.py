@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from small import TINY
+from timm.optim import param_groups_layer_decay
 
 from emotion_detective import checkpoint, networks
 
@@ -51,6 +52,28 @@ def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
 def test_drop_path_for_a_checkpoint_is_refused(tiny_checkpoint):
     with pytest.raises(ValueError, match="leave out --drop-path"):
         networks.create_network(init=str(tiny_checkpoint), drop_path_rate=0.1)
+
+
+def test_an_architecture_without_drop_path_says_so():
+    with pytest.raises(ValueError, match="vgg11 has no drop path"):
+        networks.create_network("vgg11", drop_path_rate=0.1)
+
+
+@pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
+def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architecture):
+    with pytest.raises(ValueError, match=f"No checkpoint can be made of {architecture}"):
+        networks.check_exportable(architecture)
+
+
+@pytest.mark.parametrize("architecture", ["resnet50", "vgg16", "convnext_tiny", TINY, "nosuchnet"])
+def test_other_architectures_are_not_refused(architecture):
+    networks.check_exportable(architecture)
+
+
+def test_alexnet_s_layers_learn_the_slower_the_further_down():
+    groups = param_groups_layer_decay(networks.create_network("alexnet"), layer_decay=0.5)
+    scales = [group["lr_scale"] for group in groups]
+    assert min(scales) < 1 == max(scales)
 
 
 def test_an_unknown_architecture_is_answered_with_its_neighbours():

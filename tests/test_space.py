@@ -81,6 +81,15 @@ def test_what_cannot_be_deployed_is_said_before_anything_is_made(
     assert list(hub_here.store.repos) == [("model", "user/tiny")]
 
 
+def test_a_private_space_never_lands_in_a_public_one(hub_here, model):
+    space.deploy("user/secret", "user/tiny", private=True)
+    assert hub_here.store.repo("user/secret", "space").private
+    space.deploy(SPACE, "user/tiny")
+    with pytest.raises(ValueError, match="user/faces is public already"):
+        space.deploy(SPACE, "user/tiny@v1", private=True)
+    assert hub_here.store.repo(SPACE, "space").variables == {"EMOTION_MODEL": "user/tiny"}
+
+
 def test_without_a_token_deploy_tells_to_log_in(hub_here, model, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "")
     with pytest.raises(ValueError, match="hf auth login"):

@@ -53,6 +53,32 @@ def test_recorded_command_names_no_folder_of_this_machine(trained, source):
     assert str(ROOT) not in command
 
 
+def test_the_recorded_command_can_be_repeated_by_others(tmp_path, monkeypatch):
+    source, output = tmp_path / "fer.zip", tmp_path / "run"
+    source.touch()
+    words = ["train", f"--data={source}", "--output", str(output), "--init", "user/name@v2"]
+    monkeypatch.setattr(sys, "argv", ["train_hub.py", *words])
+    shown = train_hub._command_line(train_hub._parser().parse_args(words))
+    expected = "train --data=fer.zip --output run --init user/name@v2"
+    assert shown == f"python train_hub.py {expected}"
+
+
+def test_numbers_of_other_data_are_kept_off_the_card(trained, tmp_path, capsys):
+    other = write_source(tmp_path / "other", train=40, test=9)
+    before = (trained / "metrics.json").read_text()
+    arguments = ["evaluate", "--model", str(trained), "--data", str(other), "--update"]
+    assert train_hub.main(arguments) == 2
+    assert "--data has 54 images of test" in capsys.readouterr().err
+    assert (trained / "metrics.json").read_text() == before
+
+
+def test_plots_stay_those_of_the_headline_s_split(trained, source):
+    plots = {path: path.read_bytes() for path in (trained / "plots").iterdir()}
+    arguments = ["evaluate", "--model", str(trained), "--data", source, "--update"]
+    assert train_hub.main([*arguments, "--split", "validation"]) == 0
+    assert {path: path.read_bytes() for path in (trained / "plots").iterdir()} == plots
+
+
 def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     trained, source, tmp_path, monkeypatch
 ):
@@ -60,7 +86,7 @@ def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     monkeypatch.setattr("emotion_detective.galleries.draw", lambda *_: None)
     output = tmp_path / "second"
     arguments = ["train", "--data", source, "--output", str(output), "--init", str(trained)]
-    assert train_hub.main([*arguments, *RECIPE[2:], *SIZES, "--epochs", "2"]) == 0
+    assert train_hub.main([*arguments, *RECIPE[4:], *SIZES, "--epochs", "2"]) == 0
     before, record = (
         json.loads((folder / "metrics.json").read_text())["training"]
         for folder in (trained, output)
@@ -109,6 +135,16 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
             "There is no data at 'nowhere.zip'",
         ),
         (["train", "--data", "x", "--output", "out", "--epochs", "0"], "epochs must be above 0"),
+        (
+            ["train", "--data", "x", "--output", "out", "--arch", "alexnet"],
+            "can be made of alexnet",
+        ),
+        (
+            ["train", "--data", "x", "--output", "out", "--init", "user/name", "--arch", "vgg16"],
+            "of its own",
+        ),
+        (["train", "--data", "x", "--output", "out", "--vote-share", "1"], "CSV with --votes"),
+        (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
     ],

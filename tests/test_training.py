@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,19 @@ def test_resume_with_another_recipe_names_the_difference(parts, finished):
         training.train(TrainConfig(**SMALL, epochs=2), parts, finished[0], resume=True)
 
 
+def test_resume_with_other_data_is_refused(parts, finished):
+    other = parts | {"validation": parts["validation"].select(range(20))}
+    with pytest.raises(ValueError, match="began with validation_images=24, not 20"):
+        training.train(TrainConfig(**SMALL, epochs=8), other, finished[0], resume=True)
+
+
+def test_a_finished_run_is_not_trained_once_more(parts, finished, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    run_folder.remove_state(folder)
+    with pytest.raises(ValueError, match="is finished: to train again name another --output"):
+        training.train(TrainConfig(**SMALL, epochs=8), parts, folder, resume=True)
+
+
 def test_resume_without_a_run_says_so(parts, tmp_path):
     with pytest.raises(ValueError, match="no run to resume"):
         training.train(TrainConfig(**SMALL), parts, tmp_path / "nothing", resume=True)
@@ -156,6 +170,11 @@ def test_image_size_grows_over_the_epochs():
     assert [config.image_size_at(e) for e in range(10)] == [32] * 2 + [48] * 4 + [64] * 4
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 64])
+def test_a_run_however_short_ends_at_the_checkpoint_s_image_size(epochs):
+    assert TrainConfig(epochs=epochs).image_size_at(epochs - 1) == 96
+
+
 def test_best_epoch_is_sought_at_the_final_image_size():
     rows = [
         dict(epoch=1, image_size=48, validation_accuracy=0.9),
@@ -170,6 +189,8 @@ def test_best_epoch_is_sought_at_the_final_image_size():
     [
         (dict(epochs=0), "epochs must be above 0, not 0"),
         (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 4 entries"),
+        (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
+        (dict(limit=0), "limit must be 1 or more, not 0"),
         (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
     ],
 )
@@ -283,3 +304,8 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     monkeypatch.setattr(training, "EVALUATION_BATCH", 5)
     alone = training._validate(training.prepare(TrainConfig(**small), parts), 0)
     assert measured == pytest.approx(alone, rel=1e-5)
+    # What two processes measured after training is what the weights do that they left.
+    run = training.prepare(TrainConfig(**small), parts)
+    run.ema.module.load_state_dict(load_file(tmp_path / "run" / run_folder.BEST_WEIGHTS_FILE))
+    alone = training._validate(run, 0)
+    assert {name: row[name] for name in alone} == pytest.approx(alone, rel=1e-5)
