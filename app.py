@@ -13,6 +13,7 @@ whole one; a client that does not ask for the steps sees only that.
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -146,6 +147,7 @@ def analyze_video(
 
 
 transfer.refuse_addresses()
+transfer.forget_in_time()
 with gr.Blocks(
     title="Emotion Detective",
     analytics_enabled=False,
@@ -173,6 +175,8 @@ if __name__ == "__main__":
     # Gradio would import it before the first answer, for plots that no page draws: 40 MB.
     sys.modules.setdefault("matplotlib", None)
     machine.share_heaps()
+    # A server that is told to end deletes its uploads, as it does at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo.launch(
         show_error=True,
         max_threads=MAX_THREADS,

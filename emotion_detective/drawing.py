@@ -9,6 +9,7 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from emotion_detective import words
 from emotion_detective.detective import Prediction
 from emotion_detective.faces import BoxXyxy
 
@@ -145,7 +146,7 @@ class _Pen:
 
     def _tag(self, face: Prediction, number: int, color: str) -> None:
         """Write number and answer above the box, only the number where there is no room."""
-        answer = "unsure" if face.unsure else f"{face.label} {face.confidence:.0%}"
+        answer = "unsure" if face.unsure else f"{face.label} {words.percent(face.confidence)}"
         pad = round(self.font.size * PADDING_SHARE)
         text = f"{number} {answer}"
         if self.font.getlength(text) + 2 * pad > 2 * _width(face.box_xyxy):

@@ -22,6 +22,7 @@ def face_card(face: Prediction, number: int, metrics: dict) -> str:
     """Return the card of one face; `metrics` is the checkpoint's `metrics.json`, {} without."""
     color = UNSURE_COLOR if face.unsure else COLORS[face.label]
     kind = "unsure" if face.unsure else "sure"
+    reliability = "" if face.unsure else words.reliability(face.label, metrics)
     rows = "".join(
         _bar(label, share) for label, share in zip(LABELS, face.probabilities, strict=True)
     )
@@ -29,7 +30,7 @@ def face_card(face: Prediction, number: int, metrics: dict) -> str:
         f'<div class="face-card"><h2><span class="number {kind}" style="background:{color}">'
         f"{number}</span> {_capitalised(words.looks(face))}</h2>"
         f'<ul class="bars">{rows}</ul>'
-        f'<p class="reliability">{words.reliability(face.label, metrics)}</p></div>'
+        f'<p class="reliability">{reliability}</p></div>'
     )
 
 
@@ -78,7 +79,7 @@ def _bar(label: str, share: float) -> str:
     return (
         f'<li><span class="label">{label}</span><span class="track" aria-hidden="true">'
         f'<span style="width:{share:.1%};background:{COLORS[label]}"></span></span>'
-        f'<span class="share">{share:.0%}</span></li>'
+        f'<span class="share">{words.percent(share)}</span></li>'
     )
 
 

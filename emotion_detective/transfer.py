@@ -1,20 +1,26 @@
 """Files that visitors send and take away: nothing is fetched for them, nothing stays behind.
 
 Events that take a file run with `preprocess=False`, so that Gradio hands over the upload unread;
-`faces` and `video` open it, with their limits. Files made for a visitor go to Gradio's cache, which
-`delete_cache` empties.
+`faces` and `video` open it, with their limits. Uploads, and files made for a visitor, lie in a
+folder of this process, which `forget_in_time` keeps empty of what is old.
 """
 
+import atexit
 import base64
+import os
 import secrets
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio import processing_utils
+from gradio import processing_utils, route_utils
 from gradio.utils import get_upload_folder
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +29,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 KEEP_SECONDS = 600
 SWEEP_SECONDS = 60
 KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
+RESULT_GONE = f"This result is gone: results go within {KEEP_MINUTES} minutes. Send it again."
+# Of this program's processes only: what is old here is deleted, whoever left it.
+FOLDER = "emotion-detective"
 UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
@@ -75,6 +84,50 @@ def refuse_addresses() -> None:
             return str(uploaded_path(url))
 
     processing_utils.async_ssrf_protected_download = fetch_nothing
+
+
+def forget_in_time() -> None:
+    """Give this process a folder for uploads, and have Gradio's sweep forget what is old.
+
+    Gradio's own sweep goes through sets of names that change meanwhile, which ends it for good; it
+    misses what a killed process left and what nobody took; and a visitor's last values, pictures
+    among them, stay in memory until `state_session_capacity` others came. Call it before any
+    component is made: they note the folder.
+    """
+    base = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / FOLDER
+    base.mkdir(parents=True, exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = own = tempfile.mkdtemp(dir=base)
+    # Gradio's end of the server does not wait for the sweep that it begins.
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    route_utils.delete_files_created_by_app = _forget
+
+
+def _forget(blocks: gr.Blocks, age: float | None) -> None:
+    """Delete files and sessions not used for `age` seconds; None: all files of this process."""
+    own = Path(get_upload_folder())
+    if age is None:
+        shutil.rmtree(own, ignore_errors=True)
+        return
+    kept = {str(name) for block in blocks.blocks.values() for name in _lasting(block)}
+    for folder, _, names in os.walk(own.parent, topdown=False):
+        for path in (*(Path(folder) / name for name in names), Path(folder)):
+            with suppress(OSError):  # gone by now, or a folder that holds something
+                old = time.time() - path.lstat().st_ctime > age
+                if old and str(path) not in kept and path not in (own, own.parent):
+                    path.rmdir() if path.is_dir() else path.unlink()
+    for names in blocks.temp_file_sets:
+        names.difference_update([name for name in list(names) if not Path(name).exists()])
+    sessions = blocks.state_holder
+    with sessions.lock:
+        for session, used in list(sessions.time_last_used.items()):
+            if (datetime.now() - used).total_seconds() > age:
+                sessions.session_data.pop(session, None)
+                sessions.time_last_used.pop(session, None)
+
+
+def _lasting(block: Any) -> set:
+    """Return the files that a component shows to every visitor, such as examples."""
+    return getattr(block, "keep_in_cache", set())
 
 
 def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:

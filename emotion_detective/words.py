@@ -38,7 +38,7 @@ def _count(number: int, noun: str) -> str:
 
 def percent(share: float) -> str:
     """Return a probability in whole percent that never claims to be certain."""
-    return f"{share:.0%}" if share < MOST_SURE else f"over {MOST_SURE:.0%}"
+    return f"{share:.0%}" if share < MOST_SURE else f"{MOST_SURE:.0%}+"
 
 
 def verdict(prediction: Prediction) -> str:

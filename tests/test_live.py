@@ -1,9 +1,13 @@
-"""Who may be live at the same time, and for how long."""
+"""Who may be live at the same time, for how long, and who begins anew."""
 
+import base64
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from PIL import Image
 
+from emotion_detective import drawing
 from emotion_detective.tabs import live
 
 
@@ -53,3 +57,22 @@ def test_who_stays_too_long_gets_no_second_turn_by_a_new_stream_alone(clock):
     assert seats.take("a") > seconds
     clock.now_s += live.SILENT_S
     assert seats.take("a") == 0
+
+
+class Blind:
+    """A detective that sees no face."""
+
+    classifier = SimpleNamespace(unsure_below=0.4)
+
+    def read(self, picture: Image.Image) -> list:
+        return []
+
+
+def test_a_frame_on_its_way_does_not_undo_a_new_start():
+    data = base64.b64encode(drawing.to_jpeg(Image.new("RGB", (64, 48)))).decode()
+    upload = {"url": f"data:image/jpeg;base64,{data}"}
+    begun, *_ = live._add_frame(Blind(), live.Seats(), upload, None, "visitor")
+    assert isinstance(begun, live.Session)
+    further, *_ = live._add_frame(Blind(), live.Seats(), upload, begun, "visitor")
+    assert further == gr.skip()
+    assert len(begun.timeline.frames) == 2

@@ -3,12 +3,15 @@
 import asyncio
 import base64
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import gradio as gr
 import pytest
 from gradio import processing_utils
+from gradio.state_holder import StateHolder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +92,41 @@ def test_gradio_fetches_no_address(monkeypatch, tmp_path):
         pool.submit(asyncio.run, download).result()
     with pytest.raises(gr.Error, match="fetches no addresses"):
         processing_utils.save_url_to_cache("https://example.com/x.png", str(tmp_path))
+
+
+def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monkeypatch):
+    young, old, example = (uploads / "own" / name for name in ("young", "old", "example"))
+    left = uploads / "killed" / "deep" / "left"
+    for path in (young, old, example, left):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads / "own"))
+    made = {path: path.lstat().st_ctime for path in uploads.rglob("*")}
+    now = max(made.values()) + 100
+    monkeypatch.setattr(transfer.time, "time", lambda: now)
+    monkeypatch.setattr(Path, "lstat", lambda self: SimpleNamespace(st_ctime=age_of(self)))
+
+    def age_of(path: Path) -> float:
+        return now - 5 if path == young else made.get(path, now)
+
+    holder = StateHolder()
+    holder.session_data.update(gone=object(), here=object())
+    here = datetime.now()
+    holder.time_last_used.update(gone=here - timedelta(seconds=61), here=here)
+    names = {str(old), str(young)}
+    blocks = SimpleNamespace(
+        blocks={1: SimpleNamespace(keep_in_cache={str(example)}), 2: object()},
+        temp_file_sets=[names],
+        state_holder=holder,
+    )
+    transfer._forget(blocks, 60)
+    assert sorted(path.name for path in uploads.rglob("*") if path.is_file()) == [
+        "example",
+        "young",
+    ]
+    assert not (uploads / "killed").exists()
+    assert names == {str(young)}
+    assert list(holder.session_data) == list(holder.time_last_used) == ["here"]
 
 
 def test_a_kept_file_lies_where_gradio_deletes(uploads):

@@ -1,5 +1,6 @@
 """From a video file to tracks, tables and a copy with boxes: a tiny model, real everything else."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from PIL import Image
 from emotion_detective import video
 from emotion_detective.decoding import describe, frames
 from emotion_detective.detective import EmotionDetective, Prediction
+from emotion_detective.tabs import video as video_tab
 from tests.films import film, numbered, turned
 
 BOX = (40.0, 30.0, 120.0, 90.0)
@@ -135,6 +137,17 @@ def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
     path = film(tmp_path / "film.mp4", numbered(2))
     with pytest.raises(ValueError, match=rf"^The rate must be .*, not {rate_hz}\.$"):
         list(video.analyze(OneFace(), path, rate_hz=rate_hz))
+
+
+def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(5))
+    detective = OneFace()
+    (sure,) = detective.read(Image.new("RGB", (9, 9)))
+    detective.read = lambda picture: [dataclasses.replace(sure, unsure=True)]
+    _, _, _, _, _, moments, _, _ = video_tab._found(last(video.analyze(detective, path)), path)
+    assert [caption for _, caption in moments] == [
+        "1 unsure: happy 90% or angry 2%, 0.0 s",
+    ]
 
 
 def test_a_cancelled_analysis_stops_working(tmp_path):

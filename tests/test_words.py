@@ -26,7 +26,7 @@ TORN = face(sad=0.41, neutral=0.38, angry=0.21)
         ([TORN], "1 face: unsure between sad and neutral."),
         ([HAPPY, TORN], "2 faces: 1 looks happy (93%), 2 unsure between sad and neutral."),
         ([HAPPY] * 3 + [TORN] * 2, "5 faces: 3 happy, 2 unsure."),
-        ([face(angry=1.0)], "1 face: it looks angry (over 99%)."),
+        ([face(angry=1.0)], "1 face: it looks angry (99%+)."),
     ],
 )
 def test_a_summary_names_few_faces_and_counts_many(predictions, sentence):

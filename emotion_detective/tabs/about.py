@@ -23,14 +23,14 @@ NOT_FOR = """## What it must not be used for
 - People who do not know of it and have not agreed."""
 
 GROUPS = """## For whom it is worse, or untested
-The training pictures (FER2013, collected from the web in 2013) say nothing about age, gender, skin
-colour or country, so nobody has measured how well it does for each; other systems trained on such
-pictures do worse for people who are rare in them. Children, old people, covered faces, profiles,
-heavy make-up and dark pictures are untested."""
+FER2013, the pictures that this program is made to learn from (collected from the web in 2013), says
+nothing about age, gender, skin colour or country, so nobody has measured how well it does for each;
+other systems trained on such pictures do worse for people who are rare in them. Children, old
+people, covered faces, profiles, heavy make-up and dark pictures are untested."""
 
 PRIVACY = f"""## What happens to your pictures
 They are analysed on this server and nowhere else, deleted within {transfer.KEEP_MINUTES} minutes,
-never logged, never used for training. Frames of the live camera are not stored at all. The page
+never logged, never used for training. Frames of the live camera are never written to disk. The page
 sets no cookies of its own and asks no other server for anything."""
 
 
@@ -45,13 +45,16 @@ def tab(classifier: Classifier) -> None:
             gr.Markdown(NOT_FOR)
             gr.Markdown(PRIVACY)
         with gr.Column(min_width=320):
-            gr.Markdown(_accuracy(test) if test else UNMEASURED, elem_id="accuracy")
+            told = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
+            gr.Markdown(told, elem_id="accuracy")
             if test:
                 gr.HTML(markup.confusion_matrix(test["confusion_matrix"]), elem_id="confusion")
             gr.Markdown(GROUPS)
             gr.Markdown(_model(classifier), elem_id="model")
 
 
+# As in `card_metadata.py`, which the page does not load: a source with that many is FER2013.
+FER_PRIVATE_COUNT = 3534
 # What is quoted here of the test split's metrics.
 QUOTED = {
     "n",
@@ -67,12 +70,19 @@ QUOTED = {
 UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
 
 
-def _accuracy(test: dict) -> str:
+def _test_name(metrics: dict) -> str:
+    dataset = metrics.get("training", {}).get("dataset", {})
+    if dataset.get("test") == FER_PRIVATE_COUNT:
+        return "FER2013, PrivateTest"
+    return f"test of `{dataset.get('source', 'data not named')}`"
+
+
+def _accuracy(test: dict, name: str) -> str:
     low, high = test["accuracy_interval"]
     weakest = min(LABELS, key=lambda label: test["per_class"][label]["recall"])
     recall = test["per_class"][weakest]["recall"]
     return f"""## How accurate it is
-On {test["n"]:,} test pictures (FER2013, PrivateTest) the likeliest emotion is the labelled one for
+On {test["n"]:,} test pictures ({name}) the likeliest emotion is the labelled one for
 **{test["accuracy"]:.1%}** (95% interval {low:.1%} to {high:.1%}).
 {test["answered_share"]:.0%} of the pictures get an answer that is not "unsure", and
 {test["answered_accuracy"]:.1%} of those answers are right. It is weakest on {weakest} faces: it

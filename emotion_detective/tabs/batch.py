@@ -80,13 +80,14 @@ def _rows_table() -> gr.Dataframe:
 def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tuple]:
     """Yield the status after every file, and table, pictures and CSV at the end."""
     if not uploads:
-        yield markup.message(START), None, None, gr.DownloadButton(value=None, interactive=False)
+        yield markup.message(START), *_nothing_found()
         return
     try:
         found = transfer.uploaded_files(uploads)
     except ValueError as error:
-        yield markup.message(str(error)), gr.skip(), gr.skip(), gr.skip()
+        yield markup.message(str(error)), *_nothing_found()
         return
+    yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch.count(found)
     results = []
     for result in batch.read(detective, batch.pictures(found)):
@@ -106,6 +107,10 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
         thumbnails,
         button,
     )
+
+
+def _nothing_found() -> tuple:
+    return None, None, gr.DownloadButton(value=None, interactive=False)
 
 
 def _table(rows: list[answers.Row]) -> pd.DataFrame:

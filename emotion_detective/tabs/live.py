@@ -155,14 +155,19 @@ def _add_frame(
     session: Session | None,
     visitor: str,
 ) -> tuple:
-    """Return the frame with its faces as a mirror shows it, and once a second the charts."""
+    """Return the frame with its faces as a mirror shows it, and once a second the charts.
+
+    A session is returned by the frame that begins it only: "Start over" may have ended it since.
+    """
     if upload is None:
-        return session, gr.skip(), gr.skip(), gr.skip()
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip()
     live_s = seats.take(visitor)
     if live_s is None or live_s > MAX_STREAM_SECONDS:
         html = _mirror_html(None, FULL if live_s is None else OVER)
-        return session, html, gr.skip(), gr.skip()
-    session = session or Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
+        return gr.skip(), html, gr.skip(), gr.skip()
+    begun = gr.skip()
+    if session is None:
+        begun = session = Session(Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
     with transfer.errors_as_messages():
         picture = pictures.open_picture(transfer.uploaded_frame(upload))
     picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
@@ -172,11 +177,11 @@ def _add_frame(
     drawn = drawing.draw_faces(looking_glass, shown, [one.track for one in readings])
     html = _mirror_html(drawn, _said(readings))
     if not readings or now_s - session.charts_s < CHARTS_EVERY_S:
-        return session, html, gr.skip(), gr.skip()
+        return begun, html, gr.skip(), gr.skip()
     session.charts_s = now_s
     track = readings[0].track  # of the largest face
     lines = charts.line_data(session.timeline, track, CHART_SECONDS)
-    return session, html, lines, charts.bar_data(session.timeline)
+    return begun, html, lines, charts.bar_data(session.timeline)
 
 
 def _said(readings: tuple[Reading, ...]) -> str:

@@ -21,9 +21,19 @@
   const insecure =
     "This browser gives no camera to pages without https. Choose a file instead, " +
     "or open this page with https.";
+  // A clipboard that is refused gives the same error as a camera.
+  const refused = new WeakSet();
+  const ask = navigator.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices);
+  if (ask)
+    navigator.mediaDevices.getUserMedia = (wanted) =>
+      ask(wanted).catch((error) => {
+        refused.add(error);
+        throw error;
+      });
   window.addEventListener("unhandledrejection", (event) => {
     const asked = /mediaDevices|getUserMedia/.test(event.reason?.message);
-    const reason = !navigator.mediaDevices && asked ? insecure : reasons[event.reason?.name];
+    const reason = !navigator.mediaDevices && asked ? insecure
+      : refused.has(event.reason) ? reasons[event.reason.name] : null;
     if (!reason) return;
     event.preventDefault();
     for (const place of document.querySelectorAll("[title='grant webcam access'] .wrap")) {

@@ -73,9 +73,12 @@ def tab(detective: EmotionDetective) -> None:
         trigger_mode="always_last",
         **PRIVATE,
     ).then(_write_downloads, kept, downloads, **QUIET)
-    chosen.input(show_face, [kept, chosen], details, **QUIET)
-    annotated.select(_number_at, kept, chosen, **QUIET).success(
-        show_face, [kept, chosen], details, **QUIET
+    # Of choices that come faster than answers the last one counts. Not checked against the choices
+    # on the page, which Gradio forgets with the session.
+    latest = {"preprocess": False, "trigger_mode": "always_last", **QUIET}
+    chosen.input(show_face, [kept, chosen], details, **latest)
+    annotated.select(_number_at, kept, chosen, trigger_mode="always_last", **QUIET).success(
+        show_face, [kept, chosen], details, **latest
     )
 
 
@@ -177,9 +180,11 @@ def analyze(
 
 
 def _show_face(detective: EmotionDetective, analysis: Analysis | None, number: int | None) -> tuple:
-    """Return the details of the face with this number."""
-    if analysis is None or number is None:
-        return _no_details(None)
+    """Return the details of the face with this number; of no number, all faces."""
+    if analysis is None:
+        raise gr.Error(transfer.RESULT_GONE, print_exception=False)
+    if number is None:
+        return _no_details(analysis.annotated())
     face, seen = analysis.in_view[number - 1], analysis.seen[number - 1]
     return (
         analysis.annotated(number),
@@ -195,7 +200,9 @@ def _no_details(annotated: Image.Image | None) -> tuple:
 
 def _number_at(analysis: Analysis | None, click: gr.SelectData) -> int | dict:
     """Return the number of the face that was clicked."""
-    index = None if analysis is None else drawing.face_at(analysis.in_view, *click.index)
+    if analysis is None:
+        raise gr.Error(transfer.RESULT_GONE, print_exception=False)
+    index = drawing.face_at(analysis.in_view, *click.index)
     return gr.skip() if index is None else index + 1
 
 

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import gradio as gr
 import pandas as pd
@@ -26,6 +27,14 @@ CAMERA = {"audio": False, "video": {"width": {"ideal": 1280}, "height": {"ideal"
 TELL_EVERY_S = 0.5
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a visitor's session keeps of a video: what was found, and where the upload lies."""
+
+    progress: video.Progress
+    path: Path
 
 
 def tab(detective: EmotionDetective) -> None:
@@ -52,10 +61,16 @@ def tab(detective: EmotionDetective) -> None:
         **CONCURRENCY,
         **PRIVATE,
     )
-    drawing = analyzing.success(
-        _annotate, [source, kept], [status, annotated], preprocess=False, **CONCURRENCY, **PRIVATE
+    drawing = analyzing.success(_annotate, kept, [status, annotated], **CONCURRENCY, **PRIVATE)
+    # Not checked against the choices on the page, which Gradio forgets with the session.
+    track.input(
+        _show_track,
+        [kept, track],
+        lines,
+        preprocess=False,
+        trigger_mode="always_last",
+        **PRIVATE,
     )
-    track.input(_show_track, [kept, track], lines, **PRIVATE)
     stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
     # Not in the queue, whose messages to this visitor end with the work that is cancelled.
     stop.click(lambda: markup.message("Stopped."), None, status, queue=False, **PRIVATE)
@@ -97,23 +112,30 @@ def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -
         return
     told_s = 0.0
     try:
-        for progress in video.analyze(detective, transfer.uploaded_path(upload), rate_hz):
+        path = transfer.uploaded_path(upload)
+        yield gr.skip(), gr.skip(), *_nothing_found()  # what stands there is of another video
+        for progress in video.analyze(detective, path, rate_hz):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
+                path.touch()  # it is deleted some minutes after its last use
                 text = f"{progress.time_s:.0f} seconds of video read"
                 yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
     except ValueError as error:
         yield _cleared(str(error))
         return
-    yield _found(progress)
+    yield _found(progress, path)
 
 
 def _cleared(message: str) -> tuple:
+    return None, markup.message(message), *_nothing_found()
+
+
+def _nothing_found() -> tuple:
     button = gr.DownloadButton(value=None, interactive=False)
-    return None, markup.message(message), gr.Radio([], value=None), None, None, [], button, None
+    return gr.Radio([], value=None), None, None, [], button, None
 
 
-def _found(progress: video.Progress) -> tuple:
+def _found(progress: video.Progress, path: Path) -> tuple:
     timeline = progress.timeline
     tracks = timeline.tracks
     if not tracks:
@@ -121,12 +143,13 @@ def _found(progress: video.Progress) -> tuple:
     moments = [
         (
             one.picture,
-            f"{one.reading.track} {one.reading.prediction.label}, {one.reading.time_s:.1f} s",
+            f"{one.reading.track} {words.verdict(one.reading.prediction)}, "
+            f"{one.reading.time_s:.1f} s",
         )
         for one in progress.moments
     ]
     return (
-        replace(progress, moments=()),
+        Followed(replace(progress, moments=()), path),
         markup.message(_said(progress)),
         gr.Radio([(f"face {number}", number) for number in tracks], value=tracks[0]),
         charts.line_data(timeline, tracks[0]),
@@ -137,17 +160,19 @@ def _found(progress: video.Progress) -> tuple:
     )
 
 
-def _annotate(upload: dict | None, progress: video.Progress | None) -> Iterator[tuple]:
+def _annotate(followed: Followed | None) -> Iterator[tuple]:
     """Yield how far the annotated copy is, then the copy."""
-    if upload is None or progress is None:
+    if followed is None:
         yield gr.skip(), gr.skip()
         return
+    progress, path = followed.progress, followed.path
     timeline = progress.timeline
     target = transfer.reserve("faces.mp4")
     told_s = 0.0
-    for time_s in video.annotate(transfer.uploaded_path(upload), timeline, target):
+    for time_s in video.annotate(path, timeline, target):
         if time.monotonic() - told_s > TELL_EVERY_S:
             told_s = time.monotonic()
+            path.touch()
             share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
             yield markup.progress("Drawing the faces into a copy", share), gr.skip()
     yield markup.message(_said(progress)), str(target)
@@ -159,5 +184,7 @@ def _said(progress: video.Progress) -> str:
     return " ".join([said, *progress.notices])
 
 
-def _show_track(progress: video.Progress | None, track: int) -> pd.DataFrame | None:
-    return None if progress is None else charts.line_data(progress.timeline, track)
+def _show_track(followed: Followed | None, track: int) -> pd.DataFrame:
+    if followed is None:
+        raise gr.Error(transfer.RESULT_GONE, print_exception=False)
+    return charts.line_data(followed.progress.timeline, track)

@@ -13,8 +13,10 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from emotion_detective import transfer
 from emotion_detective.detective import EmotionDetective
 from emotion_detective.model import LABELS
+from emotion_detective.tabs import photo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -152,6 +154,11 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
         "from emotion_detective import transfer\n"
         "transfer.KEEP_SECONDS, transfer.SWEEP_SECONDS = 5, 1"
     )
+    killed = tmp_path / "uploads" / transfer.FOLDER / "killed" / "0" / "left.png"
+    killed.parent.mkdir(parents=True)
+    killed.touch()
+    other = tmp_path / "uploads" / "another_program.txt"
+    other.touch()
     with running_app(tmp_path, tiny_checkpoint, before=hurry) as url:
         from gradio_client import Client
 
@@ -160,11 +167,15 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
         picture = handle_file(tmp_path / "visitor.png")
         client.predict(picture, api_name="/predict")
         client.predict([picture], api_name="/analyze_batch")
-        assert set(left_over(tmp_path / "uploads")) == {"visitor.png", "batch.csv"}
+        assert set(left_over(tmp_path / "uploads")) >= {"visitor.png", "batch.csv"}
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and left_over(tmp_path / "uploads"):
+        while time.monotonic() < deadline and left_over(tmp_path / "uploads") != [other.name]:
             time.sleep(0.5)
-        assert left_over(tmp_path / "uploads") == []
+        assert left_over(tmp_path / "uploads") == [other.name]
+        for example in photo.EXAMPLES:
+            assert len(list(tmp_path.rglob(example))) == 1, "every visitor's, not one's"
+        client.predict(picture, api_name="/predict")
+    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == [other]
 
 
 def left_over(folder: Path) -> list[str]:
