@@ -55,7 +55,8 @@ def describe(folder: Path) -> dict:
     seconds = sum(row["seconds"] for row in rows)
     best = best_row(rows)
     return {
-        "config": record["config"],
+        # The name of `init` says not which weights it held: more runs behind it, other weights.
+        "config": record["config"] | {"earlier_runs": len(record.get("earlier", []))},
         "epochs": record["epochs"],
         "image_size": best["image_size"],
         "validation_accuracy": best["validation_accuracy"],
@@ -77,7 +78,7 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     yield ""
     header = ["run", "what changed", "validation accuracy", "validation loss", "training loss"]
     header += ["epochs", "pixels", "images/s", "minutes", "hardware", "date"]
-    rows, before = [], dataclasses.asdict(TrainConfig())
+    rows, before = [], dataclasses.asdict(TrainConfig()) | {"earlier_runs": 0}
     for name, run in runs.items():
         rows.append([name, changes(before, run["config"]), *cells(run)])
         before = run["config"]
@@ -85,7 +86,8 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     yield ""
     yield (
         "What changed is told against the row above, and of the first row against the defaults of "
-        "`TrainConfig`. A training loss is that of the recipe's own targets: it compares only "
+        "`TrainConfig`; earlier_runs is how many runs made the weights it went on from. One "
+        "setting at a time: [ablations.md](ablations.md). A training loss is that of the recipe's own targets: it compares only "
         "between runs with the same augmentation, smoothing and votes."
     )
     for names, accuracies in repeated(runs).items():
