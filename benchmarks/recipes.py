@@ -87,8 +87,9 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     yield (
         "What changed is told against the row above, and of the first row against the defaults of "
         "`TrainConfig`; earlier_runs is how many runs made the weights it went on from. One "
-        "setting at a time: [ablations.md](ablations.md). A training loss is that of the recipe's own targets: it compares only "
-        "between runs with the same augmentation, smoothing and votes."
+        "setting at a time: [ablations.md](ablations.md). A training loss is that of the recipe's "
+        "own targets: it compares only between runs with the same augmentation, smoothing and "
+        "votes."
     )
     for names, accuracies in repeated(runs).items():
         yield ""
