@@ -124,6 +124,10 @@ def markdown(result: dict) -> Iterator[str]:
     header += ["validation loss", "images/s", "minutes"]
     yield table(header, [[changes(base, row["config"]), *cells(row)] for row in rows])
     yield ""
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if tried := sorted({name for row in rows for name in row["config"]} - known):
+        yield f"Tried with code that was not kept: {', '.join(tried)}."
+        yield ""
     gains = [row["validation_accuracy"] - row["raw_accuracy"] for row in rows]
     yield f"The averaged weights are better by {100 * np.mean(gains):.1f} points on average."
 

@@ -70,7 +70,7 @@ def test_a_difference_is_as_unsure_as_the_images_that_changed():
 
 def test_the_table_names_what_changed_and_what_averaging_gained():
     row = {"validation_loss": 1.0, "images_per_second": 90.0, "minutes": 5.0}
-    base = {"init": "first", "epochs": 2, "mixup": 0.0}
+    base = {"init": "first", "epochs": 2, "mixup": 0.0, "sharpness": 0}
     hits, more = [1, 0, 0, 0], [1, 1, 0, 0]
     runs = {
         "base": row | {"config": base, "hits": hits, "raw_accuracy": 0.25},
@@ -81,4 +81,5 @@ def test_the_table_names_what_changed_and_what_averaging_gained():
     text = "\n".join(ablations.markdown(result))
     assert "| nothing | 25.0% | +0.0 ± 0.0 | 25.0% | 1.000 | 90 | 5 |" in text
     assert "| mixup 0.2 | 50.0% | +25.0 ± 21.7 | 25.0% | 1.000 | 90 | 5 |" in text
+    assert "Tried with code that was not kept: sharpness." in text
     assert "better by 12.5 points on average" in text
