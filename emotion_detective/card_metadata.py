@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from emotion_detective.data import FER_PUBLIC_COUNTS, FER_TEST_COUNTS
+from emotion_detective.checkpoint import FER_PRIVATE_COUNT
 from emotion_detective.networks import IMAGENET_WEIGHTS
 from emotion_detective.recipe import ARCHITECTURE
 from emotion_detective.sources import is_hub_id
 
-# FER2013's PrivateTest without disgusted: a source with that many test images is FER2013.
-FER_PRIVATE_COUNT = sum(FER_TEST_COUNTS.values()) - sum(FER_PUBLIC_COUNTS.values())
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
 # The first of these that was measured gives the headline.
 SPLITS = ("test", "validation")

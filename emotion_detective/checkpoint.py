@@ -19,6 +19,8 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
 PLOTS_FOLDER = "plots"
+# FER2013's PrivateTest without disgusted: metrics of that many test images are FER2013's.
+FER_PRIVATE_COUNT = 3534
 # Below this confidence an answer is "unsure", for a checkpoint that does not say itself.
 UNSURE_BELOW = 0.5
 # Fields of timm's config that state where weights came from: wrong for every model saved here.

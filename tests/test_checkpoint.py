@@ -9,7 +9,7 @@ import timm
 import torch
 from small import TINY, random_pictures
 
-from emotion_detective import checkpoint, loading, model
+from emotion_detective import checkpoint, data, loading, model
 
 
 def test_config_states_labels_and_the_whole_preprocessing(tiny_checkpoint):
@@ -48,3 +48,8 @@ def test_a_float16_checkpoint_is_half_the_size_and_moves_no_probability_far(
     assert next(loaded.network.parameters()).dtype == torch.float32
     full = loading.load_classifier(tiny_checkpoint).probabilities(pictures)
     assert np.abs(loaded.probabilities(pictures) - full).max() < 1e-3
+
+
+def test_fer2013_is_known_by_the_number_of_its_test_images():
+    counts = sum(data.FER_TEST_COUNTS.values()) - sum(data.FER_PUBLIC_COUNTS.values())
+    assert counts == checkpoint.FER_PRIVATE_COUNT

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from emotion_detective import markup, transfer
+from emotion_detective.checkpoint import FER_PRIVATE_COUNT
 from emotion_detective.model import LABELS, Classifier
 
 WHAT = """## What this is
@@ -53,8 +54,6 @@ def tab(classifier: Classifier) -> None:
             gr.Markdown(_model(classifier), elem_id="model")
 
 
-# As in `card_metadata.py`, which the page does not load: a source with that many is FER2013.
-FER_PRIVATE_COUNT = 3534
 # What is quoted here of the test split's metrics.
 QUOTED = {
     "n",
