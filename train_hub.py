@@ -61,7 +61,7 @@ def train(options: argparse.Namespace) -> None:
     if options.vote_share is not None and options.votes is None:
         raise ValueError("--vote-share says how much votes count: name their CSV with --votes.")
     if config.init in FRESH:
-        networks.check_exportable(config.architecture)
+        networks.check_architecture(config.architecture, config.image_sizes)
     parts = data.load(options.data)
     output = Path(options.output)
     network, history = training.train(

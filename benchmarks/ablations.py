@@ -18,6 +18,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import report
+import torch
 from recipes import changes
 from safetensors.torch import load_file
 
@@ -72,12 +73,10 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
         return row
     resume = (folder / run_folder.CONFIG_FILE).is_file()
     network, history = training.train(config, parts, folder, votes=votes, resume=resume)
-    network.cpu()
-    images, labels = data.to_tensors(parts["validation"], config.image_sizes[-1])
-    hits = training.predict_logits(network, images).argmax(dim=1) == labels
+    hits = _hits(network, parts["validation"], config)
     (state,) = folder.glob(f"{run_folder.STATE_PREFIX}*")
     network.load_state_dict(load_file(state / "model.safetensors"))
-    raw_hits = training.predict_logits(network, images).argmax(dim=1) == labels
+    raw_hits = _hits(network, parts["validation"], config)
     row = {
         "config": shown_config,
         "validation_loss": run_folder.best_row(history)["validation_loss"],
@@ -89,6 +88,11 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
     write_whole(path, lambda fresh: fresh.write_text(json.dumps(row)))
     run_folder.remove_state(folder)
     return json.loads(path.read_text())
+
+
+def _hits(network: torch.nn.Module, split: datasets.Dataset, config: TrainConfig) -> torch.Tensor:
+    logits, labels = training.predict_logits(network, split, config.image_sizes[-1])
+    return logits.argmax(dim=1) == labels
 
 
 def compared(row: dict, base: dict) -> dict:

@@ -154,8 +154,7 @@ def run_cell(cell: Cell) -> dict:
     resume = (cell.folder / run_folder.CONFIG_FILE).is_file()
     network, history = training.train(cell.config, parts, cell.folder, resume=resume)
     size = cell.config.image_sizes[-1]
-    images, labels = data.to_tensors(parts["validation"], size)
-    logits = training.predict_logits(network.cpu(), images)
+    logits, labels = training.predict_logits(network, parts["validation"], size)
     metrics = evaluation.compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
     row = {
         "epochs": cell.config.epochs,

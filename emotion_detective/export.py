@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import torch
 
-from emotion_detective import card, data, evaluation, galleries, plots, training, votes
+from emotion_detective import card, evaluation, galleries, plots, training, votes
 from emotion_detective.checkpoint import METRICS_FILE, PLOTS_FOLDER, read_metrics, save_checkpoint
 from emotion_detective.loading import load_classifier
 from emotion_detective.model import Classifier
@@ -53,8 +53,7 @@ def export(
 
 def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
     """Return temperature, `unsure_below`, and the share answered and its accuracy on `split`."""
-    images, labels = data.to_tensors(split, image_size)
-    logits = training.predict_logits(network.cpu(), images)
+    logits, labels = training.predict_logits(network, split, image_size)
     temperature = evaluation.fit_temperature(logits.numpy(), labels.numpy())
     probabilities = (logits / temperature).softmax(dim=1).numpy()
     threshold, share, accuracy = evaluation.choose_unsure_threshold(probabilities, labels.numpy())

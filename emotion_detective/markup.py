@@ -52,6 +52,11 @@ def progress_at_once(text: str) -> str:
     return f"() => {json.dumps(progress(text))}"
 
 
+def progress_ends(text: str) -> str:
+    """Return JavaScript that puts `message(text)` in the place of a progress bar, if it is one."""
+    return f"(shown) => shown.includes('<progress') ? {json.dumps(message(text))} : shown"
+
+
 def legend(colors: Mapping[str, str]) -> str:
     """Return the names that belong to a chart's colours."""
     entries = "".join(

@@ -3,6 +3,8 @@
 Architectures and weights are timm's. Called by `training.py`.
 """
 
+from collections.abc import Sequence
+
 import timm
 import torch
 import torchvision
@@ -63,12 +65,13 @@ def create_network(
         ) from error
 
 
-def check_exportable(architecture: str) -> None:
+def check_architecture(architecture: str, image_sizes: Sequence[int]) -> None:
     """Refuse, before hours of training, what no checkpoint could be made of.
 
     Raises:
-        ValueError: the architecture is not timm's, or its first convolution or its classifier is
-            not a single layer, so that nothing can be folded into it (`folding.py`).
+        ValueError: the architecture is not timm's, takes other image sizes, or its first
+            convolution or its classifier is not a single layer, so that nothing can be folded
+            into it (`folding.py`).
     """
     known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
     if architecture == ALEXNET or (
@@ -77,6 +80,11 @@ def check_exportable(architecture: str) -> None:
         raise ValueError(
             f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
             "one first convolution and one classifier. `train_hub.py compare` can train it."
+        )
+    if known and known.fixed_input_size and set(image_sizes) != {known.input_size[-1]}:
+        raise ValueError(
+            f"{architecture} takes images of {known.input_size[-1]} px only: add --image-sizes "
+            f"{known.input_size[-1]} --image-size-shares 1."
         )
 
 

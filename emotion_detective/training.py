@@ -123,11 +123,14 @@ def is_main_process() -> bool:
 
 
 @torch.no_grad()
-def predict_logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return float32 logits `(N, 6)` of uint8 gray images `(N, 1, S, S)`, on the same device."""
-    network.eval()
+def predict_logits(
+    network: nn.Module, split: datasets.Dataset, image_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float32 logits `(N, 6)` and labels `(N,)` of a split; moves the network to the CPU."""
+    network.cpu().eval()
+    images, labels = data.to_tensors(split, image_size)
     batches = images.split(EVALUATION_BATCH)
-    return torch.cat([network(normalize(to_float(b, b.shape[-1]))) for b in batches])
+    return torch.cat([network(normalize(to_float(b, image_size))) for b in batches]), labels
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:

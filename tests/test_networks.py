@@ -62,12 +62,18 @@ def test_an_architecture_without_drop_path_says_so():
 @pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
 def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architecture):
     with pytest.raises(ValueError, match=f"No checkpoint can be made of {architecture}"):
-        networks.check_exportable(architecture)
+        networks.check_architecture(architecture, (96,))
 
 
 @pytest.mark.parametrize("architecture", ["resnet50", "vgg16", "convnext_tiny", TINY, "nosuchnet"])
 def test_other_architectures_are_not_refused(architecture):
-    networks.check_exportable(architecture)
+    networks.check_architecture(architecture, (64, 96))
+
+
+def test_an_architecture_with_a_size_of_its_own_says_which():
+    with pytest.raises(ValueError, match="takes images of 224 px only: add --image-sizes 224"):
+        networks.check_architecture("vit_tiny_patch16_224", (96,))
+    networks.check_architecture("vit_tiny_patch16_224", (224,))
 
 
 def test_alexnet_s_layers_learn_the_slower_the_further_down():

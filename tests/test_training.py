@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from small import ROOT, TINY, load_parts, write_source
 
-from emotion_detective import augment, data, run_folder, training, votes
+from emotion_detective import augment, run_folder, training, votes
 from emotion_detective.recipe import TrainConfig
 
 SMALL = dict(
@@ -60,8 +60,7 @@ def test_network_learns_what_can_be_seen(finished):
 
 def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
     _, network, rows = finished
-    images, labels = data.to_tensors(parts["validation"], 32)
-    logits = training.predict_logits(network, images)
+    logits, labels = training.predict_logits(network, parts["validation"], 32)
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     best = run_folder.best_row(rows)["validation_accuracy"]
     assert accuracy == pytest.approx(best, abs=1.5 / len(labels))  # bfloat16 may flip one

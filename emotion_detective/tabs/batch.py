@@ -49,8 +49,7 @@ def tab(detective: EmotionDetective) -> None:
         **PRIVATE,
     )
     stop.click(None, cancels=running, **PRIVATE)
-    # Not in the queue, whose messages to this visitor end with the work that is cancelled.
-    stop.click(lambda: markup.message("Stopped."), None, status, queue=False, **PRIVATE)
+    stop.click(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
 
 
 def _files_column() -> gr.File:

@@ -72,8 +72,7 @@ def tab(detective: EmotionDetective) -> None:
         **PRIVATE,
     )
     stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
-    # Not in the queue, whose messages to this visitor end with the work that is cancelled.
-    stop.click(lambda: markup.message("Stopped."), None, status, queue=False, **PRIVATE)
+    stop.click(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
 
 
 def _video_column() -> tuple[gr.Video, gr.Slider]:

@@ -194,6 +194,7 @@ def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures):
     page.locator("#batch-stop").click()
     expect(page.locator("#batch-status")).to_have_text("Stopped.")
     assert_stops(work)
+    expect(page.locator("#batch-status")).to_have_text("Stopped.")
     before = work()
     page.locator("#batch-start").click()
     wait_until_under_way(work, before)

@@ -101,10 +101,12 @@ def test_batch_survives_bad_files_and_renders_no_html_from_names(page, tmp_path)
     page.locator("#batch-start").click()
     said = "3 files: 1 face, 1 file without one, 1 that cannot be read."
     expect(page.locator("#batch-status")).to_contain_text(said)
+    page.locator("#batch-stop").click()
     expect(page.locator("#batch-table")).to_contain_text("<b id='injected'>no</b>.jpg")
     assert page.locator("#injected").count() == 0
     rows = download(page, "#batch-csv")
     assert [row["status"] for row in rows] == ["ok", "no_face", "unreadable"]
+    expect(page.locator("#batch-status")).to_contain_text(said)  # there was nothing to stop
 
 
 def test_about_says_what_it_must_not_be_used_for(page):
