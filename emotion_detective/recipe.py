@@ -43,7 +43,7 @@ class TrainConfig:
     erasing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     vote_share: float = 0.25
     drop_path: float = 0.0
     ema_decay: float = 0.998

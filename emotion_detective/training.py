@@ -4,18 +4,21 @@
 augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
 Parts come from timm (optimiser, schedule, loss, EMA), torchvision (mixup, which timm has for single
 labels only) and Accelerate (devices, processes, state). Everything random in an epoch follows from
-the seed and the epoch's number, and after each the whole state is written (`run_folder.py`): a run
-that was killed goes on to the same result. Knows no Hub; run it with `train_hub.py train`.
+the seed, the first weights and the epoch's number, and after each the whole state is written
+(`run_folder.py`): a run that was killed goes on to the same result. Knows no Hub; run it with
+`train_hub.py train`.
 """
 
 import dataclasses
 import logging
 import math
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import (
@@ -59,6 +62,7 @@ class Run:
     """What the epochs of a run share; tensors are on the device, loaders yield indices.
 
     `targets` `(N, 6)` are what the training images are to be answered with, as probabilities.
+    `seed` decides batches and augmentation.
     """
 
     config: TrainConfig
@@ -75,6 +79,7 @@ class Run:
     augment: nn.Module
     mix: nn.Module
     history: History
+    seed: int
 
 
 def train(
@@ -159,6 +164,8 @@ def prepare(
     set_seed(config.seed)
     device = accelerator.device
     network = create_network(config.architecture, config.init, config.drop_path)
+    seed = _seed_of_epochs(config, network)
+    set_seed(seed)  # the loader of the training images takes this one
     network = network.to(device, memory_format=torch.channels_last)
     ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
     optimizer = create_optimizer_v2(
@@ -197,7 +204,18 @@ def prepare(
         augment=build_augmentation(config.augmentation, config.erasing),
         mix=_mix(config),
         history=history,
+        seed=seed,
     )
+
+
+def _seed_of_epochs(config: TrainConfig, network: nn.Module) -> int:
+    """Return a seed below 2**31 that depends on the first weights as well.
+
+    A run that goes on from another one with the same --seed must not repeat what that one drew.
+    """
+    weights = next(network.get_classifier().parameters()).detach().numpy().tobytes()
+    mixed = np.random.SeedSequence([config.seed, zlib.crc32(weights)])
+    return int(mixed.generate_state(1)[0]) >> 1
 
 
 def _scheduler(
@@ -256,7 +274,7 @@ def _loaders(
 
 def _train_epoch(run: Run, epoch: int) -> dict:
     config, accelerator, loader = run.config, run.accelerator, run.loaders["train"]
-    set_seed(config.seed + 1_000_003 * (epoch + 1), device_specific=True)
+    set_seed(run.seed + 1_000_003 * (epoch + 1), device_specific=True)
     loader.set_epoch(epoch)
     image_size = config.image_size_at(epoch)
     _freeze_body(accelerator.unwrap_model(run.network), epoch < config.frozen_epochs)

@@ -218,6 +218,28 @@ def test_augmentation_keeps_shape_and_range_and_is_repeatable():
     assert not torch.allclose(one[0], one[1])
 
 
+def test_glasses_darken_the_eyes_of_their_share_and_nothing_else():
+    images = torch.ones(400, 1, 96, 96)
+    torch.manual_seed(0)
+    worn = augment.Glasses(0.25)(images)
+    with_glasses = (worn < 1).flatten(1).any(dim=1)
+    assert with_glasses.float().mean() == pytest.approx(0.25, abs=0.07)
+    dark = (worn < 1).float().mean(dim=0)[0]
+    assert dark[:18].sum() == 0 and dark[56:].sum() == 0  # forehead; nose, cheeks and mouth
+    torch.testing.assert_close(dark, dark.flip(1), atol=0.06, rtol=0)
+    assert torch.equal(augment.Glasses(0.0)(images), images)
+
+
+def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_checkpoint):
+    fresh, *again = [
+        training.prepare(TrainConfig(**{**SMALL, "init": init}), parts)
+        for init in ("scratch", str(tiny_checkpoint), str(tiny_checkpoint))
+    ]
+    first, *others = [torch.cat(list(run.loaders["train"])).tolist() for run in (fresh, *again)]
+    assert others[0] == others[1] != first
+    assert again[0].seed == again[1].seed != fresh.seed
+
+
 def test_augmentation_never_turns_a_face_upside_down():
     images = torch.linspace(0, 1, 48).view(1, 1, 48, 1).expand(64, 1, 48, 48)  # dark above
     torch.manual_seed(0)
