@@ -27,7 +27,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from emotion_detective.recipe import FRESH, TrainConfig
+from emotion_detective.recipe import FRESH, TrainConfig, option_names
 
 DTYPES = ("float32", "float16")
 
@@ -289,12 +289,10 @@ def _add_config_options(command: argparse.ArgumentParser, without: tuple[str, ..
     for field in dataclasses.fields(TrainConfig):
         if field.name in ("init", *without):
             continue
-        names = [f"--{field.name.replace('_', '-')}"]
-        names += {"learning_rate": ["--lr"], "architecture": ["--arch"]}.get(field.name, [])
         kinds = typing.get_args(types[field.name]) or (types[field.name],)
         several = typing.get_origin(types[field.name]) is tuple
         group.add_argument(
-            *names,
+            *option_names(field.name),
             dest=field.name,
             type=kinds[0],
             nargs="+" if several else None,

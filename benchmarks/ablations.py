@@ -5,8 +5,9 @@
 
 All go on from the same checkpoint, with the same seed but for the run that shows what another seed
 does. Only validation is looked at, never test. A run that is finished is not made again, one that
-was stopped goes on. Short runs tell what helps soon: regularisation, which pays where a network has
-seen its images often, looks worse here than in a long run.
+was stopped goes on, and the table keeps the rows of earlier calls on the same checkpoint. Short
+runs tell what helps soon: regularisation, which pays where a network has seen its images often,
+looks worse here than in a long run.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import datasets
 import numpy as np
 import report
 import torch
-from recipes import changes
+from recipes import changes, known_runs
 from safetensors.torch import load_file
 
 from emotion_detective import data, run_folder, training
@@ -45,14 +46,18 @@ CHANGES = {
     "smoothing10": {"label_smoothing": 0.1},
     "mixup20": {"mixup": 0.2},
     "cutmix100": {"cutmix": 1.0},
+    "rate35": {"learning_rate": 3.5e-4},
+    "rate140": {"learning_rate": 1.4e-3},
     "augmentation40": {"augmentation": 0.4},
     "augmentation120": {"augmentation": 1.2},
     "erasing0": {"erasing": 0.0},
+    "pixels32to48": {"image_sizes": (32, 48), "image_size_shares": (0.5, 0.5)},
     "pixels64": {"image_sizes": (64,)},
     "pixels96": {"image_sizes": (96,)},
     "epochs4": {"epochs": 4},
 }
 ROW_FILE = "row.json"
+RESULT = Path(__file__).with_suffix("")
 
 
 def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, folder: Path) -> dict:
@@ -81,7 +86,7 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
         "config": shown_config,
         "validation_loss": run_folder.best_row(history)["validation_loss"],
         "raw_accuracy": raw_hits.float().mean().item(),
-        "images_per_second": history[-1]["images_per_second"],
+        "images_per_second": max(epoch["images_per_second"] for epoch in history),
         "minutes": sum(epoch["seconds"] for epoch in history) / 60,
         "hits": hits.int().tolist(),
     }
@@ -170,12 +175,15 @@ def main() -> None:
     images = f"train and validation of {Path(asked.data).name}"
     result = report.origin(report.command(), images, BASE.seed, packages)
     rows = {}
+    known = known_runs(RESULT.with_suffix(".json"))
     for name in dict.fromkeys(["base", *asked.only]):
         config = dataclasses.replace(BASE, init=asked.init, **CHANGES[name])
         rows[name] = run(config, parts, asked.votes, asked.output / name)
         base = next(iter(rows.values()))
-        result["runs"] = {name: compared(row, base) for name, row in rows.items()}
-        report.write(Path(__file__).with_suffix(""), result, markdown(result))
+        if known and known["base"]["config"] != base["config"]:
+            known = {}
+        result["runs"] = known | {name: compared(row, base) for name, row in rows.items()}
+        report.write(RESULT, result, markdown(result))
 
 
 if __name__ == "__main__":

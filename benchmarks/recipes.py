@@ -47,23 +47,23 @@ def describe(folder: Path) -> dict:
     Raises:
         ValueError: the folder lacks what a finished run leaves.
     """
-    record = read_metrics(folder).get("training")
+    metrics = read_metrics(folder)
+    record = metrics.get("training")
     if record is None or not (folder / HISTORY_FILE).is_file():
         raise ValueError(f"{folder} has no {METRICS_FILE} of a finished run, or no {HISTORY_FILE}.")
     rows = [json.loads(line) for line in (folder / HISTORY_FILE).read_text().splitlines()]
-    images = sum(row["images_per_second"] * row["seconds"] for row in rows)
-    seconds = sum(row["seconds"] for row in rows)
     best = best_row(rows)
+    sizes = [row for row in rows if row["image_size"] == best["image_size"]]
     return {
         # The name of `init` says not which weights it held: more runs behind it, other weights.
         "config": record["config"] | {"earlier_runs": len(record.get("earlier", []))},
         "epochs": record["epochs"],
         "image_size": best["image_size"],
-        "validation_accuracy": best["validation_accuracy"],
-        "validation_loss": best["validation_loss"],
+        "validation_accuracy": metrics["validation"]["accuracy"],
+        "validation_loss": metrics["validation"]["nll"],
         "train_loss": best["train_loss"],
-        "images_per_second": images / seconds,
-        "minutes": seconds / 60,
+        "images_per_second": max(row["images_per_second"] for row in sizes),
+        "minutes": sum(row["seconds"] for row in rows) / 60,
         "hardware": record["hardware"],
         "versions": record["versions"],
         "date": record["date"],
@@ -74,7 +74,11 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     """Yield the table's lines, the runs in the order they were added."""
     yield "# Recipes"
     yield ""
-    yield "Accuracy and loss of the best epoch on validation, by the averaged weights (EMA)."
+    yield (
+        "Accuracy and loss of the finished checkpoint on validation: the averaged weights (EMA) of "
+        "the best epoch, calibrated. Images a second are those of the fastest epoch at the last "
+        "size: others shared the processor with other work."
+    )
     yield ""
     header = ["run", "what changed", "validation accuracy", "validation loss", "training loss"]
     header += ["epochs", "pixels", "images/s", "minutes", "hardware", "date"]
@@ -92,9 +96,10 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
         "votes."
     )
     for names, accuracies in repeated(runs).items():
+        epochs = runs[names[0]]["epochs"]
         yield ""
         yield (
-            f"{' and '.join(names)} differ in nothing but the seed: "
+            f"{' and '.join(names)} differ in nothing but the seed of these {epochs} epochs: "
             f"{mean(accuracies):.2%} of validation on average, with a standard deviation of "
             f"{100 * stdev(accuracies):.2f} points."
         )
@@ -126,14 +131,18 @@ def cells(run: dict) -> list[str]:
 
 
 def changes(before: dict, config: dict) -> str:
-    """Return the settings of `config` that are not as `before`; a new setting counts as changed."""
+    """Return the settings of `config` that are not as `before`, and those that it has no more."""
+    before, config = json.loads(json.dumps(before)), json.loads(json.dumps(config))
     missing = object()
     different = [
         f"{name} {'-'.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in json.loads(json.dumps(config)).items()
-        if value != json.loads(json.dumps(before)).get(name, missing)
+        for name, value in config.items()
+        if value != before.get(name, missing)
     ]
-    return ", ".join(different) or "nothing"
+    return (
+        ", ".join([*different, *(f"no {name}" for name in before.keys() - config.keys())])
+        or "nothing"
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@
 `metrics.json` lacks, which `card.py` turns into a sentence. Nothing here reads or writes files.
 """
 
+import dataclasses
+import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -12,6 +15,7 @@ from pathlib import PurePosixPath
 from emotion_detective.card_metadata import Facts, base_model, metadata
 from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
+from emotion_detective.recipe import TrainConfig, option_names
 
 # Rated power of the accelerator in watts, by a part of its name; from NVIDIA's data sheets of the
 # SXM modules. Without an entry the card states hours and hardware, and no energy.
@@ -145,12 +149,14 @@ def data(facts: Facts) -> str:
 
 def votes(facts: Facts) -> str:
     """Say how far the training targets followed FER+'s votes, or nothing."""
-    share = facts.training["config"].get("vote_share")
-    if not share:
+    shares = [run["config"].get("vote_share", 0) for run in facts.runs]
+    if not shares[-1]:
         return ""
+    begin = "Of" if len(set(shares)) == 1 else "In the last run, of"
     return (
-        f" Of each training target {share:.0%} is not the image's label but how often images with "
-        "the same ten votes in FER+ (Barsoum et al. 2016, arXiv 1608.01041) have each label."
+        f" {begin} each training target {shares[-1]:.0%} is not the image's label but how likely "
+        "a logistic regression finds each label given the image's ten votes in FER+ (Barsoum et "
+        "al. 2016, arXiv 1608.01041)."
     )
 
 
@@ -172,12 +178,32 @@ def data_licence(facts: Facts) -> str:
 
 def runs(facts: Facts) -> str:
     """One line a run: command, length and time."""
+    befores = [None, *facts.runs]
     return "\n".join(
-        f"- {'Then, from there' if i else 'Command'}: `{run['command']}`: seed {run['seed']}, "
-        f"{run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
+        f"- {'Then, from there' if before else 'Command'}: `{command(run, before)}`: seed "
+        f"{run['seed']}, {run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
         f"{duration(run['seconds'])} on {run['hardware']}, {run['date']}."
-        for i, run in enumerate(facts.runs)
+        for before, run in zip(befores, facts.runs, strict=False)
     )
+
+
+def command(run: dict, before: dict | None) -> str:
+    """Return what repeats a run today: as it was typed, but with the defaults of its day spelled
+    out where they have changed, and going on from where the run `before` it was written to."""
+    words = shlex.split(run["command"])
+    typed = {word.partition("=")[0] for word in words}
+    settings = {name: value for name, value in run["config"].items() if value is not None}
+    if "--votes" not in typed:
+        settings.pop("vote_share", None)
+    now = json.loads(json.dumps(dataclasses.asdict(TrainConfig.for_init(settings["init"]))))
+    for name, value in settings.items():
+        options = option_names(name)
+        if value != now.get(name, value) and typed.isdisjoint(options):
+            words += [options[0], *map(str, value if isinstance(value, list) else [value])]
+    written = shlex.split(before["command"]) if before else []
+    if "--output" in written and "--init" in words:
+        words[words.index("--init") + 1] = written[written.index("--output") + 1]
+    return shlex.join(words)
 
 
 def duration(seconds: float) -> str:

@@ -30,8 +30,8 @@ def export(
 ) -> dict:
     """Write the checkpoint with its metrics, plots and card into `folder`; return the metrics.
 
-    `record` is what `metrics.json` says of the training run. The test split is read here, once,
-    after everything is chosen.
+    `record` is what `metrics.json` says of the training run. The test split is read here, once a
+    run, after everything of it is chosen.
     """
     calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
     save_checkpoint(

@@ -16,7 +16,8 @@ class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
     The defaults join what the four runs behind the embedded checkpoint had in common or found
-    better (`benchmarks/recipes.md`); its card has the exact commands.
+    better (`benchmarks/recipes.md`, `benchmarks/ablations.md`); as a whole, 64 epochs, they have
+    not been run to their end. The checkpoint's card has the exact commands of the four.
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
@@ -86,8 +87,14 @@ class TrainConfig:
         return self.image_sizes[-1]
 
 
+def option_names(field: str) -> list[str]:
+    """Return the command line's names for a field of TrainConfig."""
+    short = {"learning_rate": ["--lr"], "architecture": ["--arch"]}
+    return [f"--{field.replace('_', '-')}", *short.get(field, [])]
+
+
 # Eight epochs after the notebook that this project grew from: the classifier first, then all layers
-# with rates that fall towards the input.
+# with rates that fall towards the input. Not measured: the rate is the one that `find-lr` is for.
 FINE_TUNING = dict(
     epochs=8,
     batch_size=64,

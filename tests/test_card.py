@@ -118,16 +118,26 @@ def test_the_run_can_be_repeated_from_the_card(measured):
     assert "torch 2.15.0, timm 1.0.31" in training
 
 
+def test_what_was_a_default_once_is_spelled_out_and_what_was_typed_stands(folder):
+    config = {"init": "scratch", "epochs": 40, "batch_size": 128, "image_sizes": [32, 48]}
+    config |= {"learning_rate": 0.5, "vote_share": 0.0, "limit": None, "weight_decay": 0.05}
+    typed = "python train_hub.py train --init scratch --epochs=40 --lr 5e-1"
+    change(folder, config=config, command=typed)
+    training = section(card.write_card(folder).read_text(), "Training")
+    assert f"`{typed} --batch-size 128 --image-sizes 32 48`" in training
+
+
 def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
     record = checkpoint.read_metrics(folder)["training"]
     later = record["config"] | {"init": "first", "vote_share": 0.25}
-    change(folder, earlier=[record], config=later, command="python train_hub.py train --init first")
+    typed = "python train_hub.py train --votes v.csv --arch x --epochs 40 --init renamed"
+    change(folder, earlier=[record], config=later, command=typed)
     text = card.write_card(folder).read_text()
     training = section(text, "Training")
     assert "initialised at random" in training
     assert training.index("- Command: `") < training.index("- Then, from there: `")
-    assert "--init first`: seed 7, 40 epochs" in training
-    assert "Of each training target 25% is not the image's label" in training
+    assert "--init runs/first`: seed 7, 40 epochs" in training
+    assert "In the last run, of each training target 25% is not the image's label" in training
     assert "Training took 1.0 hours" in section(text, "Cost")
     assert ModelCard(text).data.base_model is None
 

@@ -15,7 +15,8 @@ def finished_run(folder: Path, config: dict, accuracies: list[float]) -> Path:
     """Write what `train_hub.py train` leaves of a run with these epochs."""
     folder.mkdir()
     record = {"config": config, "epochs": len(accuracies), "hardware": "a CPU", "versions": {}}
-    metrics = {"training": record | {"date": "2025-01-31"}}
+    validation = {"accuracy": max(accuracies), "nll": 0.9}
+    metrics = {"training": record | {"date": "2025-01-31"}, "validation": validation}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     rows = [
         {
@@ -34,12 +35,12 @@ def finished_run(folder: Path, config: dict, accuracies: list[float]) -> Path:
 
 
 def test_a_row_holds_the_best_epoch_and_what_changed(tmp_path):
-    one = finished_run(tmp_path / "one", {"mixup": 0.2, "epochs": 2}, [0.5, 0.625])
-    two = finished_run(tmp_path / "two", {"mixup": 0.0, "epochs": 2, "votes": [1, 2]}, [0.75, 0.5])
+    one = finished_run(tmp_path / "one", {"mixup": 0.2, "seed": 0}, [0.5, 0.625])
+    two = finished_run(tmp_path / "two", {"mixup": 0.0, "votes": [1, 2]}, [0.75, 0.5])
     runs = {folder.name: recipes.describe(folder) for folder in (one, two)}
     lines = "\n".join(recipes.markdown(runs)).splitlines()
     assert lines[-3].startswith(
-        "| two | mixup 0.0, votes 1-2 | 75.0% | 1.000 | 1.250 | 2 | 64 | 150 | 2 | a CPU |"
+        "| two | mixup 0.0, votes 1-2, no seed | 75.0% | 0.900 | 1.250 | 2 | 64 | 200 | 2 | a CPU |"
     )
     assert "| 62.5% |" in lines[-4]
 
@@ -55,7 +56,7 @@ def test_one_recipe_with_two_seeds_has_a_mean_and_a_spread(tmp_path):
         )
     }
     last = list(recipes.markdown(runs))[-1]
-    assert last.startswith("one and three differ in nothing but the seed: 68.00% of validation")
+    assert last.startswith("one and three differ in nothing but the seed of these 1 epochs: 68.00%")
     assert last.endswith("0.71 points.")  # (0.685 - 0.675) / sqrt(2)
 
 

@@ -125,6 +125,7 @@ def test_results_are_those_of_the_embedded_checkpoint():
     block = README.split("<!-- results -->")[1].split("<!-- /results -->")[0]
     for metrics in (test, test["clean"]):
         row = f"| {metrics['n']:,} | {metrics['accuracy']:.1%} | {metrics['macro_f1']:.1%} |"
+        row += f" {metrics['ece']:.1%} |"
         assert row in block
     pictures = re.findall(r"\]\((models/\S+\.png)\)", block)
     assert pictures and all((ROOT / picture).is_file() for picture in pictures)
