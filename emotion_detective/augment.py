@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from emotion_detective.model import GRAY_MEAN, GRAY_STD
 
-# At full strength; a tenth of the faces, as rare as they are in the data.
+# Of all faces, at full strength.
 GLASSES_SHARE = 0.1
 # From the middle and from the top to the eyes: about where the mean of FER2013's PublicTest images
 # is darkest, (30, 35) and (65, 35) of 96 pixels.

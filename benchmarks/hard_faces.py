@@ -1,0 +1,91 @@
+"""What glasses, tilted heads and little light cost: validation images as they are and altered.
+
+    python benchmarks/hard_faces.py --data emotion-detection-fer.zip --model DIR ANOTHER
+
+FER2013 has few of these, the page's visitors have many. The glasses are those that training draws
+(`emotion_detective.augment`), in other places on other images: real ones cost more or less.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import datasets
+import report
+import torch
+from kornia.geometry import rotate
+from PIL import Image
+
+from emotion_detective import data
+from emotion_detective.augment import Glasses, to_float
+from emotion_detective.loading import load_classifier
+from emotion_detective.markdown import table
+from emotion_detective.model import Classifier
+
+SEED = 0
+
+
+def tilt(images: torch.Tensor, degrees: float) -> torch.Tensor:
+    """Turn `(N, 1, S, S)` faces by this angle, every other one to the right."""
+    angles = torch.full((len(images),), float(degrees))
+    angles[::2] *= -1
+    return rotate(images, angles, padding_mode="border")
+
+
+# What is done to `(N, 1, S, S)` faces in 0..1.
+CONDITIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "as they are": lambda images: images,
+    "with glasses": Glasses(share=1.0),
+    "tilted by 15°": lambda images: tilt(images, 15),
+    "tilted by 30°": lambda images: tilt(images, 30),
+    "a third of the light": lambda images: images / 3,
+}
+
+
+def accuracies(classifier: Classifier, split: datasets.Dataset) -> dict[str, float]:
+    """Return the share of right answers under each of CONDITIONS."""
+    pixels, labels = data.to_tensors(split, classifier.data_config["input_size"][-1])
+    faces = to_float(pixels, pixels.shape[-1])
+    found = {}
+    for name, alter in CONDITIONS.items():
+        torch.manual_seed(SEED)
+        altered = (255 * alter(faces)).round().byte()[:, 0].numpy()
+        probabilities = classifier.probabilities([Image.fromarray(face) for face in altered])
+        found[name] = float((probabilities.argmax(axis=1) == labels.numpy()).mean())
+    return found
+
+
+def markdown(result: dict) -> Iterator[str]:
+    """Yield the lines of the table, a row a model."""
+    yield "# Glasses, tilted heads, little light"
+    yield ""
+    yield from report.provenance(result)
+    yield ""
+    yield "Accuracy on the same images, altered; validation, on which nothing was trained."
+    yield ""
+    rows = [
+        [name, *(f"{found[condition]:.1%}" for condition in CONDITIONS)]
+        for name, found in result["models"].items()
+    ]
+    yield table(["model", *CONDITIONS], rows)
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser.add_argument("--model", required=True, nargs="+", metavar="DIR", help="checkpoints")
+    asked = parser.parse_args()
+    split = data.load(asked.data)["validation"]
+    images = f"{len(split)} images of validation of {Path(asked.data).name}"
+    result = report.origin(report.command(), images, SEED, ("kornia",))
+    result["models"] = {
+        Path(model).name: accuracies(load_classifier(model), split) for model in asked.model
+    }
+    report.write(Path(__file__).with_suffix(""), result, markdown(result))
+
+
+if __name__ == "__main__":
+    main()

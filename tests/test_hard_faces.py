@@ -1,0 +1,42 @@
+"""Hard faces: what is altered is the face and nothing else, and the table tells each accuracy."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small import load_parts, write_source
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import hard_faces
+
+from emotion_detective import evaluation
+from emotion_detective.loading import load_classifier
+
+
+def test_every_other_face_is_tilted_to_the_other_side():
+    images = torch.zeros(2, 1, 48, 48)
+    images[..., :24, 22:26] = 1.0  # a hand that points to twelve
+    right, left = hard_faces.tilt(images, 45)[:, 0]
+    torch.testing.assert_close(right, left.flip(1), atol=1e-4, rtol=0)
+    assert left[12, 12] + right[12, 12] == pytest.approx(1.0, abs=0.1)  # half past ten or one
+    torch.testing.assert_close(hard_faces.tilt(images, 0.0), images)
+
+
+def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_path):
+    source = write_source(tmp_path / "fer", train=16, test=8)
+    split = load_parts(source, tmp_path / "cache")["validation"]
+    classifier = load_classifier(tiny_checkpoint)
+    probabilities, labels = evaluation.predict_split(classifier, split)
+    found = hard_faces.accuracies(classifier, split)
+    assert found.keys() == hard_faces.CONDITIONS.keys()
+    assert found["as they are"] == (probabilities.argmax(axis=1) == labels).mean()
+    assert found == hard_faces.accuracies(classifier, split)  # the same glasses again
+
+
+def test_the_table_has_a_row_a_model():
+    result = hard_faces.report.origin("c", "d", 0)
+    result["models"] = {"one": dict.fromkeys(hard_faces.CONDITIONS, 0.5)}
+    text = "\n".join(hard_faces.markdown(result))
+    assert "| one | 50.0% | 50.0% | 50.0% | 50.0% | 50.0% |" in text
