@@ -83,4 +83,4 @@ def test_the_table_names_what_changed_and_what_averaging_gained():
     assert "| nothing | 25.0% | +0.0 ± 0.0 | 25.0% | 1.000 | 90 | 5 |" in text
     assert "| mixup 0.2 | 50.0% | +25.0 ± 21.7 | 25.0% | 1.000 | 90 | 5 |" in text
     assert "Tried with code that was not kept: sharpness." in text
-    assert "better by 12.5 points on average" in text
+    assert "changes the accuracy by +12.50 points on average" in text
