@@ -53,7 +53,7 @@ def describe(folder: Path) -> dict:
         raise ValueError(f"{folder} has no {METRICS_FILE} of a finished run, or no {HISTORY_FILE}.")
     rows = [json.loads(line) for line in (folder / HISTORY_FILE).read_text().splitlines()]
     best = best_row(rows)
-    sizes = [row for row in rows if row["image_size"] == best["image_size"]]
+    at_its_size = [row for row in rows if row["image_size"] == best["image_size"]]
     return {
         # The name of `init` says not which weights it held: more runs behind it, other weights.
         "config": record["config"] | {"earlier_runs": len(record.get("earlier", []))},
@@ -62,7 +62,7 @@ def describe(folder: Path) -> dict:
         "validation_accuracy": metrics["validation"]["accuracy"],
         "validation_loss": metrics["validation"]["nll"],
         "train_loss": best["train_loss"],
-        "images_per_second": max(row["images_per_second"] for row in sizes),
+        "images_per_second": max(row["images_per_second"] for row in at_its_size),
         "minutes": sum(row["seconds"] for row in rows) / 60,
         "hardware": record["hardware"],
         "versions": record["versions"],
@@ -139,10 +139,8 @@ def changes(before: dict, config: dict) -> str:
         for name, value in config.items()
         if value != before.get(name, missing)
     ]
-    return (
-        ", ".join([*different, *(f"no {name}" for name in before.keys() - config.keys())])
-        or "nothing"
-    )
+    different += [f"no {name}" for name in before if name not in config]
+    return ", ".join(different) or "nothing"
 
 
 if __name__ == "__main__":
