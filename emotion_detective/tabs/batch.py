@@ -49,7 +49,8 @@ def tab(detective: EmotionDetective) -> None:
         **PRIVATE,
     )
     stop.click(None, cancels=running, **PRIVATE)
-    stop.click(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
+    # After its last progress, which may come after the click.
+    running.failure(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
 
 
 def _files_column() -> gr.File:

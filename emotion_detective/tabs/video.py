@@ -72,7 +72,8 @@ def tab(detective: EmotionDetective) -> None:
         **PRIVATE,
     )
     stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
-    stop.click(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
+    for work in (analyzing, drawing):  # after its last progress, which may come after the click
+        work.failure(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
 
 
 def _video_column() -> tuple[gr.Video, gr.Slider]:
@@ -112,7 +113,7 @@ def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -
     told_s = 0.0
     try:
         path = transfer.uploaded_path(upload)
-        yield gr.skip(), gr.skip(), *_nothing_found()  # what stands there is of another video
+        yield None, gr.skip(), *_nothing_found()  # what stands there is of another video
         for progress in video.analyze(detective, path, rate_hz):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
