@@ -48,7 +48,7 @@ def slowly(*arguments, **options):
 ServedDetective.read = slowly
 """
 # A distant server's messages: its answer to Stop overtakes the progress told before it.
-LATE = """() => {
+LATE = """
     const fetchAtOnce = window.fetch;
     const late = () => new TransformStream({
         transform: (chunk, stream) => new Promise((told) => setTimeout(() => {
@@ -62,7 +62,7 @@ LATE = """() => {
         if (!address.includes("/queue/data")) return response;
         return new Response(response.body.pipeThrough(late()), response);
     };
-}"""
+"""
 
 Work = Callable[[], int]
 
@@ -192,11 +192,10 @@ def test_work_stops_when_the_browser_is_closed(page, work, long_film, many_pictu
     assert_stops(work)
 
 
-@pytest.mark.parametrize("messages", ["in time", "late"])
-def test_stop_ends_a_video_and_it_can_be_begun_again(page, work, long_film, messages):
+@pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
+def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film, script):
     before = work()
-    if messages == "late":
-        page.evaluate(LATE)
+    page = open_page(script=script)
     start_video(page, long_film)
     expect(page.locator("#video-status progress")).to_be_visible()
     wait_until_under_way(work, before)
@@ -211,11 +210,10 @@ def test_stop_ends_a_video_and_it_can_be_begun_again(page, work, long_film, mess
     assert_stops(work)
 
 
-@pytest.mark.parametrize("messages", ["in time", "late"])
-def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures, messages):
+@pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
+def test_stop_ends_a_batch_and_it_can_be_begun_again(open_page, work, many_pictures, script):
     before = work()
-    if messages == "late":
-        page.evaluate(LATE)
+    page = open_page(script=script)
     start_batch(page, many_pictures)
     wait_until_under_way(work, before)
     page.locator("#batch-stop").click()
