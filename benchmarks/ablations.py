@@ -45,7 +45,6 @@ CHANGES = {
     "votes50": {"vote_share": 0.5},
     "smoothing10": {"label_smoothing": 0.1},
     "mixup20": {"mixup": 0.2},
-    "cutmix100": {"cutmix": 1.0},
     "rate35": {"learning_rate": 3.5e-4},
     "rate140": {"learning_rate": 1.4e-3},
     "augmentation40": {"augmentation": 0.4},
@@ -134,8 +133,14 @@ def markdown(result: dict) -> Iterator[str]:
     yield table(header, [[changes(base, row["config"]), *cells(row)] for row in rows])
     yield ""
     known = {field.name for field in dataclasses.fields(TrainConfig)}
-    if tried := sorted({name for row in rows for name in row["config"]} - known):
-        yield f"Tried with code that was not kept: {', '.join(tried)}."
+    tried = {
+        name
+        for row in rows
+        for name, value in row["config"].items()
+        if name not in known and value != base.get(name)
+    }
+    if tried:
+        yield f"Tried with code that was not kept: {', '.join(sorted(tried))}."
         yield ""
     gain = np.mean([row["validation_accuracy"] - row["raw_accuracy"] for row in rows])
     yield f"Averaging the weights changes the accuracy by {100 * gain:+.2f} points on average."

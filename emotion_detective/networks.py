@@ -21,42 +21,27 @@ IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
 ALEXNET = "alexnet"
 
 
-def create_network(
-    architecture: str = ARCHITECTURE, init: str = "scratch", drop_path_rate: float = 0.0
-) -> torch.nn.Module:
+def create_network(architecture: str = ARCHITECTURE, init: str = "scratch") -> torch.nn.Module:
     """Return a timm network with six outputs, in training mode.
 
     `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
     weights) or a checkpoint folder or repository of ours to go on from.
 
     Raises:
-        ValueError: an unknown architecture, drop path where there is none, or weights that cannot
-            be had; says what to do.
+        ValueError: an unknown architecture, or weights that cannot be had; says what to do.
     """
     if init not in FRESH:
-        if drop_path_rate:
-            raise ValueError(
-                "The network of a checkpoint is taken as it is, without drop path: leave out "
-                f"--drop-path, or start from other weights than --init {init}."
-            )
         return load_classifier(init).network.train()
     if architecture == ALEXNET:
         return _create_alexnet(init)
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
         raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
-    options = dict(num_classes=len(LABELS))
-    if drop_path_rate:
-        options["drop_path_rate"] = drop_path_rate
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
     try:
         if init == "scratch":
-            return timm.create_model(architecture, pretrained=False, **options).train()
-        return timm.create_model(name, pretrained=True, **options).train()
-    except TypeError as error:
-        raise ValueError(
-            f"{architecture} has no drop path ({first_line(error)}): leave out --drop-path."
-        ) from error
+            return timm.create_model(architecture, num_classes=len(LABELS)).train()
+        return timm.create_model(name, pretrained=True, num_classes=len(LABELS)).train()
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "

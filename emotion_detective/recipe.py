@@ -43,10 +43,8 @@ class TrainConfig:
     augmentation: float = 0.8
     erasing: float = 0.1
     mixup: float = 0.0
-    cutmix: float = 0.0
     label_smoothing: float = 0.0
     vote_share: float = 0.25
-    drop_path: float = 0.0
     ema_decay: float = 0.998
     clip_norm: float = 5.0
     limit: int | None = None

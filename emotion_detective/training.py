@@ -163,7 +163,7 @@ def prepare(
     accelerator = accelerator or _accelerator(config)
     set_seed(config.seed)
     device = accelerator.device
-    network = create_network(config.architecture, config.init, config.drop_path)
+    network = create_network(config.architecture, config.init)
     seed = _seed_of_epochs(config, network)
     set_seed(seed)  # the loader of the training images takes this one
     network = network.to(device, memory_format=torch.channels_last)
@@ -202,7 +202,7 @@ def prepare(
         targets=targets,
         loaders=loaders,
         augment=build_augmentation(config.augmentation, config.erasing),
-        mix=_mix(config),
+        mix=v2.MixUp(alpha=config.mixup) if config.mixup else nn.Identity(),
         history=history,
         seed=seed,
     )
@@ -228,13 +228,6 @@ def _scheduler(
         warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
         t_in_epochs=False,
     )
-
-
-def _mix(config: TrainConfig) -> nn.Module:
-    """Return what mixes the pictures of a batch with one another, and their targets likewise."""
-    mixes = [v2.MixUp(alpha=config.mixup)] if config.mixup else []
-    mixes += [v2.CutMix(alpha=config.cutmix)] if config.cutmix else []
-    return v2.RandomChoice(mixes) if mixes else nn.Identity()
 
 
 def _targets(

@@ -49,16 +49,6 @@ def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
         torch.testing.assert_close(tensor, stored[name], rtol=0, atol=0)
 
 
-def test_drop_path_for_a_checkpoint_is_refused(tiny_checkpoint):
-    with pytest.raises(ValueError, match="leave out --drop-path"):
-        networks.create_network(init=str(tiny_checkpoint), drop_path_rate=0.1)
-
-
-def test_an_architecture_without_drop_path_says_so():
-    with pytest.raises(ValueError, match="vgg11 has no drop path"):
-        networks.create_network("vgg11", drop_path_rate=0.1)
-
-
 @pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
 def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architecture):
     with pytest.raises(ValueError, match=f"No checkpoint can be made of {architecture}"):

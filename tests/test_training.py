@@ -67,7 +67,7 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
 
 
 def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch):
-    strong = dict(augmentation=1.0, erasing=0.5, mixup=0.2, cutmix=0.2)
+    strong = dict(augmentation=1.0, erasing=0.5, mixup=0.2)
     config = TrainConfig(**{**SMALL, **strong}, epochs=4)
     _, whole = training.train(config, parts, tmp_path / "whole")
 
