@@ -115,10 +115,7 @@ def compared(row: dict, base: dict) -> dict:
 
 def markdown(result: dict) -> Iterator[str]:
     """Yield the lines of the table, the first row being what the others are compared with."""
-    yield "# Ablations"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Ablations", result)
     rows = list(result["runs"].values())
     base = rows[0]["config"]
     yield (

@@ -150,10 +150,7 @@ def _group(size: tuple[int, int], face_px: int) -> Image.Image:
 
 
 def _markdown(result: dict) -> Iterator[str]:
-    yield "# What the detector's constants cost and bring"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("What the detector's constants cost and bring", result)
     rows = [
         [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
         for row in result["thresholds"]

@@ -129,10 +129,7 @@ def _paired(loop: np.ndarray, originals: np.ndarray) -> dict[str, float]:
 
 def _markdown(result: dict) -> Iterator[str]:
     low, high = FACE_SIDES_PX
-    yield "# The detector in the loop"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("The detector in the loop", result)
     yield (
         f"Crops of {low} to {high} px, turned up to {MAX_ROTATION_DEGREES:.0f} degrees, in "
         f"pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: {result['found']} of {result['n']} "

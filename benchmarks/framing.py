@@ -107,10 +107,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def _markdown(result: dict) -> Iterator[str]:
-    yield "# How FER2013 frames faces"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("How FER2013 frames faces", result)
     yield (
         f"Faces found: {result['found']} of {result['n']} ({result['found_share']:.1%}). "
         "`by_*`: side of the crop divided by the box's width, height or geometric mean; "

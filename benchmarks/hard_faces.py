@@ -57,10 +57,7 @@ def accuracies(classifier: Classifier, split: datasets.Dataset) -> dict[str, flo
 
 def markdown(result: dict) -> Iterator[str]:
     """Yield the lines of the table, a row a model."""
-    yield "# Glasses, tilted heads, little light"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Glasses, tilted heads, little light", result)
     yield "Accuracy on the same images, altered; validation, on which nothing was trained."
     yield ""
     rows = [

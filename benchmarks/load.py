@@ -209,10 +209,7 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
 
 def _markdown(result: dict) -> Iterator[str]:
     plan, cpu = result["plan"], result["cpu_s"]
-    yield "# Many visitors at once"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Many visitors at once", result)
     yield (
         f"{plan['visitors']} visitors, {plan['clients']} of them with gradio_client, without a "
         f"pause: {result['answers']:,} answers, {result['answers_a_second']:.1f} a second. Alone, "

@@ -173,10 +173,7 @@ def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
 
 def _markdown(result: dict) -> Iterator[str]:
     rows = result["pictures"]
-    yield "# From a photo to its answer"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("From a photo to its answer", result)
     yield "Milliseconds, warm but for the column that says cold:"
     yield ""
     beside = ["`fer`, cold", "`fer`", "`fer` found", "times faster"] if rows[0]["fer"] else []

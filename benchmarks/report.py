@@ -47,14 +47,17 @@ def command() -> str:
     return " ".join(words)
 
 
-def provenance(result: dict) -> list[str]:
-    """Return the Markdown lines that state what `origin` recorded."""
+def opening(title: str, result: dict) -> list[str]:
+    """Return the Markdown lines of a title and of what `origin` recorded."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return [
+        f"# {title}",
+        "",
         f"`python {result['command']}`",
         "",
         f"{result['dataset']}; seed {result['seed']}; {result['hardware']}, "
         f"{result['threads']} thread(s); {versions}; {result['date']}.",
+        "",
     ]
 
 

@@ -134,10 +134,7 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
 
 def _markdown(result: dict) -> Iterator[str]:
     of_page, of_library = result["page"], result["library"]
-    yield "# Start"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Start", result)
     yield f"Medians of {result['rounds']} starts:"
     yield ""
     yield table(

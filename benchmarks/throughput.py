@@ -121,10 +121,7 @@ def goals(result: dict, picked: str) -> list[tuple[str, str, bool]]:
 
 
 def _markdown(result: dict) -> Iterator[str]:
-    yield "# Faces a second"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Faces a second", result)
     speeds = result["faces_a_second"]
     names = list(next(iter(speeds.values())))
     yield table(

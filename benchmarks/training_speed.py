@@ -185,10 +185,7 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
 
 
 def _markdown(result: dict) -> Iterator[str]:
-    yield "# Training speed"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Training speed", result)
     yield (
         f"{result['architecture']} at {result['image_size']} px, batches of "
         f"{result['batch_size']}, mixed precision: {result['precision']}, "

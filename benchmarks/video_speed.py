@@ -87,10 +87,7 @@ def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
 
 
 def _markdown(result: dict) -> Iterator[str]:
-    yield "# Video"
-    yield ""
-    yield from report.provenance(result)
-    yield ""
+    yield from report.opening("Video", result)
     yield (
         f"{result['seconds']:g} s of {SIZE[0]}x{SIZE[1]} at {FRAME_RATE_HZ} frames a second, "
         f"{video.DEFAULT_RATE_HZ:g} of them looked at:"
