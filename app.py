@@ -27,7 +27,7 @@ sys.modules.setdefault("triton", None)
 import gradio as gr
 from starlette.middleware import Middleware
 
-from emotion_detective import answers, batch, decoding, machine, transfer
+from emotion_detective import answers, batch, decoding, gate, machine, transfer
 from emotion_detective.loading import MODEL_VARIABLE
 from emotion_detective.serving import ServedDetective
 from emotion_detective.tabs import about, live, photo
@@ -41,15 +41,17 @@ EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 TABS_FOLDER = ROOT / "emotion_detective" / "tabs"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
-# The concurrency limits of the tabs let fewer than these work at a time.
-MAX_THREADS = 8
+# The concurrency limits of all events together let fewer than these work at a time: Live's visitors
+# hold eight while they only wait.
+MAX_THREADS = 20
 # Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
 # 100 kB for each, a program's single question included, and would keep 10,000 of them.
 MAX_SESSIONS = 256
 TITLE = f"""# Emotion Detective
 Six probabilities for every face in a picture, a video, or your camera. It reads expressions, not
 what someone feels, and it is no tool for hiring, classrooms, the workplace or any decision about a
-person. Uploads are deleted within {transfer.KEEP_MINUTES} minutes and never logged."""
+person. Uploads are deleted within {transfer.KEEP_MINUTES} minutes of their last use and never
+logged."""
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Soft(
     primary_hue="blue",
@@ -118,9 +120,10 @@ def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[answers.Row],
     with transfer.errors_as_messages():
         sent = transfer.uploaded_files(files)
     rows = []
-    for result in batch.read(detective, batch.pictures(sent)):
-        rows += result.rows
-        yield None, None
+    with transfer.in_use(path for _, path in sent):
+        for result in batch.read(detective, batch.pictures(sent)):
+            rows += result.rows
+            yield None, None
     yield rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
 
 
@@ -139,14 +142,14 @@ def analyze_video(
     """
     with transfer.errors_as_messages():
         path = transfer.uploaded_path(video)
-        for progress in follow_faces(detective, path, frames_per_second):
-            timeline = progress.timeline
-            yield None, None, None
+        with transfer.in_use([path]):
+            for progress in follow_faces(detective, path, frames_per_second):
+                timeline = progress.timeline
+                yield None, None, None
     csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
     yield answers.video_rows(timeline), timeline.overall_frequencies(), csv
 
 
-transfer.refuse_addresses()
 transfer.forget_in_time()
 with gr.Blocks(
     title="Emotion Detective",
@@ -169,7 +172,8 @@ with gr.Blocks(
     gr.api(predict, api_name="predict", **photo.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
-demo.queue(max_size=QUEUE_SIZE)
+demo.queue(max_size=QUEUE_SIZE, api_open=False)
+gate.guard(demo)
 
 if __name__ == "__main__":
     # Gradio would import it before the first answer, for plots that no page draws: 40 MB.
@@ -182,7 +186,7 @@ if __name__ == "__main__":
         max_threads=MAX_THREADS,
         state_session_capacity=MAX_SESSIONS,
         max_file_size=decoding.MAX_FILE_BYTES,
-        app_kwargs={"middleware": [Middleware(transfer.MessageLimit)]},
+        app_kwargs={"middleware": [Middleware(gate.Gate)]},
         run_history=False,
         enable_monitoring=False,
         mcp_server=find_spec("mcp") is not None,

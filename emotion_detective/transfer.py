@@ -1,8 +1,8 @@
-"""Files that visitors send and take away: nothing is fetched for them, nothing stays behind.
+"""Files that visitors send and take away: only uploads are read, and nothing stays behind.
 
 Events that take a file run with `preprocess=False`, so that Gradio hands over the upload unread;
 `faces` and `video` open it, with their limits. Uploads, and files made for a visitor, lie in a
-folder of this process, which `forget_in_time` keeps empty of what is old.
+folder of this process, which `forget_in_time` keeps empty of what is old and not `in_use`.
 """
 
 import atexit
@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -20,28 +20,27 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio import processing_utils, route_utils
+from gradio import mcp, route_utils
 from gradio.utils import get_upload_folder
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Uploads and results are deleted when they are this old, looked for this often.
 KEEP_SECONDS = 600
 SWEEP_SECONDS = 60
 KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
+# How long one message may upload: its files lie right in the folder until the last one is there.
+UPLOADING_SECONDS = 3600
 RESULT_GONE = f"This result is gone: results go within {KEEP_MINUTES} minutes. Send it again."
-# Of this program's processes only: what is old here is deleted, whoever left it.
-FOLDER = "emotion-detective"
+# Each process has a folder whose name begins with this, and touches it at every sweep: one that is
+# older than this belonged to a process that was killed.
+PREFIX = "emotion-detective-uploads-"
+KILLED_SWEEPS = 3
 UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
 FILE_ROUTE = "/gradio_api/file="
-UPLOAD_ROUTE = "/gradio_api/upload"
 # What a file system allows; a name is written once for every face.
 MAX_NAME_LETTERS = 255
-# Whatever is sent but files, which Gradio writes to disk as they come: a webcam's frame of 4K takes
-# 5 MB as text, a thousand uploads' names half of one. It is held in memory several times over.
-MAX_MESSAGE_BYTES = 16_000_000
+_in_use: list[set[str]] = []
 
 
 def uploaded_path(upload: Any) -> Path:
@@ -72,20 +71,6 @@ def uploaded_path(upload: Any) -> Path:
     return path
 
 
-def refuse_addresses() -> None:
-    """Make Gradio refuse an http address that stands where an upload belongs, but an upload's own.
-
-    Gradio 6 downloads such an address, if it is a public one, for every input of every event, and
-    has no setting against that.
-    """
-
-    async def fetch_nothing(url: str, cache_dir: str) -> str:
-        with errors_as_messages():
-            return str(uploaded_path(url))
-
-    processing_utils.async_ssrf_protected_download = fetch_nothing
-
-
 def forget_in_time() -> None:
     """Give this process a folder for uploads, and have Gradio's sweep forget what is old.
 
@@ -94,9 +79,10 @@ def forget_in_time() -> None:
     among them, stay in memory until `state_session_capacity` others came. Call it before any
     component is made: they note the folder.
     """
-    base = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / FOLDER
+    base = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()).resolve()
     base.mkdir(parents=True, exist_ok=True)
-    os.environ["GRADIO_TEMP_DIR"] = own = tempfile.mkdtemp(dir=base)
+    os.environ["GRADIO_TEMP_DIR"] = own = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+    mcp.DEFAULT_TEMP_DIR = own  # noted when Gradio was imported
     # Gradio's end of the server does not wait for the sweep that it begins.
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     route_utils.delete_files_created_by_app = _forget
@@ -108,12 +94,20 @@ def _forget(blocks: gr.Blocks, age: float | None) -> None:
     if age is None:
         shutil.rmtree(own, ignore_errors=True)
         return
+    own.mkdir(mode=0o700, exist_ok=True)
+    os.utime(own)
+    for sibling in own.parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # gone by now
+            if sibling != own and _older(sibling, KILLED_SWEEPS * SWEEP_SECONDS):
+                shutil.rmtree(sibling, ignore_errors=True)
     kept = {str(name) for block in blocks.blocks.values() for name in _lasting(block)}
-    for folder, _, names in os.walk(own.parent, topdown=False):
+    kept = kept.union(*_in_use)
+    for folder, _, names in os.walk(own, topdown=False):
         for path in (*(Path(folder) / name for name in names), Path(folder)):
+            on_its_way = path.parent == own and not path.is_dir()
             with suppress(OSError):  # gone by now, or a folder that holds something
-                old = time.time() - path.lstat().st_ctime > age
-                if old and str(path) not in kept and path not in (own, own.parent):
+                old = _older(path, UPLOADING_SECONDS if on_its_way else age)
+                if old and path != own and str(path) not in kept:
                     path.rmdir() if path.is_dir() else path.unlink()
     for names in blocks.temp_file_sets:
         names.difference_update([name for name in list(names) if not Path(name).exists()])
@@ -123,6 +117,24 @@ def _forget(blocks: gr.Blocks, age: float | None) -> None:
             if (datetime.now() - used).total_seconds() > age:
                 sessions.session_data.pop(session, None)
                 sessions.time_last_used.pop(session, None)
+
+
+def _older(path: Path, seconds: float) -> bool:
+    return time.time() - path.lstat().st_ctime > seconds
+
+
+@contextmanager
+def in_use(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep files from being forgotten, and `KEEP_SECONDS` longer."""
+    names = {str(path) for path in paths}
+    _in_use.append(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            with suppress(OSError):
+                os.utime(name)
+        _in_use.remove(names)
 
 
 def _lasting(block: Any) -> set:
@@ -164,21 +176,6 @@ def uploaded_frame(upload: Any) -> bytes:
         return base64.b64decode(url.partition(",")[2])
     except ValueError as error:
         raise ValueError(UPLOAD_ONLY) from error
-
-
-class MessageLimit:
-    """ASGI middleware: answers a message over `MAX_MESSAGE_BYTES` with status 413.
-
-    Uploads pass: `max_file_size` of Gradio limits each file of them.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._limited = RequestBodyLimitMiddleware(app, MAX_MESSAGE_BYTES)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_upload = scope.get("path", "").endswith(UPLOAD_ROUTE)
-        await (self._app if is_upload else self._limited)(scope, receive, send)
 
 
 @contextmanager

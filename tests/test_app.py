@@ -37,6 +37,12 @@ def test_import_loads_nothing_for_training(tiny_checkpoint):
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_no_event_waits_for_a_thread(app):
+    limits = {fn.concurrency_id: fn.concurrency_limit for fn in app.demo.fns.values()}
+    counted = [1 if limit == "default" else limit for limit in limits.values()]
+    assert sum(counted) <= app.MAX_THREADS
+
+
 def test_the_model_asked_for_is_served_without_a_notice(app, monkeypatch, tiny_checkpoint):
     monkeypatch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
     detective, notice = app.load_detective()

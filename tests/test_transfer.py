@@ -1,16 +1,13 @@
-"""Files of visitors: only uploads are read, addresses are refused, results can be fetched."""
+"""Files of visitors: only uploads are read, old ones are deleted, results can be fetched."""
 
-import asyncio
 import base64
-from concurrent.futures import ThreadPoolExecutor
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
-import gradio as gr
 import pytest
-from gradio import processing_utils
 from gradio.state_holder import StateHolder
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,33 +78,23 @@ def test_a_frame_is_decoded():
     assert transfer.uploaded_frame({"url": url}) == b"frame"
 
 
-def test_gradio_fetches_no_address(monkeypatch, tmp_path):
-    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", None)
-    transfer.refuse_addresses()
-    download = processing_utils.async_ssrf_protected_download(
-        "https://example.com/x", str(tmp_path)
-    )
-    # In a thread: the browser tests leave an event loop running in this one.
-    with ThreadPoolExecutor(1) as pool, pytest.raises(gr.Error, match="fetches no addresses"):
-        pool.submit(asyncio.run, download).result()
-    with pytest.raises(gr.Error, match="fetches no addresses"):
-        processing_utils.save_url_to_cache("https://example.com/x.png", str(tmp_path))
-
-
 def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monkeypatch):
-    young, old, example = (uploads / "own" / name for name in ("young", "old", "example"))
-    left = uploads / "killed" / "deep" / "left"
-    for path in (young, old, example, left):
+    own, killed, living = (uploads / f"{transfer.PREFIX}{i}" for i in range(3))
+    other = uploads / "emotion-detective"  # a copy of the repository, say
+    names = ("young", "old", "example", "read")
+    young, old, example, read = (own / "hash" / name for name in names)
+    lasting = [living / "example", other / "app.py", own / "on its way"]
+    for path in (young, old, example, read, killed / "deep" / "left", *lasting):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads / "own"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(own))
     made = {path: path.lstat().st_ctime for path in uploads.rglob("*")}
-    now = max(made.values()) + 100
+    now = max(made.values()) + transfer.KILLED_SWEEPS * transfer.SWEEP_SECONDS + 1
     monkeypatch.setattr(transfer.time, "time", lambda: now)
     monkeypatch.setattr(Path, "lstat", lambda self: SimpleNamespace(st_ctime=age_of(self)))
 
     def age_of(path: Path) -> float:
-        return now - 5 if path == young else made.get(path, now)
+        return now - 5 if path in (young, living) else made.get(path, now)
 
     holder = StateHolder()
     holder.session_data.update(gone=object(), here=object())
@@ -119,14 +106,27 @@ def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monke
         temp_file_sets=[names],
         state_holder=holder,
     )
-    transfer._forget(blocks, 60)
-    assert sorted(path.name for path in uploads.rglob("*") if path.is_file()) == [
-        "example",
-        "young",
-    ]
-    assert not (uploads / "killed").exists()
+    with transfer.in_use([read]):
+        transfer._forget(blocks, 60)
+    assert not killed.exists()
+    there = {path for path in uploads.rglob("*") if path.is_file()}
+    assert there == {young, example, read, *lasting}
     assert names == {str(young)}
     assert list(holder.session_data) == list(holder.time_last_used) == ["here"]
+    monkeypatch.setattr(transfer, "UPLOADING_SECONDS", 60)
+    transfer._forget(blocks, 60)
+    assert not read.exists()
+    assert not (own / "on its way").exists()
+
+
+def test_what_was_in_use_is_young_again(uploads):
+    path = uploads / "a.png"
+    path.touch()
+    os.utime(path, (0, 0))
+    with pytest.raises(KeyError), transfer.in_use([path, uploads / "gone.png"]):
+        raise KeyError
+    assert path.stat().st_mtime > 0
+    assert transfer._in_use == []
 
 
 def test_a_kept_file_lies_where_gradio_deletes(uploads):

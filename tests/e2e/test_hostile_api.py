@@ -8,17 +8,20 @@ write down who sent it.
 import http.client
 import json
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
+from running import TIMEOUT_MS
 from test_api import EXAMPLES, call
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import odd_films
 from corpus import GROUPS, NAMES, OddFile
 
-from emotion_detective.transfer import MAX_MESSAGE_BYTES
+from emotion_detective.gate import MAX_MESSAGE_BYTES
+from emotion_detective.transfer import UPLOAD_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 # One in so many odd pictures goes over HTTP.
@@ -209,6 +212,69 @@ def test_no_file_of_the_machine_is_served(server, server_folder, route):
         for written in (way, urllib.parse.quote(way, safe=""), way.replace("..", "%2e%2e")):
             response, body = request(server, "GET", f"{route}{written}")
             assert secret not in body, (route, written, response.status)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/file=https://example.com/x.png"),
+        ("HEAD", "/gradio_api/file=HTTP://example.com/x.png"),
+        ("GET", "/gradio_api/file=http%3A%2F%2Fexample.com%2Fx.png"),
+        ("GET", "/gradio_api/file/https://example.com/x.png"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/component_server"),
+        ("GET", "/gradio_api/custom_component/x/client/y/line%0Aforged"),
+        ("GET", "/gradio_api/deep_link?session_hash=x"),
+    ],
+)
+def test_what_only_gradio_offers_is_refused(server, method, path):
+    response, body = request(server, method, path)
+    assert response.status == 403
+    assert body == (b"" if method == "HEAD" else UPLOAD_ONLY.encode())
+
+
+def test_what_does_not_fit_is_answered_with_a_sentence_and_not_logged(server, server_folder):
+    log = server_folder / "server.log"
+    before = log.read_text()
+    picture = "data:image/jpeg;base64,c2VjcmV0"
+    elsewhere = {"path": "/home/anna/anna.jpg", "meta": {"_type": "gradio.FileData"}}
+    for data in ([picture], [picture, False], [elsewhere, False], [{"path": 7}, False], []):
+        events = call(server, "predict", data)
+        assert "event: error" in events
+        said = json.loads(events.partition("data: ")[2])["error"]
+        assert said.endswith(".") and "anna" not in said and "secret" not in said
+    assert log.read_text() == before
+
+
+def test_an_upload_holds_files_only(server):
+    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"\r\n\r\ntext'
+    body += f"\r\n--{BOUNDARY}--\r\n"
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    response, _ = request(server, "POST", "/gradio_api/upload", body.encode(), kind)
+    assert response.status == 413
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(server, server_folder):
+    def files() -> set[Path]:
+        return {path for path in (server_folder / "uploads").rglob("*") if path.is_file()}
+
+    def wait_for(more: int) -> None:
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while len(files() - before) != more:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    before = files()
+    connection = http.client.HTTPConnection(server.removeprefix("http://"))
+    connection.putrequest("POST", "/gradio_api/upload")
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders()
+    disposition = 'Content-Disposition: form-data; name="files"; filename="half.jpg"'
+    connection.send(f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + b"half" * 100)
+    wait_for(more=1)
+    connection.close()
+    wait_for(more=0)
 
 
 def test_an_example_is_chosen_by_number_and_no_other_file_is_read(server):

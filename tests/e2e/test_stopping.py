@@ -36,6 +36,7 @@ STREAM_S = 35
 GRACE_S, STILL_S = 20.0, 2.0
 SLOWLY = """
 import time
+from emotion_detective import video
 from emotion_detective.serving import ServedDetective
 from emotion_detective.tabs import live
 live.MAX_STREAM_SECONDS = {stream}
@@ -46,6 +47,12 @@ def slowly(*arguments, **options):
     time.sleep({step})
     return read(*arguments, **options)
 ServedDetective.read = slowly
+annotate = video.annotate
+def drawn_slowly(*arguments):
+    for time_s in annotate(*arguments):
+        time.sleep({step})
+        yield time_s
+video.annotate = drawn_slowly
 """
 # A distant server's messages: its answer to Stop overtakes the progress told before it.
 LATE = """
@@ -208,6 +215,17 @@ def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film,
     wait_until_under_way(work, before)
     page.locator("#video-stop").click()
     assert_stops(work)
+
+
+def test_a_copy_that_is_stopped_leaves_what_was_found(page, folder, astronaut):
+    path = film(folder / "face.mp4", [astronaut.resize((320, 320))] * 60, rate_hz=10)
+    start_video(page, path)
+    status = page.locator("#video-status")
+    expect(status).to_contain_text("Drawing the faces into a copy")
+    page.locator("#video-stop").click()
+    expect(status).to_contain_text("1 face in ")
+    expect(status).to_contain_text("No copy with the faces was made.")
+    expect(page.locator("#video-tracks label")).to_have_count(1)
 
 
 @pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
