@@ -43,7 +43,7 @@ def progress(text: str, share: float | None = None) -> str:
 
 
 def message(text: str) -> str:
-    """Return a sentence in the place of a progress bar."""
+    """Return a sentence, perhaps in the place of a progress bar; screen readers read it out."""
     return f'<p class="progress" role="status">{escape(text)}</p>'
 
 

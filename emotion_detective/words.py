@@ -65,6 +65,7 @@ def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
 def reliability(label: str, metrics: dict) -> str:
     """Return how often this answer is right on the test split, and what it is confused with.
 
+    Test pictures of which the model was unsure count too, under the likelier emotion.
     `metrics` is the checkpoint's `metrics.json`; "" where it has no test results.
     """
     test = metrics.get("test")
@@ -76,8 +77,8 @@ def reliability(label: str, metrics: dict) -> str:
         return f'On the test pictures this model never answered "{label}".'
     mistakes = {true: n for true, n in zip(LABELS, column, strict=True) if true != label and n}
     sentence = (
-        f'When this model answers "{label}", it is right {right / answered:.0%} of the time '
-        f"({right:,} of {answered:,} test pictures)"
+        f'When this model answers "{label}", sure or unsure, it is right {right / answered:.0%} '
+        f"of the time ({right:,} of {answered:,} test pictures)"
     )
     if not mistakes:
         return f"{sentence}."

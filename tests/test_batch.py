@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emotion_detective import batch
+from emotion_detective import answers, batch
+from emotion_detective.model import LABELS
+from emotion_detective.tabs import batch as batch_tab
 
 
 @pytest.fixture
@@ -78,3 +80,18 @@ def test_no_more_files_are_read_than_the_limit(tmp_path, monkeypatch, picture):
     sent = [("a.png", picture), ("x.zip", archive)]
     assert len(list(batch.pictures(sent))) == 3
     assert batch.count(sent) == 6
+
+
+def test_the_table_on_the_page_says_unsure_and_never_certain():
+    likely = dict(zip(LABELS, (0.003, 0.0, 0.997, 0.0, 0.0, 0.0), strict=True))
+    face = {"file": "a.jpg", "status": "ok", "face": 1, "box": [1.2, 2.0, 3.0, 4.0]}
+    rows = [
+        face | {"label": "happy", "confidence": 0.997, **likely},
+        face | {"label": "happy", "confidence": 0.5, **likely},
+        answers.unreadable_row("b.jpg"),
+    ]
+    table = batch_tab._table(rows, unsure_below=0.56)
+    assert list(table["label"]) == ["happy", "unsure: happy", ""]
+    assert list(table["happy"]) == ["99%+", "99%+", ""]
+    assert list(table["angry"]) == ["  0%", "  0%", ""]
+    assert list(batch_tab._table(rows[2:], unsure_below=0.56)["label"]) == [""]

@@ -59,8 +59,8 @@ def test_reliability_is_the_precision_and_names_what_it_is_taken_for():
     counts[happy][happy], counts[neutral][happy], counts[sad][happy] = 80, 15, 5
     metrics = {"test": {"confusion_matrix": counts}}
     assert words.reliability("happy", metrics) == (
-        'When this model answers "happy", it is right 80% of the time (80 of 100 test pictures); '
-        "when it is wrong, the face is most often neutral."
+        'When this model answers "happy", sure or unsure, it is right 80% of the time (80 of 100 '
+        "test pictures); when it is wrong, the face is most often neutral."
     )
     assert words.reliability("sad", metrics) == (
         'On the test pictures this model never answered "sad".'

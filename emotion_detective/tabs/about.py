@@ -26,13 +26,14 @@ NOT_FOR = """## What it must not be used for
 GROUPS = """## For whom it is worse, or untested
 FER2013, the pictures that this program is made to learn from (collected from the web in 2013), says
 nothing about age, gender, skin colour or country, so nobody has measured how well it does for each;
-other systems trained on such pictures do worse for people who are rare in them. Children, old
-people, covered faces, profiles, heavy make-up and dark pictures are untested."""
+other systems trained on such pictures do worse for people who are rare in them. Glasses, tilted
+heads and little light make it worse; children, old people, masks, profiles and heavy make-up are
+untested."""
 
 PRIVACY = f"""## What happens to your pictures
-They are analysed on this server and nowhere else, deleted within {transfer.KEEP_MINUTES} minutes,
-never logged, never used for training. Frames of the live camera are never written to disk. The page
-sets no cookies of its own and asks no other server for anything."""
+They are analysed on this server and nowhere else, deleted within {transfer.KEEP_MINUTES} minutes of
+their last use, never logged, never used for training. Frames of the live camera are never written
+to disk. The page sets no cookies of its own and asks no other server for anything."""
 
 
 def tab(classifier: Classifier) -> None:

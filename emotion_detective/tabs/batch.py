@@ -90,11 +90,12 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
     yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch.count(found)
     results = []
-    for result in batch.read(detective, batch.pictures(found)):
-        results.append(result)
-        share = len(results) / min(total, batch.MAX_FILES)
-        text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
-        yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
+    with transfer.in_use(path for _, path in found):
+        for result in batch.read(detective, batch.pictures(found)):
+            results.append(result)
+            share = len(results) / min(total, batch.MAX_FILES)
+            text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
+            yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
     rows = [row for result in results for row in result.rows]
     thumbnails = [
         (result.thumbnail, result.rows[0]["file"]) for result in results if result.thumbnail
@@ -103,7 +104,7 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
     button = gr.DownloadButton(value=csv, interactive=True)
     yield (
         markup.message(words.batch_summary(rows, len(results), total - len(results))),
-        _table(rows),
+        _table(rows, detective.classifier.unsure_below),
         thumbnails,
         button,
     )
@@ -113,11 +114,22 @@ def _nothing_found() -> tuple:
     return None, None, gr.DownloadButton(value=None, interactive=False)
 
 
-def _table(rows: list[answers.Row]) -> pd.DataFrame:
-    """Return the rows as text, for reading: the CSV has all digits."""
-    table = pd.DataFrame(rows, columns=list(answers.FILE_COLUMNS))
+def _table(rows: list[answers.Row], unsure_below: float) -> pd.DataFrame:
+    """Return the rows as text, for reading: the CSV has all digits.
+
+    Shares are texts of one length, as short tables are sorted letter by letter: " 9%" before "85%".
+    """
+    told = [
+        row | {"label": f"unsure: {row['label']}"}
+        if row["status"] == "ok" and row["confidence"] < unsure_below
+        else row
+        for row in rows
+    ]
+    table = pd.DataFrame(told, columns=list(answers.FILE_COLUMNS))
     for column in table.columns[table.columns.get_loc("confidence") :]:
-        table[column] = [f"{share:.0%}" if pd.notna(share) else "" for share in table[column]]
+        table[column] = [
+            words.percent(share).rjust(4) if pd.notna(share) else "" for share in table[column]
+        ]
     table["face"] = ["" if pd.isna(number) else str(int(number)) for number in table["face"]]
     table["box"] = [
         ", ".join(str(round(side)) for side in box) if box else "" for box in table["box"]

@@ -30,7 +30,7 @@ def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
                 x="time_s",
                 y="probability",
                 x_title="seconds",
-                title="Emotion over time, smoothed",
+                title=title(),
                 elem_id=f"{name}-lines",
                 **SHARED,
             )
@@ -43,6 +43,11 @@ def row(name: str) -> tuple[gr.LinePlot, gr.BarPlot]:
                 **SHARED,
             )
     return lines, bars
+
+
+def title(track: int | None = None) -> str:
+    """Return the lines' title, which names the face where no list beside it does."""
+    return f"{'Emotion' if track is None else f'Face {track}'} over time, smoothed"
 
 
 def line_data(timeline: Timeline, track: int, last_s: float | None = None) -> pd.DataFrame:

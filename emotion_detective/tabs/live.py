@@ -52,11 +52,12 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 @dataclass
 class Session:
-    """One visitor's stream so far."""
+    """One visitor's stream so far; `charted` is the track whose lines are shown."""
 
     timeline: Timeline
     started_s: float = field(default_factory=time.monotonic)
     charts_s: float = 0.0
+    charted: int | None = None
 
 
 class Seats:
@@ -179,9 +180,12 @@ def _add_frame(
     if not readings or now_s - session.charts_s < CHARTS_EVERY_S:
         return begun, html, gr.skip(), gr.skip()
     session.charts_s = now_s
-    track = readings[0].track  # of the largest face
-    lines = charts.line_data(session.timeline, track, CHART_SECONDS)
-    return begun, html, lines, charts.bar_data(session.timeline)
+    tracks = [one.track for one in readings]
+    if session.charted not in tracks:
+        session.charted = tracks[0]  # of the largest face
+    lines = charts.line_data(session.timeline, session.charted, CHART_SECONDS)
+    titled = gr.LinePlot(value=lines, title=charts.title(session.charted))
+    return begun, html, titled, charts.bar_data(session.timeline)
 
 
 def _said(readings: tuple[Reading, ...]) -> str:

@@ -5,6 +5,7 @@ shows its details (`_show_face`); downloads are written last, so that no one wai
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -63,23 +64,22 @@ def tab(detective: EmotionDetective) -> None:
         downloads = [_download(kind) for kind in ("PNG", "JSON", "CSV")]
     details = [annotated, card, seen, heat]
     show_face = partial(_show_face, detective)
-    gr.on(
-        [picture.change, whole.input],
-        partial(_analyze, detective),
-        [picture, whole],
-        [kept, summary, chosen, *details],
-        preprocess=False,
-        show_progress_on=annotated,
-        trigger_mode="always_last",
-        **PRIVATE,
-    ).then(_write_downloads, kept, downloads, **QUIET)
     # Of choices that come faster than answers the last one counts. Not checked against the choices
     # on the page, which Gradio forgets with the session.
     latest = {"preprocess": False, "trigger_mode": "always_last", **QUIET}
     chosen.input(show_face, [kept, chosen], details, **latest)
-    annotated.select(_number_at, kept, chosen, trigger_mode="always_last", **QUIET).success(
-        show_face, [kept, chosen], details, **latest
-    )
+    clicked = annotated.select(_number_at, kept, chosen, trigger_mode="always_last", **QUIET)
+    clicked.success(show_face, [kept, chosen], details, **latest)
+    gr.on(
+        [picture.change, whole.input],
+        partial(_analyze, detective),
+        [picture, whole],
+        [*downloads, kept, summary, chosen, *details],
+        preprocess=False,
+        show_progress_on=annotated,
+        trigger_mode="always_last",
+        **PRIVATE,
+    ).then(_write_downloads, kept, downloads, trigger_mode="always_last", **QUIET)
 
 
 def _picture_column() -> tuple[gr.Image, gr.Checkbox]:
@@ -97,9 +97,9 @@ def _picture_column() -> tuple[gr.Image, gr.Checkbox]:
     return picture, whole
 
 
-def _faces_column() -> tuple[gr.Markdown, gr.Image, gr.Radio]:
+def _faces_column() -> tuple[gr.HTML, gr.Image, gr.Radio]:
     with gr.Column(scale=3, min_width=320):
-        summary = gr.Markdown(START, elem_id="summary", elem_classes="summary")
+        summary = gr.HTML(markup.message(START), elem_id="summary")
         annotated = gr.Image(
             label="Faces found",
             elem_id="annotated",
@@ -146,19 +146,30 @@ def _face_picture(caption: str, elem_id: str) -> gr.Image:
 def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bool) -> tuple:
     """Return what `tab` shows for a new picture, beginning with the largest face."""
     if upload is None:
-        return None, START, gr.Radio([], value=None), *_no_details(None)
+        return _told(START)
     try:
         path = transfer.uploaded_path(upload)
         picture = pictures.open_picture(path)
     except ValueError as error:
-        return None, str(error), gr.Radio([], value=None), *_no_details(None)
+        return _told(str(error))
     analysis = analyze(detective, picture, path.name, whole_picture)
     message = analysis.answer["message"]
     if not analysis.in_view:
-        return analysis, message, gr.Radio([], value=None), *_no_details(analysis.annotated())
+        return _told(message, analysis, _no_details(analysis.annotated()))
     choices = [(f"{i} · {words.verdict(p)}", i) for i, p in enumerate(analysis.in_view, start=1)]
-    shown = _show_face(detective, analysis, 1)
-    return analysis, message, gr.Radio(choices, value=1), *shown
+    return _told(message, analysis, _show_face(detective, analysis, 1), choices)
+
+
+def _told(
+    message: str,
+    analysis: Analysis | None = None,
+    details: tuple | None = None,
+    choices: Sequence[tuple[str, int]] = (),
+) -> tuple:
+    """Return the outputs of `_analyze`; of the faces to choose from the first is chosen."""
+    chosen = gr.Radio([*choices], value=1 if choices else None)
+    details = details or _no_details(None)
+    return *_no_downloads(), analysis, markup.message(message), chosen, *details
 
 
 def analyze(
@@ -181,7 +192,7 @@ def analyze(
 
 def _show_face(detective: EmotionDetective, analysis: Analysis | None, number: int | None) -> tuple:
     """Return the details of the face with this number; of no number, all faces."""
-    if analysis is None:
+    if analysis is None or (number or 0) > len(analysis.in_view):  # of a picture before this one
         raise gr.Error(transfer.RESULT_GONE, print_exception=False)
     if number is None:
         return _no_details(analysis.annotated())
@@ -206,9 +217,13 @@ def _number_at(analysis: Analysis | None, click: gr.SelectData) -> int | dict:
     return gr.skip() if index is None else index + 1
 
 
+def _no_downloads() -> list:
+    return [gr.DownloadButton(value=None, interactive=False)] * 3
+
+
 def _write_downloads(analysis: Analysis | None) -> list:
     if analysis is None:
-        return [gr.DownloadButton(value=None, interactive=False)] * 3
+        return _no_downloads()
     png = BytesIO()
     analysis.annotated().save(png, "PNG")
     written = [

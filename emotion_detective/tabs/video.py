@@ -72,8 +72,9 @@ def tab(detective: EmotionDetective) -> None:
         **PRIVATE,
     )
     stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
-    for work in (analyzing, drawing):  # after its last progress, which may come after the click
-        work.failure(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
+    # After the last progress, which may come after the click.
+    analyzing.failure(None, status, status, js=markup.progress_ends("Stopped."), **PRIVATE)
+    drawing.failure(_without_copy, kept, status, **PRIVATE)
 
 
 def _video_column() -> tuple[gr.Video, gr.Slider]:
@@ -114,12 +115,12 @@ def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -
     try:
         path = transfer.uploaded_path(upload)
         yield None, gr.skip(), *_nothing_found()  # what stands there is of another video
-        for progress in video.analyze(detective, path, rate_hz):
-            if time.monotonic() - told_s > TELL_EVERY_S:
-                told_s = time.monotonic()
-                path.touch()  # it is deleted some minutes after its last use
-                text = f"{progress.time_s:.0f} seconds of video read"
-                yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
+        with transfer.in_use([path]):
+            for progress in video.analyze(detective, path, rate_hz):
+                if time.monotonic() - told_s > TELL_EVERY_S:
+                    told_s = time.monotonic()
+                    text = f"{progress.time_s:.0f} seconds of video read"
+                    yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
     except ValueError as error:
         yield _cleared(str(error))
         return
@@ -169,13 +170,19 @@ def _annotate(followed: Followed | None) -> Iterator[tuple]:
     timeline = progress.timeline
     target = transfer.reserve("faces.mp4")
     told_s = 0.0
-    for time_s in video.annotate(path, timeline, target):
-        if time.monotonic() - told_s > TELL_EVERY_S:
-            told_s = time.monotonic()
-            path.touch()
-            share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
-            yield markup.progress("Drawing the faces into a copy", share), gr.skip()
+    with transfer.in_use([path, target]):
+        for time_s in video.annotate(path, timeline, target):
+            if time.monotonic() - told_s > TELL_EVERY_S:
+                told_s = time.monotonic()
+                share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
+                yield markup.progress("Drawing the faces into a copy", share), gr.skip()
     yield markup.message(_said(progress)), str(target)
+
+
+def _without_copy(followed: Followed | None) -> str:
+    """Return what was said before the copy was begun, and that there is none."""
+    said = _said(followed.progress) if followed else transfer.RESULT_GONE
+    return markup.message(f"{said} No copy with the faces was made.")
 
 
 def _said(progress: video.Progress) -> str:

@@ -51,6 +51,7 @@ def test_a_click_into_a_box_chooses_its_face(page):
     upload(page, EXAMPLES / "five_faces.jpg")
     expect(page.locator("#card .number")).to_have_text("1")
     picture = page.locator("#annotated img")
+    expect(picture).to_be_visible()  # until it has come it is 0 pixels wide
     area = picture.bounding_box()
     # The small face at 806, 441 of 1000 x 640 is number 4; the picture is centred in its frame.
     scale = min(area["width"] / 1000, area["height"] / 640)
@@ -136,6 +137,17 @@ def test_downloads_hold_picture_answer_and_table(page):
     assert float(rows[0]["happy"]) == pytest.approx(
         answer["faces"][0]["probabilities"]["happy"], abs=1e-6
     )
+
+
+def test_without_a_picture_there_is_nothing_to_download(page):
+    buttons = [page.locator(f"#download-{kind}") for kind in ("png", "json", "csv")]
+    upload(page, EXAMPLES / "five_faces.jpg")
+    expect(page.locator("#card .number")).to_have_text("1")
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    expect(page.locator("#summary [role=status]")).to_contain_text("Choose a picture")
+    page.wait_for_timeout(1000)  # what is still being written
+    for button in buttons:
+        expect(button).to_be_disabled()
 
 
 def test_nothing_jumps_while_results_arrive(page):
