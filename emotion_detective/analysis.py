@@ -228,12 +228,12 @@ class Worker:
         return Counter(row["status"] for row in rows)
 
     def _rows(self, file: str, image: dict | None) -> list[answers.Row]:
-        if image is None:  # a gap in a dataset
+        # A gap in a dataset is None, or holds None twice.
+        if image is None or (image["bytes"] is None and image["path"] is None):
             return [answers.unreadable_row(file)]
+        picture = Path(image["path"]) if image["bytes"] is None else image["bytes"]
         try:
-            found = self.detective.analyze(
-                image["bytes"] or Path(image["path"]), self.work.whole_picture
-            )
+            found = self.detective.analyze(picture, self.work.whole_picture)
         except ValueError:
             return [answers.unreadable_row(file)]
         return answers.file_rows(file, found)

@@ -172,7 +172,7 @@ def video_rows(timeline: Timeline) -> list[VideoRow]:
 def to_csv(rows: Iterable[Row]) -> str:
     """Return rows as CSV text: a box is a JSON list, and no cell can be a formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, FILE_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, FILE_COLUMNS)
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()

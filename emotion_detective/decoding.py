@@ -46,6 +46,9 @@ MAX_SIDE_PX = 1280
 MIN_RATE_HZ, MAX_RATE_HZ = 0.1, 30.0
 # For files that give their frames no times.
 USUAL_RATE_HZ = 25.0
+# Stamps are rounded, to milliseconds in a browser's webm: a frame counts that comes early by this
+# share of the time between two.
+EARLY_SHARE = 0.1
 # A file that ends this much before the end it states was cut short.
 SHORT_BY_S, SHORT_BY_SHARE = 1.0, 0.1
 
@@ -125,6 +128,7 @@ def frames(
     check_rate(rate_hz)
     with _opened(path) as (container, stream):
         due_s, time_s, size, turn, pixels = 0.0, None, None, None, 0
+        early_s = EARLY_SHARE / rate_hz
         for time_s, frame in _decoded(container, stream, on_notice):
             pixels += frame.width * frame.height
             if time_s > max_seconds or pixels > MAX_DECODED_PIXELS:
@@ -133,8 +137,8 @@ def frames(
                 return
             if size is None:
                 size, turn = _reduced_size(frame), QUARTER_TURNS.get(frame.rotation % 360)
-            if time_s >= due_s:
-                due_s = (int(time_s * rate_hz) + 1) / rate_hz
+            if time_s >= due_s - early_s:
+                due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 picture = frame.to_image(width=size[0], height=size[1], interpolation="AREA")
                 yield time_s, picture.transpose(turn) if turn else picture
         if time_s is None:

@@ -165,7 +165,7 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     def read(i: int) -> bytes:
         split, row = places[i]
         image = undecoded[split][row]["image"]  # datasets of image files hold their paths
-        return image["bytes"] or Path(image["path"]).read_bytes()
+        return Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
 
     key = hash_lines(f"{split} {part._fingerprint}" for split, part in parts.items())
     return Source(repo_id, entries, read, key)

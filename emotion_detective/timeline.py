@@ -14,8 +14,8 @@ times or not; everything else is read off what was added:
     timeline.tracks, timeline.duration_s, timeline.dropped_frames
 
 `Reading.prediction` is what the model said about this frame: table, CSV, frequencies and key
-moments are made of it, so that anyone can recompute them from the CSV. `Reading.shown` is smoothed
-over time: for labels that are looked at. A timeline can be copied (`copy.deepcopy`) and pickled.
+moments are made of it. `Reading.shown` is smoothed over time: for labels that are looked at. A
+timeline can be copied (`copy.deepcopy`) and pickled.
 
 Faces are kept apart by `tracking.py`.
 """

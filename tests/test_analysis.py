@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -58,6 +59,22 @@ def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
         r"second; 0 of 2 shards were finished before",
         str(report),
     )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        {"bytes": None, "path": None},
+        {"bytes": b"", "path": str(ROOT / "examples" / "one_face.jpg")},
+    ],
+)
+def test_a_gap_in_a_dataset_is_a_row_that_says_so(image, tiny_checkpoint):
+    worker = SimpleNamespace(
+        detective=EmotionDetective.from_pretrained(tiny_checkpoint),
+        work=SimpleNamespace(whole_picture=False),
+    )
+    assert analysis.Worker._rows(worker, "0", image) == [answers.unreadable_row("0")]
 
 
 def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):

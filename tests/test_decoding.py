@@ -38,6 +38,12 @@ def test_a_rate_above_the_files_gives_every_frame_once(one_second):
     assert [number(picture) for _, picture in frames(one_second, 30)] == list(range(25))
 
 
+def test_stamps_rounded_to_milliseconds_lose_no_frame(tmp_path):
+    path = film(tmp_path / "film.webm", numbered(25), rate_hz=30, codec="libvpx")
+    assert len(times_of(path, 30)) == 25
+    assert len(times_of(path, 15)) == 13
+
+
 def test_a_rate_that_does_not_divide_the_files_keeps_its_pace(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(25) * 4)
     assert len(times_of(path, 10)) == 40
