@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("httpx", "httpx2", "timm", "datasets", "accelerate"):
         logging.getLogger(name).setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
+    options.words = sys.argv[1:] if arguments is None else arguments
     try:
         options.run(options)
     except ValueError as error:
@@ -58,10 +59,14 @@ def train(options: argparse.Namespace) -> None:
 
     begin = time.perf_counter()
     config = _train_config(options)
-    if options.vote_share is not None and options.votes is None:
-        raise ValueError("--vote-share says how much votes count: name their CSV with --votes.")
-    if config.init in FRESH:
-        networks.check_architecture(config.architecture, config.image_sizes)
+    if options.votes is None:
+        if options.vote_share is not None:
+            raise ValueError("--vote-share says how much votes count: name their CSV with --votes.")
+        config = dataclasses.replace(config, vote_share=0.0)
+    if config.init not in FRESH:
+        own = networks.create_network(init=config.init).pretrained_cfg["architecture"]
+        config = dataclasses.replace(config, architecture=own)
+    networks.check_architecture(config.architecture, config.image_sizes)
     parts = data.load(options.data)
     output = Path(options.output)
     network, history = training.train(
@@ -184,7 +189,7 @@ def _command_line(options: argparse.Namespace) -> str:
         if path and (path == options.output or Path(path).exists()):  # not a Hub id
             shown[path] = Path(path).name
     words = []
-    for word in sys.argv[1:]:
+    for word in options.words:
         option, equals, value = word.partition("=")
         words.append(option + equals + shown.get(value, value) if equals else shown.get(word, word))
     return shlex.join(["python", "train_hub.py", *words])

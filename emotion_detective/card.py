@@ -40,9 +40,6 @@ logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "model_card.md"
 CARD_FILE = "README.md"
-# The first of these that both were measured on decides which model is better: where validation
-# was, test chooses nothing.
-CHOOSING_SPLITS = ("validation", "test")
 
 
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
@@ -109,7 +106,7 @@ def push(
 
     Float32 weights, config.json, metrics.json, card and plots go up in one commit, which is then
     tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that was
-    more accurate on the same split stays, unless `force`.
+    more accurate on the same validation images stays, unless `force`.
 
     Raises:
         ValueError: not a checkpoint, a better model there, no token, no permission or no Hub; says
@@ -167,17 +164,14 @@ def _metrics_of(api: HfApi, there: ModelInfo) -> dict:
 
 
 def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
-    for split in CHOOSING_SPLITS:
-        mine, other = ours.get(split), theirs.get(split)
-        if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
-            continue
-        if mine["accuracy"] < other["accuracy"]:
-            raise ValueError(
-                f"{repo_id} already holds a better model: {other['accuracy']:.4f} of {split} "
-                f"right, this one {mine['accuracy']:.4f}. Push to another name, or overwrite it "
-                "with --force."
-            )
+    mine, other = ours.get("validation"), theirs.get("validation")
+    if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
         return
+    if mine["accuracy"] < other["accuracy"]:
+        raise ValueError(
+            f"{repo_id} already holds a better model: {other['accuracy']:.4f} of validation right, "
+            f"this one {mine['accuracy']:.4f}. Push to another name, or overwrite it with --force."
+        )
 
 
 def _operations(staging: Path, there: list[str]) -> list[CommitOperation]:

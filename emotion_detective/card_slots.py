@@ -128,8 +128,8 @@ def start(facts: Facts) -> str:
     init, base = facts.runs[0]["config"]["init"], base_model(facts)
     if init == "scratch":
         return (
-            "Trained from scratch: the weights were initialised at random, and no other pictures "
-            "and no other model's weights are in them."
+            "Trained from scratch: the weights were initialised at random, and no pictures but "
+            "those named here and no other model's weights are in them."
         )
     if init == "imagenet":
         origin = f"ImageNet-1k weights ({base})" if base else "timm's default ImageNet weights"
@@ -144,19 +144,34 @@ def data(facts: Facts) -> str:
     dataset = facts.training["dataset"]
     counts = ", ".join(f"{dataset[split]} {split}" for split in ("train", "validation", "test"))
     name = "FER2013 in six classes, from " if facts.is_fer2013 else ""
-    return f"{name}`{dataset['source']}`: {counts} images.{votes(facts)}"
+    return f"{name}`{dataset['source']}`: {counts} images.{votes(facts)}{earlier_data(facts)}"
 
 
 def votes(facts: Facts) -> str:
     """Say how far the training targets followed FER+'s votes, or nothing."""
     shares = [run["config"].get("vote_share", 0) for run in facts.runs]
-    if not shares[-1]:
+    if not any(shares):
         return ""
-    begin = "Of" if len(set(shares)) == 1 else "In the last run, of"
+    last = [share for share in shares if share][-1]
+    where = "the last" if shares[-1] else "an earlier"
+    begin = "Of" if len(set(shares)) == 1 else f"In {where} run, of"
     return (
-        f" {begin} each training target {shares[-1]:.0%} is not the image's label but how likely "
+        f" {begin} each training target {last:.0%} is not the image's label but how likely "
         "a logistic regression finds each label given the image's ten votes in FER+ (Barsoum et "
         "al. 2016, arXiv 1608.01041)."
+    )
+
+
+def earlier_data(facts: Facts) -> str:
+    """Name what other data the runs before the last learned from, or nothing."""
+    others = dict.fromkeys(run["dataset"]["source"] for run in facts.runs)
+    del others[facts.training["dataset"]["source"]]
+    if not others:
+        return ""
+    names = ", ".join(f"`{name}`" for name in others)
+    return (
+        f" Earlier runs learned from {names}: nobody looked whether its pictures stand in this "
+        "validation or test, and its origin and licence were not recorded."
     )
 
 
@@ -189,8 +204,9 @@ def runs(facts: Facts) -> str:
 
 def command(run: dict, before: dict | None) -> str:
     """Return what repeats a run today: as it was typed, but with the defaults of its day spelled
-    out where they have changed, and going on from where the run `before` it was written to."""
-    words = shlex.split(run["command"])
+    out where they have changed, from its first epoch, and going on from where the run `before` it
+    was written to."""
+    words = [word for word in shlex.split(run["command"]) if word != "--resume"]
     typed = {word.partition("=")[0] for word in words}
     settings = {name: value for name, value in run["config"].items() if value is not None}
     if "--votes" not in typed:

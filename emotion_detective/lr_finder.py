@@ -59,7 +59,8 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
     for i, indices in enumerate(tqdm(itertools.islice(batches, steps), total=steps, leave=False)):
         rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (i / (steps - 1))
         run.scheduler.update_groups(rate)  # keeps the layers' relation
-        loss = training.step(run, indices, config.image_sizes[-1]).item()
+        loss = training.step(run, indices, config.image_sizes[-1])
+        loss = run.accelerator.reduce(loss, "mean").item()  # all processes stop at the same step
         average = MEMORY * average + (1 - MEMORY) * loss
         smoothed = average / (1 - MEMORY ** (i + 1))
         if not math.isfinite(smoothed) or smoothed > DIVERGED * min(losses, default=math.inf):

@@ -14,7 +14,7 @@ PACKAGES = ("torch", "timm", "accelerate", "datasets")
 # glibc's numbers of the options of its `mallopt`, in malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 # How many heaps serve as well as the usual eight a core: after a hundred answers of
-# benchmarks/load.py the page holds 1,307 MB instead of 1,542, and the median answer comes as soon.
+# benchmarks/load.py the page held 15% less, and the median answer came as soon.
 MAX_HEAPS = 2
 # No tensor of a batch is larger, and no process frees more.
 ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1

@@ -16,8 +16,10 @@ class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
     The defaults join what the runs behind the embedded checkpoint had in common or found better
-    (`benchmarks/recipes.md`, `benchmarks/ablations.md`); as a whole, 64 epochs, they have not been
-    run to their end. The checkpoint's card has the exact commands of those runs.
+    (`benchmarks/ablations.md`). As one run, with votes, they are `scratch64` in
+    `benchmarks/recipes.md`: less accurate than those five runs one after the other, whose commands
+    are on the checkpoint's card, and more so on faces with glasses or in little light
+    (`benchmarks/hard_faces.md`).
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:

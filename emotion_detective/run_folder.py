@@ -74,6 +74,10 @@ def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
     if not path.is_file():
         missing = f"There is no run to resume in {output}: start one without --resume."
         return missing if resume else None
+    history = output / HISTORY_FILE
+    done = len(history.read_text().splitlines()) if history.is_file() else 0
+    if not done and not _states(output):
+        return None  # it ended before its first epoch did: nothing can be lost
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
     before = json.loads(path.read_text())
@@ -84,8 +88,6 @@ def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
             f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
             "with the options it was started with, or name another --output."
         )
-    history = output / HISTORY_FILE
-    done = len(history.read_text().splitlines()) if history.is_file() else 0
     if done == now["epochs"] and not _states(output):
         return f"The run in {output} is finished: to train again name another --output."
     return None

@@ -122,7 +122,7 @@ def test_what_was_a_default_once_is_spelled_out_and_what_was_typed_stands(folder
     config = {"init": "scratch", "epochs": 40, "batch_size": 128, "image_sizes": [32, 48]}
     config |= {"learning_rate": 0.5, "vote_share": 0.0, "limit": None, "weight_decay": 0.05}
     typed = "python train_hub.py train --init scratch --epochs=40 --lr 5e-1"
-    change(folder, config=config, command=typed)
+    change(folder, config=config, command=f"{typed} --resume")
     training = section(card.write_card(folder).read_text(), "Training")
     assert f"`{typed} --batch-size 128 --image-sizes 32 48`" in training
 
@@ -140,6 +140,17 @@ def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
     assert "In the last run, of each training target 25% is not the image's label" in training
     assert "Training took 1.0 hours" in section(text, "Cost")
     assert ModelCard(text).data.base_model is None
+
+
+def test_what_earlier_runs_learned_from_is_named(folder):
+    record = checkpoint.read_metrics(folder)["training"]
+    faces = {"source": "my-faces", "train": 600, "validation": 60, "test": 60}
+    earlier = record | {"dataset": faces, "config": record["config"] | {"vote_share": 0.5}}
+    assert "Earlier runs" not in card.write_card(folder).read_text()
+    change(folder, earlier=[earlier], config=record["config"] | {"vote_share": 0.0})
+    training = section(card.write_card(folder).read_text(), "Training")
+    assert "Earlier runs learned from `my-faces`: nobody looked" in training
+    assert "In an earlier run, of each training target 50% is not" in training
 
 
 @pytest.mark.parametrize(

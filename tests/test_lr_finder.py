@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small import TINY, load_parts, write_source
 
@@ -40,11 +41,7 @@ def test_curve_and_suggestions_are_written(test_result, tmp_path):
 def test_test_stops_when_the_loss_diverges(tmp_path, monkeypatch):
     losses = iter([1.8] * 20 + [1.0] * 20 + [1e9] * 60)
 
-    class Loss(float):
-        def item(self):
-            return float(self)
-
-    monkeypatch.setattr(training, "step", lambda *_: Loss(next(losses)))
+    monkeypatch.setattr(training, "step", lambda *_: torch.tensor(next(losses)))
     parts = data.load(write_source(tmp_path / "fer", train=20, test=4))
     assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
 

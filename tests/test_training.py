@@ -99,6 +99,15 @@ def test_occupied_folder_is_refused_and_kept(parts, finished):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_run_without_a_whole_epoch_can_begin_again_with_other_options(parts, tmp_path):
+    wrong = TrainConfig(**{**SMALL, "init": "no/where/at/all"}, epochs=1)
+    with pytest.raises(ValueError, match="No folder"):
+        training.train(wrong, parts, tmp_path / "run")
+    assert (tmp_path / "run" / run_folder.CONFIG_FILE).is_file()
+    _, rows = training.train(TrainConfig(**SMALL, epochs=1), parts, tmp_path / "run")
+    assert len(rows) == 1
+
+
 def test_resume_with_another_recipe_names_the_difference(parts, finished):
     with pytest.raises(ValueError, match="began with epochs=8, not 2"):
         training.train(TrainConfig(**SMALL, epochs=2), parts, finished[0], resume=True)
@@ -294,7 +303,7 @@ def test_killed_run_resumes_to_the_same_checkpoint(source, tmp_path):
 def test_two_processes_count_every_image_once_and_measure_as_one_does(
     source, parts, tmp_path, monkeypatch
 ):
-    small = SMALL | {"epochs": 1}
+    small = SMALL | {"epochs": 1, "batch_size": 50}
     script = tmp_path / "count.py"
     script.write_text(
         textwrap.dedent(
@@ -319,7 +328,7 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     out = subprocess.run(launch, env=env, check=True, capture_output=True, text=True).stdout
     processes, seen, measured, (row,) = json.loads(out.strip().splitlines()[-1])
     assert processes == 2
-    assert len(seen) == len(set(seen)) == 216  # 36 of each class remain in train: nine batches
+    assert len(seen) == len(set(seen)) == 200  # of 216 in train: four full batches
     assert row["validation_images"] == 24
     # Five batches of at most five: one process has three, the other two and one for company.
     monkeypatch.setattr(training, "EVALUATION_BATCH", 5)
