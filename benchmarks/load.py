@@ -10,7 +10,7 @@ visitors.py. The exit status is 1 if a goal is missed.
 
 Faces of several visitors are not classified in one batch. It would save a tenth of an answer's
 processor time: a face takes 33 ms of it alone and 12 in a batch of eight (throughput.md, two at
-once), an answer 184 (load.md). Every visitor would wait for the slowest picture of the batch.
+once), an answer 202 (load.md). Every visitor would wait for the slowest picture of the batch.
 """
 
 import argparse
