@@ -120,10 +120,9 @@ def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[answers.Row],
     with transfer.errors_as_messages():
         sent = transfer.uploaded_files(files)
     rows = []
-    with transfer.in_use(path for _, path in sent):
-        for result in batch.read(detective, batch.pictures(sent)):
-            rows += result.rows
-            yield None, None
+    for result in batch.read(detective, batch.pictures(sent)):
+        rows += result.rows
+        yield None, None
     yield rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
 
 
@@ -142,10 +141,9 @@ def analyze_video(
     """
     with transfer.errors_as_messages():
         path = transfer.uploaded_path(video)
-        with transfer.in_use([path]):
-            for progress in follow_faces(detective, path, frames_per_second):
-                timeline = progress.timeline
-                yield None, None, None
+        for progress in follow_faces(detective, path, frames_per_second):
+            timeline = progress.timeline
+            yield None, None, None
     csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
     yield answers.video_rows(timeline), timeline.overall_frequencies(), csv
 

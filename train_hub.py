@@ -111,9 +111,12 @@ def compare(options: argparse.Namespace) -> None:
     """
     from emotion_detective import comparison
 
+    options.epochs = max(options.lengths)
     config = _train_config(options)
     output = Path(options.output)
     given = dict(options.rates)
+    if unknown := sorted(given.keys() - {"", *options.archs}):
+        raise ValueError(f"--lr names {', '.join(unknown)}, which --archs does not.")
     for_all = {name: given[""] for name in options.archs} if "" in given else {}
     rows = comparison.compare(
         config, options.archs, options.lengths, options.data, output, for_all | given
@@ -250,14 +253,14 @@ def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.
 
 def _add_find_lr(commands) -> None:
     command = _add_command(commands, find_lr)
-    command.add_argument("--output", required=True, metavar="DIR", help="for the curve")
+    command.add_argument("--output", default="runs/find-lr", metavar="DIR", help="for the curve")
     command.add_argument("--steps", type=int, help="batches from lowest to highest")
     _add_config_options(command, without=("vote_share",))
 
 
 def _add_compare(commands) -> None:
     command = _add_command(commands, compare)
-    command.add_argument("--output", required=True, metavar="DIR", help="for runs and table")
+    command.add_argument("--output", default="runs/study", metavar="DIR", help="for runs and table")
     command.add_argument("--archs", nargs="+", required=True, help="timm's names, or alexnet")
     command.add_argument(
         "--epochs", dest="lengths", nargs="+", type=int, required=True, help="one run for each"

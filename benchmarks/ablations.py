@@ -5,9 +5,7 @@
 
 All go on from the same checkpoint, with the same seed but for the run that shows what another seed
 does. Only validation is looked at, never test. A run that is finished is not made again, one that
-was stopped goes on, and the table keeps the rows of earlier calls on the same checkpoint. Short
-runs tell what helps soon: regularisation, which pays where a network has seen its images often,
-looks worse here than in a long run.
+was stopped goes on, and the table keeps the rows of earlier calls on the same checkpoint.
 """
 
 import argparse
@@ -45,8 +43,6 @@ CHANGES = {
     "votes50": {"vote_share": 0.5},
     "smoothing10": {"label_smoothing": 0.1},
     "mixup20": {"mixup": 0.2},
-    "rate35": {"learning_rate": 3.5e-4},
-    "rate140": {"learning_rate": 1.4e-3},
     "augmentation40": {"augmentation": 0.4},
     "augmentation120": {"augmentation": 1.2},
     "erasing0": {"erasing": 0.0},
@@ -122,7 +118,9 @@ def markdown(result: dict) -> Iterator[str]:
         f"Each row goes on from the checkpoint `{base['init']}` for {base['epochs']} epochs and "
         "changes one setting of the first. Validation accuracy by the averaged weights (EMA), the "
         "difference to the first row in points with its standard error, and the accuracy of the "
-        "weights as they are after the last epoch."
+        "weights as they are after the last epoch. Short runs tell what helps soon: regularisation "
+        "and averaging, which pay where a network has seen its images often, look worse here than "
+        "in a long run."
     )
     yield ""
     header = ["what changed", "validation accuracy", "difference", "without EMA"]

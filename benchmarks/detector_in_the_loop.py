@@ -158,7 +158,7 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = load_classifier(arguments.model)
     images = data.subset(data.load(arguments.data)[arguments.split], arguments.limit, SEED)
-    # The scale is chosen on validation; test sees the one that was.
+    # Other scales are looked at on validation only: nothing is chosen on test.
     scales = SCALES if arguments.split == "validation" else (faces.FRAMING_SCALE,)
     command = (
         f"benchmarks/detector_in_the_loop.py --model {classifier.name} "

@@ -2,8 +2,8 @@
 
 Each image is a crop, enlarged to a random side and padded with its edge pixels so that the
 detector has room around it. The crop's side divided by the box's, and the way from the box's centre
-to the crop's, are what `emotion_detective.faces.crop` must do to a box: FRAMING_SCALE and
-FRAMING_SHIFT_DOWN there are this script's medians. Images of train only: nothing is chosen on test.
+to the crop's, are what `emotion_detective.faces.crop` must do to a box: FRAMING_SCALE there is
+this script's median. Images of train only: nothing is chosen on test.
 
     python benchmarks/framing.py --data emotion-detection-fer.zip
 """

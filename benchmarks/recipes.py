@@ -22,6 +22,8 @@ from emotion_detective.recipe import TrainConfig
 from emotion_detective.run_folder import HISTORY_FILE, best_row
 
 RESULT = Path(__file__).with_suffix("")
+DEFAULTS = dataclasses.asdict(TrainConfig()) | {"earlier_runs": 0}
+NOTHING = "nothing"
 
 
 def main() -> None:
@@ -82,7 +84,7 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     yield ""
     header = ["run", "what changed", "validation accuracy", "validation loss", "training loss"]
     header += ["epochs", "pixels", "images/s", "minutes", "hardware", "date"]
-    rows, before = [], dataclasses.asdict(TrainConfig()) | {"earlier_runs": 0}
+    rows, before = [], DEFAULTS
     for name, run in runs.items():
         rows.append([name, changes(before, run["config"]), *cells(run)])
         before = run["config"]
@@ -95,6 +97,10 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
         "own targets: it compares only between runs with the same augmentation, smoothing and "
         "votes."
     )
+    for name, run in runs.items():
+        if changes(DEFAULTS, run["config"]) == NOTHING:
+            yield ""
+            yield f"{name} is `train_hub.py train --init scratch` with `--votes` and nothing else."
     for names, accuracies in repeated(runs).items():
         epochs = runs[names[0]]["epochs"]
         yield ""
@@ -131,16 +137,18 @@ def cells(run: dict) -> list[str]:
 
 
 def changes(before: dict, config: dict) -> str:
-    """Return the settings of `config` that are not as `before`, and those that it has no more."""
+    """Return the settings of `config` that are not as `before`, and those that it has no more.
+
+    One that `before` did not have yet and that is off changes nothing.
+    """
     before, config = json.loads(json.dumps(before)), json.loads(json.dumps(config))
-    missing = object()
     different = [
         f"{name} {'-'.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in config.items()
-        if value != before.get(name, missing)
+        if (value != before[name] if name in before else value)
     ]
     different += [f"no {name}" for name in before if name not in config]
-    return ", ".join(different) or "nothing"
+    return ", ".join(different) or NOTHING
 
 
 if __name__ == "__main__":

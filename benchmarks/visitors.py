@@ -79,7 +79,7 @@ def read_event(stream: str) -> dict:
 
 def client_visitor(url: str, threads: Executor) -> Ask:
     """Return what asks with a `gradio_client` of its own, in one of `threads`."""
-    client = Client(url, verbose=False)
+    client = Client(url, verbose=False, httpx_kwargs={"timeout": TIMEOUT_S})
 
     def predict(path: Path) -> dict:
         try:

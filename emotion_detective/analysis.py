@@ -137,9 +137,11 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
     if not paths:
         raise ValueError(f"The folder {source!r} holds no pictures.")
     names = [path.relative_to(folder).as_posix() for path in paths]
+    for name in names:
+        if name != name.encode(errors="replace").decode():
+            raise ValueError(f"The name of {name!r} in {source!r} is no UTF-8: rename the file.")
     columns = {"file": names, "image": [str(path) for path in paths]}
-    sizes = [path.stat().st_size for path in paths]  # a picture that is replaced changes the key
-    key = sources.hash_lines(f"{name} {size}" for name, size in zip(names, sizes, strict=True))
+    key = sources.hash_files(paths, names)  # a picture that is replaced changes it
     return datasets.Dataset.from_dict(columns, PICTURES), key
 
 
@@ -228,8 +230,7 @@ class Worker:
         return Counter(row["status"] for row in rows)
 
     def _rows(self, file: str, image: dict | None) -> list[answers.Row]:
-        # A gap in a dataset is None, or holds None twice.
-        if image is None or (image["bytes"] is None and image["path"] is None):
+        if sources.is_gap(image):
             return [answers.unreadable_row(file)]
         picture = Path(image["path"]) if image["bytes"] is None else image["bytes"]
         try:

@@ -109,6 +109,8 @@ class Shares(TypedDict, total=False):
     unsure: float
 
 
+# What a file system allows; a name is written once for every face.
+MAX_NAME_LETTERS = 255
 FILE_COLUMNS = tuple(Row.__annotations__)
 
 

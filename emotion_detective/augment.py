@@ -1,4 +1,4 @@
-"""Batch augmentation on the device: uint8 faces in, normalised network input out.
+"""Batch augmentation on the device: faces as they are in, faces as they might be out.
 
 Every picture of a batch gets its own transformation, computed for the whole batch at once by
 kornia, on whatever device the batch is on. The random numbers are torch's global ones, so that a

@@ -104,7 +104,8 @@ def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
     try:
         with _opened(path) as archive:
             for entry in _wanted(archive):
-                yield f"{name}/{entry.filename}", _content(archive, entry)
+                shown = f"{name}/{entry.filename[-answers.MAX_NAME_LETTERS :]}"
+                yield shown, _content(archive, entry)
     except ZIP_ERRORS:
         yield name, b""
 

@@ -34,7 +34,7 @@ from emotion_detective.checkpoint import (
     read_metrics,
 )
 from emotion_detective.errors import explained_refusals, refuse_public
-from emotion_detective.sources import is_hub_id
+from emotion_detective.sources import check_hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,7 @@ def push(
             what to do.
     """
     folder = Path(folder)
-    if not is_hub_id(repo_id):
-        raise ValueError(f"{repo_id!r} is no repository id: it must be USER/NAME.")
+    check_hub_id(repo_id)
     for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}: it is no checkpoint that can be pushed.")

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from emotion_detective.card_metadata import Facts, base_model, metadata
 from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
-from emotion_detective.recipe import TrainConfig, option_names
+from emotion_detective.recipe import FRESH, TrainConfig, option_names
 
 # Rated power of the accelerator in watts, by a part of its name; from NVIDIA's data sheets of the
 # SXM modules. Without an entry the card states hours and hardware, and no energy.
@@ -27,8 +27,8 @@ PLOTS = {
     "confusion_matrix": "Confusion matrix: rows are labels, columns predictions",
     "per_class": "Precision, recall and F1 of each label with their intervals",
     "reliability": "Reliability: accuracy at each confidence",
-    "confidence": "Confidence of right and wrong answers",
-    "curves": "Loss, accuracy and learning rate by epoch",
+    "confidence": "Share of the faces answered, and of these right, above each confidence",
+    "curves": "Loss, accuracy and learning rate by epoch of the last run, before calibration",
 }
 
 FER_ORIGIN = """\
@@ -119,8 +119,9 @@ def unsure(facts: Facts) -> str:
     return (
         f"Below a confidence of {percent(threshold)} an answer is better called unsure (chosen on "
         f"validation, `unsure_below` in `config.json`; `pipeline` and timm don't apply it). On "
-        f"{facts.split_name(split)} that leaves {percent(metrics['answered_share'])} of the faces "
-        f"answered, {percent(metrics['answered_accuracy'])} of them as labelled."
+        f"{facts.split_name(split)} that leaves {percent(1 - metrics['answered_share'])} of the "
+        f"faces unanswered; of the others {percent(metrics['answered_accuracy'])} are answered as "
+        "labelled."
     )
 
 
@@ -203,14 +204,18 @@ def runs(facts: Facts) -> str:
 
 
 def command(run: dict, before: dict | None) -> str:
-    """Return what repeats a run today: as it was typed, but with the defaults of its day spelled
-    out where they have changed, from its first epoch, and going on from where the run `before` it
-    was written to."""
+    """Return what repeats a run with the code of today.
+
+    As it was typed, but with the defaults of its day spelled out where they have changed, from its
+    first epoch, and going on from where the run `before` it was written to.
+    """
     words = [word for word in shlex.split(run["command"]) if word != "--resume"]
     typed = {word.partition("=")[0] for word in words}
     settings = {name: value for name, value in run["config"].items() if value is not None}
     if "--votes" not in typed:
         settings.pop("vote_share", None)
+    if settings["init"] not in FRESH:  # a checkpoint has an architecture of its own
+        settings.pop("architecture")
     now = json.loads(json.dumps(dataclasses.asdict(TrainConfig.for_init(settings["init"]))))
     for name, value in settings.items():
         options = option_names(name)

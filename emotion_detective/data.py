@@ -18,11 +18,12 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm.auto import tqdm
 
 from emotion_detective import sources
 from emotion_detective.model import LABELS
+from emotion_detective.pictures import DECODE_ERRORS
 from emotion_detective.sources import SPLITS, Entry, Source
 
 logger = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ def _pixel_hash(source: Source, index: int) -> bytes:
     try:
         with Image.open(io.BytesIO(source.read(index))) as picture:
             gray = picture.convert("L")
-    except (UnidentifiedImageError, OSError, SyntaxError, zipfile.BadZipFile) as error:
+    except (*DECODE_ERRORS, zipfile.BadZipFile) as error:
         raise ValueError(
             f"The image {source.entries[index].file} of {source.name} cannot be read: replace or "
             "remove it."

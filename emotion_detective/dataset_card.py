@@ -13,6 +13,7 @@ from huggingface_hub import DatasetCard, HfApi
 from emotion_detective.errors import explained_refusals, refuse_public
 from emotion_detective.markdown import table
 from emotion_detective.model import LABELS
+from emotion_detective.sources import check_hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,10 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
     """Upload the splits and a card to the Hub dataset `repo_id` and return its address.
 
     Raises:
-        ValueError: no token, no permission, no Hub, or `private` and it is public; says what to do.
+        ValueError: no id, no token, no permission, no Hub, or `private` and it is public; says what
+            to do.
     """
+    check_hub_id(repo_id)
     with explained_refusals(repo_id):
         api = HfApi()
         api.whoami()  # the clearest refusal of a missing or wrong token

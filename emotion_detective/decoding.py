@@ -43,6 +43,8 @@ TOO_DEAR = (
 MAX_THREADED_PIXELS = 4096 * 2304
 # Frames are reduced to this longest side as they are decoded: the side faces are looked for at.
 MAX_SIDE_PX = 1280
+# Pixels of old cameras are up to twice as wide as high; a file may state anything.
+MAX_PIXEL_ASPECT = 4
 MIN_RATE_HZ, MAX_RATE_HZ = 0.1, 30.0
 # For files that give their frames no times.
 USUAL_RATE_HZ = 25.0
@@ -106,8 +108,8 @@ def describe(path: Path | str) -> Video:
         _, first = next(_decoded(container, stream, lambda notice: None), (0.0, None))
         if first is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
-        width, height = first.width, first.height
-        size = (height, width) if first.rotation % 180 == 90 else (width, height)
+        size = _shown_size(first, stream)
+        size = size[::-1] if first.rotation % 180 == 90 else size
         return Video(size, _stated_seconds(container, stream))
 
 
@@ -136,7 +138,8 @@ def frames(
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
             if size is None:
-                size, turn = _reduced_size(frame), QUARTER_TURNS.get(frame.rotation % 360)
+                size = _reduced(_shown_size(frame, stream))
+                turn = QUARTER_TURNS.get(frame.rotation % 360)
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 picture = frame.to_image(width=size[0], height=size[1], interpolation="AREA")
@@ -239,9 +242,17 @@ def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | N
     return seconds if seconds > 0 else None
 
 
-def _reduced_size(frame: VideoFrame) -> tuple[int, int]:
-    scale = min(1.0, MAX_SIDE_PX / max(frame.width, frame.height))
-    return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+def _shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return width and height before the turn, in square pixels: a camera's may be wider."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:  # no camera's
+        aspect = 1.0
+    return max(1, round(frame.width * aspect)), frame.height
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, MAX_SIDE_PX / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _limit_this_process() -> None:

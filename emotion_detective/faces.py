@@ -16,8 +16,7 @@ from PIL import Image
 
 # Longest side of the copy that faces are looked for in. On one core 640x480 takes 79 ms and
 # 1280x960 0.20 s; 12 megapixels take 0.23 s instead of 3.6 (benchmarks/detection.md). Smaller
-# pictures stay as they are: of 300 FER2013 images 80% had a face at their own 48 px, and 70 to 83%
-# enlarged to 64 to 256 px.
+# pictures stay as they are.
 DETECTION_SIDE_PX = 1280
 # Smallest face looked for in that copy, 1.9% of its longest side. 20 px would find the same faces
 # of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
@@ -31,8 +30,8 @@ MAX_FACES = 200
 
 # Side of FER2013's crop divided by the geometric mean of the box's width and height: median of 914
 # faces, half of them within 1.00 and 1.20 (benchmarks/framing.md). Width or height alone spread
-# as much. The centres lie on each other to 1.3% of the side, less than a pixel of the input. In
-# larger pictures 0.95 to 1.15 answer equally well, within the noise
+# as much. The centres lie on each other to 1.3% of the side, about a pixel of the input. In larger
+# pictures 0.95 to 1.15 answer equally well, within the noise
 # (benchmarks/detector_in_the_loop_validation.md).
 FRAMING_SCALE = 1.09
 

@@ -35,9 +35,14 @@ def enlarged(face: Image.Image) -> Image.Image:
     return face.resize((SHOWN_PX, SHOWN_PX), Image.Resampling.BICUBIC)
 
 
-def heat_map(classifier: Classifier, face: Image.Image, label: str) -> Image.Image:
-    """Return a seen face at `SHOWN_PX`, coloured where the network found this label's evidence."""
+def heat_map(classifier: Classifier, face: Image.Image, label: str) -> Image.Image | None:
+    """Return a seen face at `SHOWN_PX`, coloured where the network found this label's evidence.
+
+    None where the network's stages are no maps of the picture, as those of a vision transformer.
+    """
     heat = _layer_cam(classifier, face, LABELS.index(label))
+    if heat is None:
+        return None
     heat = Image.fromarray(heat).resize((SHOWN_PX, SHOWN_PX), Image.Resampling.BICUBIC)
     level = np.asarray(heat).clip(0, 1)[..., None]  # (SHOWN_PX, SHOWN_PX, 1)
     steps = np.linspace(0, 1, len(HEAT_COLORS))
@@ -49,13 +54,15 @@ def heat_map(classifier: Classifier, face: Image.Image, label: str) -> Image.Ima
     return Image.fromarray((gray * (1 - opacity) + color * opacity).round().astype(np.uint8))
 
 
-def _layer_cam(classifier: Classifier, face: Image.Image, label_index: int) -> np.ndarray:
-    """Return a float32 `(H, W)` map between 0 and 1."""
+def _layer_cam(classifier: Classifier, face: Image.Image, label_index: int) -> np.ndarray | None:
+    """Return a float32 `(H, H)` map between 0 and 1, None where the stage gives none."""
     batch = classifier.preprocess([face])
     network = _twin(classifier.network)
     with LayerCAM(network, _stage(network, batch.shape[-1])) as extractor:
         maps = extractor(label_index, network(batch))
-    return maps[0][0].float().numpy()
+    heat = maps[0][0].float().numpy()
+    is_map = heat.ndim == 2 and heat.shape[0] == heat.shape[1]  # of tokens or of channels last not
+    return heat if is_map else None
 
 
 def _twin(network: torch.nn.Module) -> torch.nn.Module:

@@ -157,9 +157,7 @@ def plot_confidence(
     figure = Figure(figsize=(WIDTH_INCHES, 5.0), layout="constrained")
     axes = figure.subplots()
     axes.plot(confidence[order], np.cumsum(right) / answered, color=BLUE, lw=2.5)
-    axes.plot(
-        confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5, label="answered"
-    )
+    axes.plot(confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5)
     axes.axhline(ANSWERED_ACCURACY_TARGET, color=GRAY, lw=1, ls=":")
     axes.axvline(metrics["unsure_below"], color="black", lw=1)
     axes.set_xlabel("smallest confidence that is answered")

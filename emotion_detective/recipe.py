@@ -18,7 +18,7 @@ class TrainConfig:
     The defaults join what the runs behind the embedded checkpoint had in common or found better
     (`benchmarks/ablations.md`). As one run, with votes, they are `scratch64` in
     `benchmarks/recipes.md`: less accurate than those five runs one after the other, whose commands
-    are on the checkpoint's card, and more so on faces with glasses or in little light
+    are on the checkpoint's card, but more accurate on faces with glasses or in little light
     (`benchmarks/hard_faces.md`).
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
@@ -57,6 +57,9 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("erasing", "label_smoothing", "vote_share", "warmup_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share of 1, not {getattr(self, name)}.")
         if len(self.image_sizes) != len(self.image_size_shares):
             raise ValueError(
                 f"image_sizes has {len(self.image_sizes)} and image_size_shares "

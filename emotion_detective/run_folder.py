@@ -55,7 +55,8 @@ def best_row(rows: list[dict]) -> dict:
 def claim(accelerator: Accelerator, settings: dict, output: Path, resume: bool) -> None:
     """Make `output` this run's folder, or refuse: by all processes alike.
 
-    `settings` are what a resumed run must have begun with: its recipe, and how many images.
+    `settings` are what a resumed run must have begun with: its recipe, how many images, which
+    votes.
     """
     problem = [None]
     if accelerator.is_main_process:

@@ -8,7 +8,7 @@ rules.
 import hashlib
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,10 @@ import datasets
 from emotion_detective.errors import first_line
 
 SPLITS = ("train", "validation", "test")
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+PICTURE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif"),
+    *(".ppm", ".pgm", ".pbm"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ def is_on_hub(source: str | Path) -> bool:
     """True for a Hub dataset's id where no such file or folder is here."""
     source = str(source)
     return is_hub_id(source) and not source.endswith(".zip") and not Path(source).exists()
+
+
+def check_hub_id(name: str) -> None:
+    """Raise ValueError where a name can be no repository's id."""
+    if not is_hub_id(name):
+        raise ValueError(f"{name!r} is no repository id: it must be USER/NAME.")
 
 
 def display_name(source: str) -> str:
@@ -92,10 +101,7 @@ def _open_zip(path: Path) -> Source:
 def _open_folder(path: Path) -> Source:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     names = [file.relative_to(path).as_posix() for file in files]
-    stats = [file.stat() for file in files]
-    key = hash_lines(
-        f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
-    )
+    key = hash_files(files, names)
     return _arrange(str(path), names, lambda i: files[i].read_bytes(), key)
 
 
@@ -142,7 +148,7 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     """Return what a Hub dataset with `image` and `label` columns holds.
 
     Raises:
-        ValueError: it has other columns.
+        ValueError: it has other columns, or an image without a label.
     """
     for split, part in parts.items():
         label = part.features.get("label")
@@ -158,17 +164,36 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     places = [(split, row) for split, part in parts.items() for row in range(len(part))]
     names = {split: part.features["label"].names for split, part in parts.items()}
     labels = {split: part["label"] for split, part in parts.items()}
+    for split, row in places:
+        if labels[split][row] in (None, -1):  # what `datasets` has for "no label"
+            raise ValueError(f"Row {row} of the split {split} of {repo_id} has no label.")
     entries = [
         Entry(split, names[split][labels[split][row]], f"{split}/{row}") for split, row in places
     ]
 
     def read(i: int) -> bytes:
         split, row = places[i]
-        image = undecoded[split][row]["image"]  # datasets of image files hold their paths
+        image = undecoded[split][row]["image"]
+        if is_gap(image):
+            raise ValueError("a row without an image")
+        # Datasets of image files hold their paths.
         return Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
 
     key = hash_lines(f"{split} {part._fingerprint}" for split, part in parts.items())
     return Source(repo_id, entries, read, key)
+
+
+def is_gap(image: dict | None) -> bool:
+    """True where an undecoded image of a dataset is none: it is None, or holds None twice."""
+    return image is None or (image["bytes"] is None and image["path"] is None)
+
+
+def hash_files(paths: Sequence[Path], names: Sequence[str]) -> str:
+    """Return a key that changes with the names, sizes and times of files."""
+    stats = [path.stat() for path in paths]
+    return hash_lines(
+        f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
+    )
 
 
 def hash_lines(lines: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from emotion_detective.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.errors import explained_refusals, refuse_public
 from emotion_detective.loading import MODEL_VARIABLE
-from emotion_detective.sources import is_hub_id
+from emotion_detective.sources import check_hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
 FOLDERS = ("emotion_detective", "examples", "models")
 
 
-def deploy(repo_id: str, model: str, private: bool = False, token: str | None = None) -> str:
+def deploy(repo_id: str, model: str, private: bool = False) -> str:
     """Publish the app as the Space `repo_id`, serving `model` (user/name[@revision]).
 
     Where nothing changed there is no commit. Returns the Space's address.
@@ -35,10 +35,9 @@ def deploy(repo_id: str, model: str, private: bool = False, token: str | None = 
             Space is public; says what to do.
     """
     for name in (repo_id, model.partition("@")[0]):
-        if not is_hub_id(name):
-            raise ValueError(f"{name!r} is no repository id: it must be USER/NAME.")
+        check_hub_id(name)
     with tempfile.TemporaryDirectory() as staging, explained_refusals(repo_id):
-        api = HfApi(token=token)
+        api = HfApi()
         api.whoami()  # the clearest refusal of a missing or wrong token
         commit = _commit_of(api, model)
         _stage(Path(staging), model.partition("@")[0], commit)

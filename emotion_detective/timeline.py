@@ -73,7 +73,6 @@ class Timeline:
     Args:
         labels: names of the probabilities, in their order.
         unsure_below: confidence under which a smoothed answer is called unsure.
-        smoothing_s: time constant in seconds; 0 shows every frame as it is.
         forget_after_s: a face away for longer comes back as a new track.
     """
 
@@ -82,7 +81,6 @@ class Timeline:
         labels: Sequence[str],
         *,
         unsure_below: float = 0.0,
-        smoothing_s: float = SMOOTHING_S,
         forget_after_s: float = FORGET_AFTER_S,
         max_rows: int = MAX_ROWS,
     ) -> None:
@@ -91,7 +89,6 @@ class Timeline:
 
         self.labels = tuple(labels)
         self.unsure_below = unsure_below
-        self.smoothing_s = smoothing_s
         self.forget_after_s = forget_after_s
         self.max_rows = max_rows
         self.frames: deque[Frame] = deque()
@@ -128,9 +125,9 @@ class Timeline:
 
     def _smooth(self, time_s: float, track: int, prediction: "Prediction") -> "Prediction":
         last = self._last.get(track)
-        if last is None or self.smoothing_s <= 0:
+        if last is None:
             return prediction
-        weight = 1 - math.exp(-(time_s - last.time_s) / self.smoothing_s)
+        weight = 1 - math.exp(-(time_s - last.time_s) / SMOOTHING_S)
         new, old = np.array(prediction.probabilities), np.array(last.shown.probabilities)
         probabilities = tuple((weight * new + (1 - weight) * old).tolist())
         confidence = max(probabilities)
@@ -178,9 +175,9 @@ class Timeline:
             rows.append((*about, *answer.probabilities))
         return pd.DataFrame(rows, columns=columns)
 
-    def csv(self, smoothed: bool = False) -> str:
+    def csv(self) -> str:
         """Return the table as CSV text with a header line; `box` is a JSON list."""
-        table = self.table(smoothed)
+        table = self.table()
         table["box"] = table["box"].map(json.dumps)
         return table.round({"time_s": 3}).to_csv(index=False, float_format="%.4f")
 

@@ -1,4 +1,4 @@
-"""The training run: a DatasetDict and a TrainConfig in, a checkpoint folder with metrics out.
+"""The training run: a DatasetDict and a TrainConfig in, the best weights and their history out.
 
 `train` reads as one story: prepare, epochs, best weights. Images lie on the device as uint8, are
 augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
@@ -43,7 +43,7 @@ from emotion_detective.model import LABELS
 from emotion_detective.networks import create_network
 from emotion_detective.recipe import TrainConfig
 from emotion_detective.run_folder import History, best_row
-from emotion_detective.votes import soft_targets
+from emotion_detective.votes import checksum, soft_targets
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,10 @@ def train(
     if votes is None:
         config = dataclasses.replace(config, vote_share=0.0)
     accelerator = _accelerator(config)
-    counts = {f"{name}_images": len(part) for name, part in parts.items()}
-    run_folder.claim(accelerator, dataclasses.asdict(config) | counts, output, resume)
+    learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
+    if votes is not None:
+        learned_from["votes_checksum"] = checksum(votes)
+    run_folder.claim(accelerator, dataclasses.asdict(config) | learned_from, output, resume)
     run = prepare(config, parts, accelerator, compile_network, votes)
     if resume:
         run_folder.restore(accelerator, output)

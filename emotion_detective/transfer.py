@@ -1,8 +1,8 @@
 """Files that visitors send and take away: only uploads are read, and nothing stays behind.
 
 Events that take a file run with `preprocess=False`, so that Gradio hands over the upload unread;
-`faces` and `video` open it, with their limits. Uploads, and files made for a visitor, lie in a
-folder of this process, which `forget_in_time` keeps empty of what is old and not `in_use`.
+`pictures` and `decoding` open it, with their limits. Uploads, and files made for a visitor, lie in
+a folder of this process, which `forget_in_time` keeps empty of what is old.
 """
 
 import atexit
@@ -23,6 +23,8 @@ import gradio as gr
 from gradio import mcp, route_utils
 from gradio.utils import get_upload_folder
 
+from emotion_detective.answers import MAX_NAME_LETTERS
+
 # Uploads and results are deleted when they are this old, looked for this often.
 KEEP_SECONDS = 600
 SWEEP_SECONDS = 60
@@ -38,8 +40,6 @@ UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetche
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
 FILE_ROUTE = "/gradio_api/file="
-# What a file system allows; a name is written once for every face.
-MAX_NAME_LETTERS = 255
 _in_use: list[set[str]] = []
 
 
@@ -89,11 +89,18 @@ def forget_in_time() -> None:
 
 
 def _forget(blocks: gr.Blocks, age: float | None) -> None:
-    """Delete files and sessions not used for `age` seconds; None: all files of this process."""
+    """Delete files and sessions not used for `age` seconds; None: all files of this process.
+
+    What an event names that waits or runs is in use, and so is its session.
+    """
     own = Path(get_upload_folder())
     if age is None:
         shutil.rmtree(own, ignore_errors=True)
         return
+    under_way = list(blocks._queue.event_ids_to_events.values())
+    for path in _named([event.data.data for event in under_way if event.data]):
+        with suppress(OSError):  # gone by now
+            os.utime(path)
     own.mkdir(mode=0o700, exist_ok=True)
     os.utime(own)
     for sibling in own.parent.glob(f"{PREFIX}*"):
@@ -111,12 +118,22 @@ def _forget(blocks: gr.Blocks, age: float | None) -> None:
                     path.rmdir() if path.is_dir() else path.unlink()
     for names in blocks.temp_file_sets:
         names.difference_update([name for name in list(names) if not Path(name).exists()])
-    sessions = blocks.state_holder
+    sessions, waiting = blocks.state_holder, {event.session_hash for event in under_way}
     with sessions.lock:
         for session, used in list(sessions.time_last_used.items()):
-            if (datetime.now() - used).total_seconds() > age:
+            if session not in waiting and (datetime.now() - used).total_seconds() > age:
                 sessions.session_data.pop(session, None)
                 sessions.time_last_used.pop(session, None)
+
+
+def _named(inputs: Any) -> Iterator[Path]:
+    """Yield the uploads among an event's inputs."""
+    if isinstance(inputs, list):
+        for value in inputs:
+            yield from _named(value)
+        return
+    with suppress(ValueError):
+        yield uploaded_path(inputs)
 
 
 def _older(path: Path, seconds: float) -> bool:
@@ -125,7 +142,7 @@ def _older(path: Path, seconds: float) -> bool:
 
 @contextmanager
 def in_use(paths: Iterable[Path]) -> Iterator[None]:
-    """Keep files from being forgotten, and `KEEP_SECONDS` longer."""
+    """Keep files that no event names from being forgotten, and `KEEP_SECONDS` longer."""
     names = {str(path) for path in paths}
     _in_use.append(names)
     try:

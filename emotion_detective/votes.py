@@ -12,6 +12,7 @@ our six labels are scaled to sum to 1, on images where these hold at least half 
 """
 
 import csv
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,21 @@ class Votes:
         return (six > 0) & (six >= MIN_SHARE_OF_SIX * (six + self.others))
 
 
+def checksum(path: Path | str) -> int:
+    """Return a number that changes with the votes file.
+
+    Raises:
+        ValueError: no such file.
+    """
+    return zlib.crc32(_existing(path).read_bytes())
+
+
+def _existing(path: Path | str) -> Path:
+    if not Path(path).is_file():
+        raise ValueError(f"There is no votes file {path}. Name a CSV such as ferplus_votes.csv.")
+    return Path(path)
+
+
 def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
     """Return the votes of `files`, in their order.
 
@@ -72,9 +88,7 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
         ValueError: no such file, a column missing, a count that is no number, or not one of `files`
             in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no votes file {path}. Name a CSV such as ferplus_votes.csv.")
+    path = _existing(path)
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         _check_columns(reader.fieldnames, path)

@@ -69,7 +69,7 @@ def reliability(label: str, metrics: dict) -> str:
     `metrics` is the checkpoint's `metrics.json`; "" where it has no test results.
     """
     test = metrics.get("test")
-    if not test or "confusion_matrix" not in test:
+    if not isinstance(test, dict) or "confusion_matrix" not in test:
         return ""
     column = [row[LABELS.index(label)] for row in test["confusion_matrix"]]
     answered, right = sum(column), column[LABELS.index(label)]

@@ -28,6 +28,7 @@ def film(
     rate_hz: float = 25,
     codec: str = "libx264",
     sound: bool = False,
+    pixel_aspect: Fraction = Fraction(1),
     options: dict[str, str] | None = None,
 ) -> Path:
     """Write pictures of one size as a video; the path's ending chooses the container.
@@ -40,6 +41,7 @@ def film(
         stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = MILLISECONDS
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         voice = output.add_stream("aac", rate=16000) if sound else None
         for time_s, picture in zip(times_s, pictures, strict=True):
             frame = av.VideoFrame.from_image(picture.convert("RGB"))

@@ -56,7 +56,7 @@ def page(tiny_checkpoint) -> Iterator[Client]:
         patch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
         import app
     _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True)
-    yield Client(url, verbose=False)
+    yield Client(url, verbose=False, httpx_kwargs={"timeout": 60})
     app.demo.close()
 
 

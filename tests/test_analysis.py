@@ -1,6 +1,7 @@
 """A folder or Hub dataset becomes parquet: the rows of a batch, no half shard, no work twice."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -125,6 +126,24 @@ def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
         (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | {changed: "another"}))
         with pytest.raises(ValueError, match=f"began with other {changed}: repeat it"):
             analysis.analyze(*arguments, shards=99)
+
+
+def test_a_picture_that_is_replaced_by_one_as_large_is_another(tmp_path):
+    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 abc")
+    _, before = analysis.find_pictures(str(tmp_path))
+    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 xyz")
+    os.utime(tmp_path / "z.ppm", (0, 0))
+    _, after = analysis.find_pictures(str(tmp_path))
+    assert after != before
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    try:
+        Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(ValueError, match=r"caf\\udce9.png.* is no UTF-8: rename the file"):
+        analysis.find_pictures(str(tmp_path))
 
 
 @pytest.mark.parametrize(

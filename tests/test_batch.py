@@ -48,6 +48,13 @@ def test_entries_that_point_outside_are_only_names(tmp_path):
     assert not list(tmp_path.parent.glob("outside.png"))
 
 
+def test_a_long_name_of_an_entry_is_cut_to_its_end(tmp_path):
+    sent = [("x.zip", packed(tmp_path / "x.zip", {"a" * 60_000 + "/1.png": b"a"}))]
+    ((name, _),) = batch.pictures(sent)
+    assert len(name) < 300
+    assert name.endswith("aaa/1.png")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and nothing more", b"no zip file"])
 def test_a_broken_zip_file_is_one_unreadable_file(tmp_path, content):
     path = tmp_path / "torn.zip"

@@ -12,6 +12,8 @@ from measured import measured_checkpoint
 
 from emotion_detective import card, card_slots, checkpoint, model
 
+EMBEDDED_MODEL = Path(__file__).resolve().parent.parent / "models" / "emotion-detective-resnet50"
+
 pytest_plugins = ["hub_server"]
 
 
@@ -130,7 +132,8 @@ def test_what_was_a_default_once_is_spelled_out_and_what_was_typed_stands(folder
 def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
     record = checkpoint.read_metrics(folder)["training"]
     later = record["config"] | {"init": "first", "vote_share": 0.25}
-    typed = "python train_hub.py train --votes v.csv --arch x --epochs 40 --init renamed"
+    later |= {"architecture": "resnet18"}
+    typed = "python train_hub.py train --votes v.csv --epochs 40 --init renamed"
     change(folder, earlier=[record], config=later, command=typed)
     text = card.write_card(folder).read_text()
     training = section(text, "Training")
@@ -248,3 +251,9 @@ def test_the_hub_accepts_the_card_and_refuses_a_broken_one(measured, hub_here):
     broken = ModelCard(str(accepted).replace("license_name:", "licence_name:"))
     with pytest.raises(ValueError, match="license_name"):
         broken.validate()
+
+
+def test_the_embedded_card_tells_what_was_measured(tmp_path):
+    folder = tmp_path / EMBEDDED_MODEL.name
+    shutil.copytree(EMBEDDED_MODEL, folder)
+    assert card.write_card(folder).read_text() == (EMBEDDED_MODEL / card.CARD_FILE).read_text()

@@ -3,6 +3,7 @@
 import os
 import random
 import weakref
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,14 @@ def test_a_phone_held_upright_gives_upright_pictures(tmp_path):
     assert describe(path).size == picture.size == (120, 160)
     assert picture.getpixel((110, 10))[0] > 200
     assert picture.getpixel((10, 10))[0] < 50
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(Fraction(4, 3), 160), (Fraction(99), 120)])
+def test_pixels_that_are_wider_than_high_are_shown_so(tmp_path, aspect, width):
+    square = [Image.new("RGB", (120, 120))] * 5
+    path = film(tmp_path / "film.mp4", square, pixel_aspect=aspect)
+    _, picture = next(frames(path, 5))
+    assert describe(path).size == picture.size == (width, 120)
 
 
 def test_a_browsers_webm_that_states_no_length_is_read_whole(tmp_path):

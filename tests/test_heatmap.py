@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from emotion_detective import heatmap
+from emotion_detective import heatmap, networks
+from emotion_detective.checkpoint import save_checkpoint
 from emotion_detective.loading import load_classifier
 
 
@@ -55,6 +56,12 @@ def test_the_twin_shares_its_weights(classifier):
     twin = heatmap._twin(classifier.network)
     pairs = zip(twin.parameters(), classifier.network.parameters(), strict=True)
     assert all(a.data_ptr() == b.data_ptr() for a, b in pairs)
+
+
+def test_a_network_whose_stages_are_no_maps_has_no_heat_map(seen, tmp_path):
+    network = networks.create_network("test_vit")
+    save_checkpoint(network, tmp_path, 160, temperature=1.0, unsure_below=0.5)
+    assert heatmap.heat_map(load_classifier(tmp_path), seen, "happy") is None
 
 
 def test_a_picture_without_any_evidence_is_no_error(classifier):

@@ -387,6 +387,11 @@ def test_a_private_dataset_never_lands_in_a_public_repository(hub_here, tmp_path
     assert repo.head == before
 
 
+def test_a_dataset_needs_user_and_name(hub_here):
+    with pytest.raises(ValueError, match="'faces' is no repository id: it must be USER/NAME"):
+        dataset_card.publish(datasets.DatasetDict(), "faces", "faces")
+
+
 def test_a_dataset_that_is_not_there_is_named(hub_here, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub_here.url)
     arguments = ["train", "--data", "user/none", "--output", str(tmp_path / "run")]

@@ -221,10 +221,11 @@ def test_a_model_pulled_once_is_there_without_the_hub(hub_here, tiny_checkpoint,
 def test_a_pull_that_fails_is_one_sentence_and_can_be_repeated(
     hub_here, tiny_checkpoint, request_line, how, monkeypatch
 ):
-    monkeypatch.setattr(loading, "HUB_TIMEOUT_S", 1)
     hub_here.store.upload("user/tiny", tiny_checkpoint)
     hub_here.fail(request_line, how, seconds=3)
-    refused("user/tiny", "could not be pulled")
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "HUB_TIMEOUT_S", 1)
+        refused("user/tiny", "could not be pulled")
     assert loading.load_classifier("user/tiny").name == "user/tiny"
 
 

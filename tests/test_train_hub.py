@@ -150,6 +150,14 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
             "of its own",
         ),
         (["train", "--data", "x", "--output", "out", "--vote-share", "1"], "CSV with --votes"),
+        (
+            ["compare", "--data", "x", "--archs", "vgg16", "--epochs", "2", "--lr", "vg16=1e-3"],
+            "--lr names vg16, which --archs does not",
+        ),
+        (
+            ["compare", "--data", "x", "--archs", "vgg16", "--epochs", "9", "--frozen-epochs", "9"],
+            "frozen_epochs is 9: it must be below epochs, 9",
+        ),
         (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),

@@ -165,12 +165,15 @@ def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
     assert ((own[labels != 5] > 0.95) & (own[labels != 5] < 1)).all()
 
 
-def test_a_run_with_votes_is_not_resumed_without(parts, tmp_path):
+def test_a_run_with_votes_is_not_resumed_without_or_with_others(parts, tmp_path):
     path = write_votes(tmp_path / "votes.csv", parts["train"])
     config = TrainConfig(**SMALL, epochs=1, vote_share=0.5)
     training.train(config, parts, tmp_path / "run", votes=path)
     with pytest.raises(ValueError, match=r"began with vote_share=0\.5, not 0\.0"):
         training.train(config, parts, tmp_path / "run", resume=True)
+    write_votes(path, parts["train"], without_label=1)
+    with pytest.raises(ValueError, match="began with votes_checksum="):
+        training.train(config, parts, tmp_path / "run", votes=path, resume=True)
 
 
 def test_image_size_grows_over_the_epochs():
@@ -198,6 +201,8 @@ def test_best_epoch_is_sought_at_the_final_image_size():
         (dict(epochs=0), "epochs must be above 0, not 0"),
         (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 4 entries"),
         (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
+        (dict(vote_share=25), "vote_share is a share of 1, not 25"),
+        (dict(erasing=-0.1), r"erasing is a share of 1, not -0\.1"),
         (dict(limit=0), "limit must be 1 or more, not 0"),
         (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
     ],

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from gradio.state_holder import StateHolder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotion_detective import transfer
@@ -52,6 +52,7 @@ def test_a_way_out_of_the_uploads_is_refused(uploads):
             transfer.uploaded_path({"path": str(path)})
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
@@ -81,10 +82,10 @@ def test_a_frame_is_decoded():
 def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monkeypatch):
     own, killed, living = (uploads / f"{transfer.PREFIX}{i}" for i in range(3))
     other = uploads / "emotion-detective"  # a copy of the repository, say
-    names = ("young", "old", "example", "read")
-    young, old, example, read = (own / "hash" / name for name in names)
+    names = ("young", "old", "example", "read", "waiting")
+    young, old, example, read, waiting = (own / "hash" / name for name in names)
     lasting = [living / "example", other / "app.py", own / "on its way"]
-    for path in (young, old, example, read, killed / "deep" / "left", *lasting):
+    for path in (young, old, example, read, waiting, killed / "deep" / "left", *lasting):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(own))
@@ -93,26 +94,39 @@ def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monke
     monkeypatch.setattr(transfer.time, "time", lambda: now)
     monkeypatch.setattr(Path, "lstat", lambda self: SimpleNamespace(st_ctime=age_of(self)))
 
+    touched = []
+    monkeypatch.setattr(transfer.os, "utime", lambda path: touched.append(Path(path)))
+
     def age_of(path: Path) -> float:
-        return now - 5 if path in (young, living) else made.get(path, now)
+        return now - 5 if path in (young, living, *touched) else made.get(path, now)
 
     holder = StateHolder()
-    holder.session_data.update(gone=object(), here=object())
+    holder.session_data.update(gone=object(), waits=object(), here=object())
     here = datetime.now()
-    holder.time_last_used.update(gone=here - timedelta(seconds=61), here=here)
+    long_ago = here - timedelta(seconds=61)
+    holder.time_last_used.update(gone=long_ago, waits=long_ago, here=here)
+    sent = SimpleNamespace(data=[[{"path": str(waiting)}, {"path": "/etc/passwd"}], 4, None])
     names = {str(old), str(young)}
     blocks = SimpleNamespace(
         blocks={1: SimpleNamespace(keep_in_cache={str(example)}), 2: object()},
         temp_file_sets=[names],
         state_holder=holder,
+        _queue=SimpleNamespace(
+            event_ids_to_events={
+                "1": SimpleNamespace(session_hash="waits", data=sent),
+                "2": SimpleNamespace(session_hash="new", data=None),
+            }
+        ),
     )
     with transfer.in_use([read]):
         transfer._forget(blocks, 60)
     assert not killed.exists()
     there = {path for path in uploads.rglob("*") if path.is_file()}
-    assert there == {young, example, read, *lasting}
+    assert there == {young, example, read, waiting, *lasting}
+    assert touched == [waiting, own, read]
+    touched.clear()
     assert names == {str(young)}
-    assert list(holder.session_data) == list(holder.time_last_used) == ["here"]
+    assert list(holder.session_data) == list(holder.time_last_used) == ["waits", "here"]
     monkeypatch.setattr(transfer, "UPLOADING_SECONDS", 60)
     transfer._forget(blocks, 60)
     assert not read.exists()

@@ -80,6 +80,8 @@ def test_a_batch_is_summed_up_with_what_was_left_out():
     assert words.batch_summary(rows, files=3, left_out=7) == f"{said} 7 more were left out."
 
 
-@pytest.mark.parametrize("metrics", [{}, {"test": None}, {"test": {"accuracy": 0.5}}])
+@pytest.mark.parametrize(
+    "metrics", [{}, {"test": None}, {"test": 0.5}, {"test": {"accuracy": 0.5}}]
+)
 def test_metrics_of_another_program_say_nothing_of_reliability(metrics):
     assert words.reliability("happy", metrics) == ""

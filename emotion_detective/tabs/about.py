@@ -38,8 +38,8 @@ to disk. The page sets no cookies of its own and asks no other server for anythi
 
 def tab(classifier: Classifier) -> None:
     """Lay the tab out; called inside `gr.Blocks`."""
-    test = classifier.metrics.get("test") or {}
-    if not test.keys() >= QUOTED:  # of another program, perhaps
+    test = classifier.metrics.get("test")
+    if not isinstance(test, dict) or not test.keys() >= QUOTED:  # of another program, perhaps
         test = None
     with gr.Row():
         with gr.Column(min_width=320):

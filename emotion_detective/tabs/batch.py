@@ -90,12 +90,11 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
     yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch.count(found)
     results = []
-    with transfer.in_use(path for _, path in found):
-        for result in batch.read(detective, batch.pictures(found)):
-            results.append(result)
-            share = len(results) / min(total, batch.MAX_FILES)
-            text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
-            yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
+    for result in batch.read(detective, batch.pictures(found)):
+        results.append(result)
+        share = len(results) / min(total, batch.MAX_FILES)
+        text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
+        yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
     rows = [row for result in results for row in result.rows]
     thumbnails = [
         (result.thumbnail, result.rows[0]["file"]) for result in results if result.thumbnail

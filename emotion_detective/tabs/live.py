@@ -112,7 +112,7 @@ def tab(detective: EmotionDetective) -> None:
         seats.leave(request.session_hash)
         return _csv_button(session)
 
-    session = gr.State(time_to_live=transfer.KEEP_SECONDS)
+    session = gr.State()
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             camera = gr.Image(

@@ -35,7 +35,8 @@ QUIET = {"show_progress": "hidden", **PRIVATE}
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a visitor's session keeps of a picture: small, and gone after `transfer.KEEP_SECONDS`.
+    """What a visitor's session keeps of a picture: small, and gone `transfer.KEEP_SECONDS`
+    after its last use.
 
     `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
     holds each face as the network got it.
@@ -54,7 +55,7 @@ class Analysis:
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
-    kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
+    kept = gr.State()
     with gr.Row():
         picture, whole = _picture_column()
         summary, annotated, chosen = _faces_column()

@@ -25,6 +25,8 @@ RATES_HZ = (1, 10)
 CAMERA = {"audio": False, "video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}}
 # The page is told no more often than this how far the work is.
 TELL_EVERY_S = 0.5
+# What a session keeps where there is nothing to draw; None is what was forgotten.
+NOTHING_FOLLOWED = ()
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -39,7 +41,7 @@ class Followed:
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
-    kept = gr.State(time_to_live=transfer.KEEP_SECONDS)
+    kept = gr.State()
     with gr.Row():
         source, rate = _video_column()
         with gr.Column(min_width=320):
@@ -115,12 +117,11 @@ def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -
     try:
         path = transfer.uploaded_path(upload)
         yield None, gr.skip(), *_nothing_found()  # what stands there is of another video
-        with transfer.in_use([path]):
-            for progress in video.analyze(detective, path, rate_hz):
-                if time.monotonic() - told_s > TELL_EVERY_S:
-                    told_s = time.monotonic()
-                    text = f"{progress.time_s:.0f} seconds of video read"
-                    yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
+        for progress in video.analyze(detective, path, rate_hz):
+            if time.monotonic() - told_s > TELL_EVERY_S:
+                told_s = time.monotonic()
+                text = f"{progress.time_s:.0f} seconds of video read"
+                yield gr.skip(), markup.progress(text, progress.share), *[gr.skip()] * 6
     except ValueError as error:
         yield _cleared(str(error))
         return
@@ -128,7 +129,7 @@ def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -
 
 
 def _cleared(message: str) -> tuple:
-    return None, markup.message(message), *_nothing_found()
+    return NOTHING_FOLLOWED, markup.message(message), *_nothing_found()
 
 
 def _nothing_found() -> tuple:
@@ -161,16 +162,18 @@ def _found(progress: video.Progress, path: Path) -> tuple:
     )
 
 
-def _annotate(followed: Followed | None) -> Iterator[tuple]:
+def _annotate(followed: Followed | tuple | None) -> Iterator[tuple]:
     """Yield how far the annotated copy is, then the copy."""
     if followed is None:
+        raise gr.Error(transfer.RESULT_GONE, print_exception=False)
+    if followed == NOTHING_FOLLOWED:
         yield gr.skip(), gr.skip()
         return
     progress, path = followed.progress, followed.path
     timeline = progress.timeline
     target = transfer.reserve("faces.mp4")
     told_s = 0.0
-    with transfer.in_use([path, target]):
+    with transfer.errors_as_messages(), transfer.in_use([path, target]):
         for time_s in video.annotate(path, timeline, target):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
@@ -179,7 +182,7 @@ def _annotate(followed: Followed | None) -> Iterator[tuple]:
     yield markup.message(_said(progress)), str(target)
 
 
-def _without_copy(followed: Followed | None) -> str:
+def _without_copy(followed: Followed | tuple | None) -> str:
     """Return what was said before the copy was begun, and that there is none."""
     said = _said(followed.progress) if followed else transfer.RESULT_GONE
     return markup.message(f"{said} No copy with the faces was made.")
@@ -191,7 +194,7 @@ def _said(progress: video.Progress) -> str:
     return " ".join([said, *progress.notices])
 
 
-def _show_track(followed: Followed | None, track: int) -> pd.DataFrame:
-    if followed is None:
+def _show_track(followed: Followed | tuple | None, track: int) -> pd.DataFrame:
+    if not followed:
         raise gr.Error(transfer.RESULT_GONE, print_exception=False)
     return charts.line_data(followed.progress.timeline, track)

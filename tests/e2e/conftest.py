@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import TIMEOUT_MS, running_app
+from running import TIMEOUT_MS, connected, running_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CAMERA_FRAMES = 20
@@ -33,9 +33,7 @@ def server(server_folder, tiny_checkpoint) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def client(server):
     """A gradio_client of the running app."""
-    from gradio_client import Client
-
-    return Client(server, verbose=False)
+    return connected(server)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +95,8 @@ def open_page(browser, server) -> Iterator[Callable]:
         page.on("console", note)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
-        page.wait_for_selector("#photo input[type=file]", state="attached")
+        # The page's own script gives the examples their names, once all components are there.
+        page.get_by_role("button", name="Example: one face").wait_for()
         return page
 
     yield open_one

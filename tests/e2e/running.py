@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 # A start takes ten seconds alone on two cores; other work beside it must not fail the test.
 START_TIMEOUT_S = 300
 TIMEOUT_MS = 90_000
+
+
+def connected(url: str, **options) -> Client:
+    """Return a gradio_client that waits for as long as the browser does, not for 5 seconds."""
+    timeout = {"timeout": TIMEOUT_MS / 1000}
+    return Client(url, verbose=False, httpx_kwargs=timeout, **options)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 import time
 import urllib.request
@@ -20,7 +21,7 @@ from emotion_detective.tabs import photo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
-from running import running_app
+from running import connected, running_app
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 UPLOAD_ONLY = "Send the file itself"
@@ -152,7 +153,7 @@ def test_nothing_of_a_visitor_is_logged(client, server_folder, tmp_path):
 def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     hurry = (
         "from emotion_detective import transfer\n"
-        "transfer.KEEP_SECONDS, transfer.SWEEP_SECONDS = 5, 1"
+        "transfer.KEEP_SECONDS, transfer.SWEEP_SECONDS = 20, 1"
     )
     killed = tmp_path / "uploads" / f"{transfer.PREFIX}killed" / "0" / "left.png"
     killed.parent.mkdir(parents=True)
@@ -160,15 +161,13 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     other = tmp_path / "uploads" / "another_program.txt"
     other.touch()
     with running_app(tmp_path, tiny_checkpoint, before=hurry) as url:
-        from gradio_client import Client
-
-        client = Client(url, verbose=False, download_files=str(tmp_path / "downloads"))
+        client = connected(url, download_files=str(tmp_path / "downloads"))
         Image.new("RGB", (64, 64)).save(tmp_path / "visitor.png")
         picture = handle_file(tmp_path / "visitor.png")
         client.predict(picture, api_name="/predict")
         client.predict([picture], api_name="/analyze_batch")
         assert set(left_over(tmp_path / "uploads")) >= {"visitor.png", "batch.csv"}
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and left_over(tmp_path / "uploads") != [other.name]:
             time.sleep(0.5)
         assert left_over(tmp_path / "uploads") == [other.name]
@@ -181,4 +180,5 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
 def left_over(folder: Path) -> list[str]:
     """Return the files on disk but the page's own example pictures."""
     ours = {path.name for path in EXAMPLES.iterdir()}
-    return [path.name for path in folder.rglob("*") if path.is_file() and path.name not in ours]
+    # `os.walk` passes over a folder that is deleted meanwhile.
+    return [name for _, _, names in os.walk(folder) for name in names if name not in ours]

@@ -63,6 +63,8 @@ def record(page) -> None:
     page.locator("#video button[aria-label='Capture from camera']").click()
     page.locator("#video [title='grant webcam access']").click()
     button = page.locator("#video button[aria-label='start recording']")
+    button.wait_for()
+    page.evaluate("navigator.mediaDevices.enumerateDevices().then(() => null)")  # as Gradio does
     button.click()
     expect(button).to_contain_text("Stop")
 

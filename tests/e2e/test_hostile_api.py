@@ -79,9 +79,14 @@ def problem(odd: OddFile, answered: bool, events: str) -> str | None:
     """Return what is wrong with a server's answer to an odd file."""
     if odd.readable is not None and answered != odd.readable:
         return f"{odd.name!r}: {events[-300:]}"
-    said = "." if answered else json.loads(events.partition("data: ")[2])["error"]
+    said = "." if answered else error_of(events)
     clear = said.endswith(".") and "\n" not in said and "Traceback" not in said
     return None if clear else f"{odd.name!r}: {said}"
+
+
+def error_of(events: str) -> str:
+    """Return what the last event says; heartbeats may stand before it."""
+    return json.loads(events.rpartition("data: ")[2])["error"]
 
 
 @pytest.mark.slow
@@ -241,7 +246,7 @@ def test_what_does_not_fit_is_answered_with_a_sentence_and_not_logged(server, se
     for data in ([picture], [picture, False], [elsewhere, False], [{"path": 7}, False], []):
         events = call(server, "predict", data)
         assert "event: error" in events
-        said = json.loads(events.partition("data: ")[2])["error"]
+        said = error_of(events)
         assert said.endswith(".") and "anna" not in said and "secret" not in said
     assert log.read_text() == before
 

@@ -91,6 +91,8 @@ def test_a_file_that_is_no_picture_gets_a_sentence_and_the_next_one_works(page, 
 def test_webcam_snapshot_is_rated_unmirrored(page):
     page.locator("button[aria-label='Capture from camera']").first.click()
     page.locator("#photo [title='grant webcam access']").click()
+    # The button is there before the camera's first frame, and does nothing until then.
+    page.wait_for_function("document.querySelector('#photo video')?.readyState >= 2")
     page.locator("#photo button[aria-label='capture photo']").click()
     expect(page.locator("#summary")).to_contain_text("1 face: ")
     with page.expect_download() as download:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 from jsonschema import Draft202012Validator, ValidationError
+from running import connected
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -19,7 +20,7 @@ ENDPOINTS = ("/predict", "/analyze_batch", "/analyze_video")
 @pytest.fixture(scope="module")
 def raw(server) -> Client:
     """A client that hands over what the server sent, files as their descriptions."""
-    return Client(server, verbose=False, download_files=False)
+    return connected(server, download_files=False)
 
 
 @pytest.fixture(scope="module")

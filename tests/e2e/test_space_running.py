@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from gradio_client import Client, handle_file
-from running import serving
+from gradio_client import handle_file
+from running import connected, serving
 
 from emotion_detective import space
 
@@ -73,7 +73,7 @@ def test_a_space_answers_from_a_checkout_that_it_cannot_write(
     before = sorted(checkout.rglob("*"))
     command = [*as_nobody, sys.executable, "app.py"]
     with serving(command, checkout, environment, tmp_path / "log") as url:
-        client = Client(url, verbose=False)
+        client = connected(url)
         answer = client.predict(handle_file(EXAMPLES / "one_face.jpg"), api_name="/predict")
     assert answer["model"] == {
         "id": "user/tiny",
