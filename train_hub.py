@@ -6,6 +6,8 @@ r"""Train, evaluate, compare and publish the emotion classifier.
     python train_hub.py push --model runs/first --repo-id USER/NAME
     python train_hub.py deploy-space --repo-id USER/SPACE --model USER/NAME
     python train_hub.py prepare --data emotion-detection-fer.zip --push-to USER/FER-SIX
+    python train_hub.py join-votes --data emotion-detection-fer.zip --fer2013 fer2013.csv \
+        --ferplus fer2013new.csv
     python train_hub.py analyze --model USER/NAME --data pictures --output rows --processes 8
     python train_hub.py compare --data emotion-detection-fer.zip --output runs/study \
         --archs alexnet vgg16 resnet50 --epochs 4 8 12 16
@@ -161,6 +163,16 @@ def prepare(options: argparse.Namespace) -> None:
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
+def join_votes(options: argparse.Namespace) -> None:
+    """Write the votes of FER+ as the CSV that --votes takes."""
+    from emotion_detective import data, ferplus
+
+    parts = data.load(options.data)
+    output = Path(options.output)
+    count = ferplus.join_votes(parts, Path(options.fer2013), Path(options.ferplus), output)
+    logging.info("wrote %s with the votes of %d images", output, count)
+
+
 def deploy_space(options: argparse.Namespace) -> None:
     """Publish the page as a Space that serves a model of the Hub, and print its address."""
     from emotion_detective import space
@@ -237,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_push(commands)
     _add_prepare(commands)
+    _add_join_votes(commands)
     _add_deploy_space(commands)
     _add_analyze(commands)
     return parser
@@ -333,6 +346,13 @@ def _add_prepare(commands) -> None:
     command = _add_command(commands, prepare)
     command.add_argument("--push-to", required=True, metavar="USER/NAME")
     command.add_argument("--private", action="store_true")
+
+
+def _add_join_votes(commands) -> None:
+    command = _add_command(commands, join_votes)
+    command.add_argument("--fer2013", required=True, metavar="CSV", help="Kaggle's fer2013.csv")
+    command.add_argument("--ferplus", required=True, metavar="CSV", help="FER+'s fer2013new.csv")
+    command.add_argument("--output", default="ferplus_votes.csv", metavar="CSV")
 
 
 def _add_deploy_space(commands) -> None:

@@ -3,7 +3,8 @@
 FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
 each image. `train_hub.py train --votes CSV` moves the training targets to `soft_targets`, and
 `evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
-`path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS.
+`path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS;
+`ferplus.py` makes it.
 
 FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). An
 image's majority is the one answer of all ten with most votes; where that is a tie or one of these

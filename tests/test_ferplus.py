@@ -1,0 +1,90 @@
+"""FER+'s files are joined to images by their pixels."""
+
+import csv
+
+import numpy as np
+import pytest
+from small import load_parts, write_source
+
+import train_hub
+from emotion_detective import ferplus, votes
+
+FERPLUS_COLUMNS = (
+    "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_source(tmp_path_factory.mktemp("ferplus") / "fer", train=10, test=1)
+
+
+@pytest.fixture(scope="module")
+def parts(source, tmp_path_factory):
+    return load_parts(source, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def published(parts, tmp_path):
+    """FER+'s two files on the training images, the last of which has no votes."""
+    images = [np.asarray(image) for image in parts["train"]["image"]]
+    pixels = [" ".join(map(str, image.ravel())) for image in images]
+    fer2013, new = tmp_path / "fer2013.csv", tmp_path / "fer2013new.csv"
+    fer2013.write_text("\n".join(["emotion, Usage, pixels", *(f"0,x,{row}" for row in pixels)]))
+    counted = [f"Training,fer{i}.png,0,{i},0,0,0,0,0,0,0,1" for i in range(len(images) - 1)]
+    new.write_text("\n".join([FERPLUS_COLUMNS, *counted, "Training,,0,0,0,0,0,0,0,0,0,0"]))
+    return fer2013, new
+
+
+def test_votes_are_found_by_an_image_s_pixels(source, parts, published, tmp_path):
+    fer2013, new = map(str, published)
+    output = tmp_path / "votes.csv"
+    command = ["join-votes", "--data", str(source), "--fer2013", fer2013, "--ferplus", new]
+    assert train_hub.main([*command, "--output", str(output)]) == 0
+    files = parts["train"]["file"]
+    read = votes.read_votes(output, files)
+    assert read.counts[:, votes.VOTE_COLUMNS.index("happiness")].tolist() == [
+        *range(len(files) - 1),
+        0,
+    ]
+    assert read.others.tolist() == [1] * (len(files) - 1) + [0]
+    with output.open(newline="") as stream:
+        assert [row["path"] for row in csv.DictReader(stream)] == files[:-1]
+
+
+def cut_pixels(fer2013, new):
+    fer2013.write_text(fer2013.read_text().replace("pixels", "pictures"))
+
+
+def cut_rows(fer2013, new):
+    new.write_text("\n".join(new.read_text().splitlines()[:-1]))
+
+
+def other_images(fer2013, new):
+    lines = fer2013.read_text().splitlines()
+    fer2013.write_text("\n".join([lines[0]] + ["0,x,7 7"] * (len(lines) - 1)))
+
+
+def words(fer2013, new):
+    fer2013.write_text(fer2013.read_text().replace("0,x,", "0,x,999 "))
+
+
+def nothing(fer2013, new):
+    new.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (cut_pixels, "fer2013.csv has no column pixels"),
+        (cut_rows, "they do not go together"),
+        (other_images, "None of the images of --data stands in"),
+        (words, "pixels that are no numbers from 0 to 255"),
+        (nothing, "There is no file .*fer2013new.csv"),
+    ],
+)
+def test_files_that_cannot_be_joined_are_named(parts, published, tmp_path, spoil, message):
+    spoil(*published)
+    with pytest.raises(ValueError, match=message):
+        ferplus.join_votes(parts, *published, tmp_path / "votes.csv")
+    assert not (tmp_path / "votes.csv").exists()
