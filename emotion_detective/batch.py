@@ -8,7 +8,7 @@ Zip files are read entry by entry in memory and never unpacked to disk. Knows no
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from emotion_detective import answers, drawing
-from emotion_detective.detective import EmotionDetective
+from emotion_detective.detective import EmotionDetective, Prediction
 from emotion_detective.pictures import MAX_FILE_BYTES, open_picture
 
 MAX_FILES = 200
@@ -47,10 +47,19 @@ Source = Path | bytes
 
 @dataclass(frozen=True)
 class FileResult:
-    """One file's rows and its picture, small and with the faces drawn; None if unreadable."""
+    """One file's rows, and the picture and faces that they tell of; None if unreadable."""
 
     rows: list[answers.Row]
-    thumbnail: Image.Image | None
+    picture: Image.Image | None = None
+    faces: Sequence[Prediction] = ()
+
+    def thumbnail(self) -> Image.Image | None:
+        """Return the picture, small and with the faces drawn."""
+        if self.picture is None:
+            return None
+        drawn = drawing.draw_faces(*drawing.to_view(self.picture, self.faces))
+        drawn.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        return drawn
 
 
 def count(files: Iterable[tuple[str, Path]]) -> int:
@@ -133,8 +142,6 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
             picture = open_picture(source)
             found = detective.read(picture)
         except ValueError:
-            yield FileResult([answers.unreadable_row(name)], None)
+            yield FileResult([answers.unreadable_row(name)])
             continue
-        drawn = drawing.draw_faces(*drawing.to_view(picture, found))
-        drawn.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        yield FileResult(answers.file_rows(name, found), drawn)
+        yield FileResult(answers.file_rows(name, found), picture, found)

@@ -35,11 +35,13 @@ def describe_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def has_bfloat16() -> bool:
-    """True where bfloat16 is faster than float32 rather than emulated."""
+def mixed_precision() -> str:
+    """Return "bf16" where bfloat16 is faster than float32 rather than emulated, else "no"."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool({"avx512_bf16", "amx_bf16"} & set(_processor("flags").split()))
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_processor("flags").split())
+    return "bf16" if has_bfloat16 else "no"
 
 
 def share_heaps() -> None:

@@ -38,6 +38,7 @@ def describe_run(
         "seed": config.seed,
         "dataset": {"source": sources.display_name(source)} | counts,
         "hardware": machine.describe_hardware(),
+        "mixed_precision": machine.mixed_precision(),
         "versions": machine.describe_versions(),
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "epochs": len(history),

@@ -144,7 +144,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(
         # Without this, processes that torchrun starts on a CPU would each train on their own.
         cpu=not torch.accelerator.is_available(),
-        mixed_precision="bf16" if machine.has_bfloat16() else "no",
+        mixed_precision=machine.mixed_precision(),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
         # While the body is frozen its parameters get no gradient.
         kwargs_handlers=[

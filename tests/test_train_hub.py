@@ -9,6 +9,7 @@ import pytest
 from small import ROOT, TINY, write_source
 
 import train_hub
+from emotion_detective import machine
 from emotion_detective.loading import load_classifier
 from emotion_detective.recipe import TrainConfig
 
@@ -99,6 +100,7 @@ def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     assert record["earlier"] == [{k: v for k, v in before.items() if k != "earlier"}]
     assert record["config"]["init"] == trained.name
     assert record["config"]["architecture"] == TINY
+    assert record["mixed_precision"] == machine.mixed_precision()
     assert str(trained.parent) not in record["command"]
 
 

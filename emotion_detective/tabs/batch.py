@@ -89,20 +89,18 @@ def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tupl
         return
     yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch.count(found)
-    results = []
-    for result in batch.read(detective, batch.pictures(found)):
-        results.append(result)
-        share = len(results) / min(total, batch.MAX_FILES)
-        text = f"{len(results)} of {min(total, batch.MAX_FILES)} files"
-        yield markup.progress(text, share), gr.skip(), gr.skip(), gr.skip()
-    rows = [row for result in results for row in result.rows]
-    thumbnails = [
-        (result.thumbnail, result.rows[0]["file"]) for result in results if result.thumbnail
-    ]
+    wanted = min(total, batch.MAX_FILES)
+    done, rows, thumbnails = 0, [], []
+    for done, result in enumerate(batch.read(detective, batch.pictures(found)), start=1):
+        rows += result.rows
+        if thumbnail := result.thumbnail():
+            thumbnails.append((thumbnail, result.rows[0]["file"]))
+        text = f"{done} of {wanted} files"
+        yield markup.progress(text, done / wanted), gr.skip(), gr.skip(), gr.skip()
     csv = transfer.keep(answers.to_csv(rows), "batch.csv")
     button = gr.DownloadButton(value=csv, interactive=True)
     yield (
-        markup.message(words.batch_summary(rows, len(results), total - len(results))),
+        markup.message(words.batch_summary(rows, done, total - done)),
         _table(rows, detective.classifier.unsure_below),
         thumbnails,
         button,

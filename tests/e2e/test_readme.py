@@ -131,6 +131,13 @@ def test_results_are_those_of_the_embedded_checkpoint():
     assert pictures and all((ROOT / picture).is_file() for picture in pictures)
 
 
+def test_the_best_peer_is_quoted_as_measured():
+    peers = json.loads((ROOT / "benchmarks" / "peers.json").read_text())
+    results = [peer["results"] for peer in peers.values()]
+    of_all, clean = (max(r[part]["accuracy"] for r in results) for part in ("PrivateTest", "clean"))
+    assert f"the best has {of_all:.1%} and {clean:.1%}" in README
+
+
 def test_front_matter_is_what_a_space_needs():
     card = SpaceCard.load(ROOT / "README.md").data.to_dict()
     assert card["sdk"] == "gradio"
