@@ -41,8 +41,8 @@ EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 TABS_FOLDER = ROOT / "emotion_detective" / "tabs"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
-# The concurrency limits of all events together let fewer than these work at a time: Live's visitors
-# hold eight while they only wait.
+# The concurrency limits of all events together let no more than these work at a time: Live's
+# visitors hold eight while they only wait.
 MAX_THREADS = 20
 # Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
 # 100 kB for each, a program's single question included, and would keep 10,000 of them.

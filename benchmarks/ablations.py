@@ -112,6 +112,9 @@ def compared(row: dict, base: dict) -> dict:
 def markdown(result: dict) -> Iterator[str]:
     """Yield the lines of the table, the first row being what the others are compared with."""
     yield from report.opening("Ablations", result)
+    if note := result.get("note"):
+        yield note
+        yield ""
     rows = list(result["runs"].values())
     base = rows[0]["config"]
     yield (
@@ -124,7 +127,7 @@ def markdown(result: dict) -> Iterator[str]:
     )
     yield ""
     header = ["what changed", "validation accuracy", "difference", "without EMA"]
-    header += ["validation loss", "images/s", "minutes"]
+    header += ["validation loss", "images/s"]
     yield table(header, [[changes(base, row["config"]), *cells(row)] for row in rows])
     yield ""
     known = {field.name for field in dataclasses.fields(TrainConfig)}
@@ -149,7 +152,6 @@ def cells(row: dict) -> list[str]:
         f"{row['raw_accuracy']:.1%}",
         f"{row['validation_loss']:.3f}",
         f"{row['images_per_second']:.0f}",
-        f"{row['minutes']:.0f}",
     ]
 
 

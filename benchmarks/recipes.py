@@ -32,9 +32,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--note", default="", help="what else changed, in the code say")
+    asked = parser.parse_args()
     runs = known_runs(RESULT.with_suffix(".json"))
-    for folder in parser.parse_args().runs:
-        runs[folder.name] = describe(folder)
+    for folder in asked.runs:
+        runs[folder.name] = describe(folder) | {"note": asked.note}
     report.write(RESULT, {"runs": runs}, markdown(runs))
 
 
@@ -86,7 +88,8 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
     header += ["epochs", "pixels", "images/s", "minutes", "hardware", "date"]
     rows, before = [], DEFAULTS
     for name, run in runs.items():
-        rows.append([name, changes(before, run["config"]), *cells(run)])
+        changed = [changes(before, run["config"]), *([run["note"]] if run.get("note") else [])]
+        rows.append([name, "; ".join(changed), *cells(run)])
         before = run["config"]
     yield table(header, rows)
     yield ""

@@ -43,7 +43,7 @@ def command() -> str:
     words = [f"benchmarks/{Path(sys.argv[0]).name}"]
     for word in sys.argv[1:]:
         path = Path(word)
-        words.append(path.name if path.is_absolute() or path.exists() else word)
+        words.append(path.name if path.is_absolute() or ".." in path.parts else word)
     return " ".join(words)
 
 

@@ -4,7 +4,7 @@
 
 "Page" is `python app.py` until it serves its page, then until it has answered a first picture over
 HTTP. "Library" is a Python that imports the package, loads the checkpoint and answers the same
-picture. Files are in the system's cache already, as after any start but the first. Imports are from
+picture. Imports are from
 `python -X importtime -c "import app"`: each package with the time spent in its own modules,
 without those that they import; `app` itself loads the checkpoint. Linux only: peaks of memory are
 read from /proc.
@@ -135,7 +135,10 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
 def _markdown(result: dict) -> Iterator[str]:
     of_page, of_library = result["page"], result["library"]
     yield from report.opening("Start", result)
-    yield f"Medians of {result['rounds']} starts:"
+    yield (
+        f"Medians of {result['rounds']} starts, with the files in the system's cache, as after any "
+        "start but the first:"
+    )
     yield ""
     yield table(
         ["", "ready", "first answer", "memory at most"],
@@ -147,7 +150,10 @@ def _markdown(result: dict) -> Iterator[str]:
     yield ""
     yield report.goals(result["goals"])
     yield ""
-    yield f"Packages whose modules take the most of `import app`, {DEAREST} of them:"
+    yield (
+        f"Packages whose modules take the most of `import app`, {DEAREST} of them, in one run that "
+        "`-X importtime` slows down:"
+    )
     yield ""
     dearest = list(result["imports_ms"].items())[: DEAREST + 1]
     yield table(["package", "ms"], [[name, f"{ms:.0f}"] for name, ms in dearest])

@@ -2,16 +2,14 @@
 
     python benchmarks/throughput.py --data emotion-detection-fer.zip
 
-Times are of the network's forward pass over the same 128 faces, in batches; preprocessing is in
-photo_to_answer.py. "Two at once" are two threads with a batch each, as the page works: whether
-faces of several visitors should wait for each other and share a batch is read off there. A number
-format counts as right if no probability moves by more than 1e-3 from float32.
+Times are of the network's forward pass over the same 128 faces, in batches, in one thread as on the
+page; preprocessing is in photo_to_answer.py. A number format counts as right if no probability
+moves by more than 1e-3 from float32.
 """
 
 import argparse
 import copy
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import report
@@ -33,7 +31,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RIGHT_WITHIN = 1e-3
 # A setting that is this much slower than the fastest is as fast: timings repeat no better.
 AS_FAST = 0.95
-TWO_AT_ONCE = "float32, two at once"
 
 
 @torch.inference_mode()
@@ -56,28 +53,20 @@ def largest_differences(networks: dict[str, nn.Module], faces: torch.Tensor) -> 
 def faces_a_second(
     networks: dict[str, nn.Module], faces: torch.Tensor, batch: int, rounds: int
 ) -> dict[str, float]:
-    """Return faces a second of each format alone, and of float32 two batches at a time."""
-    with ThreadPoolExecutor(2) as two:
-        calls = {name: _forward(network, faces, batch, map) for name, network in networks.items()}
-        calls[TWO_AT_ONCE] = _forward(networks["float32"], faces, batch, two.map)
-        return {
-            name: len(faces) / seconds for name, seconds in timing.medians(calls, rounds).items()
-        }
+    """Return faces a second of each format."""
+    calls = {name: _forward(network, faces, batch) for name, network in networks.items()}
+    return {name: len(faces) / seconds for name, seconds in timing.medians(calls, rounds).items()}
 
 
-def _forward(
-    network: nn.Module, faces: torch.Tensor, batch: int, run: Callable
-) -> Callable[[], None]:
+def _forward(network: nn.Module, faces: torch.Tensor, batch: int) -> Callable[[], None]:
     batches = faces.to(next(network.parameters()).dtype).split(batch)
 
-    def forward(inputs: torch.Tensor) -> None:
-        with torch.inference_mode():  # each thread has its own
+    @torch.inference_mode()
+    def forward() -> None:
+        for inputs in batches:
             network(inputs)
 
-    def all_of_them() -> None:
-        list(run(forward, batches))
-
-    return all_of_them
+    return forward
 
 
 def measure(network: nn.Module, faces: torch.Tensor, rounds: int) -> dict:

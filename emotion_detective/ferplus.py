@@ -5,7 +5,6 @@ images, which a zip of pictures does not: so the images are found by their pixel
 """
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,6 @@ def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output
         ValueError: a file or column is missing, the files do not go together, or they know none of
             the images.
     """
-    csv.field_size_limit(sys.maxsize)
     pictures = [_pixels(text, fer2013) for (text,) in _columns(fer2013, ("pixels",))]
     votes = list(_columns(ferplus, COUNTED))
     if len(pictures) != len(votes):
@@ -71,7 +69,9 @@ def _columns(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if missing := [name for name in names if name not in header]:
             raise ValueError(f"{path} has no column {', '.join(missing)}: it is another file.")
         places = [header.index(name) for name in names]
-        for row in reader:
+        for row in filter(None, reader):
+            if len(row) < len(header):
+                raise ValueError(f"{path} is cut short in line {reader.line_num}: fetch it again.")
             yield tuple(row[place] for place in places)
 
 

@@ -1,4 +1,4 @@
-"""What reaches Gradio, and what it may do with it: fetch nothing, keep nothing, log no input.
+"""What reaches Gradio, and what it may do with it: fetch nothing, log no input, keep little.
 
 Gradio 6.31 has no setting for any of this: `guard` puts pieces of ours in the place of its own, and
 `Gate` stands before it.
@@ -13,12 +13,13 @@ import gradio as gr
 from gradio import processing_utils, route_utils
 from gradio.exceptions import InvalidPathError
 from gradio.utils import LRUCache
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from emotion_detective.transfer import UPLOAD_ONLY, errors_as_messages, uploaded_path
+from emotion_detective.transfer import UPLOAD_ONLY, errors_as_messages, under_way, uploaded_path
 
 UPLOAD_ROUTE = "/gradio_api/upload"
 # What no page of ours asks for: Gradio fetches any public address for whoever sends one, keeps
@@ -31,6 +32,10 @@ REFUSED_ROUTES = re.compile(
 # Whatever is sent but files, which Gradio writes to disk as they come: a webcam's frame of 4K takes
 # 5 MB as text, a thousand uploads' names half of one. It is held in memory several times over.
 MAX_MESSAGE_BYTES = 16_000_000
+# Where Gradio looks for uploads among the parts of a message.
+UPLOAD_FIELD = "files"
+# Gradio's page has names of 10 letters, its client of 36.
+MAX_SESSION_LETTERS = 100
 UNFIT = "These inputs do not fit: /gradio_api/info says what this endpoint takes."
 
 
@@ -79,7 +84,9 @@ class _FilesOnly(route_utils.GradioMultiPartParser):
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
-        if self._current_part.file is None:  # in these words Gradio answers with status 413
+        part = self._current_part
+        # Of others Gradio knows nothing later. In these words it answers with status 413.
+        if part.file is None or part.field_name != UPLOAD_FIELD:
             raise MultiPartException("A field exceeds the maximum allowed size of 0 bytes.")
 
     async def parse(self) -> Any:
@@ -111,7 +118,8 @@ def _without_quoting(preprocess: Callable) -> Callable:
 class _Sessions(LRUCache):
     """The queue's messages by session: makes room by forgetting one that nothing is under way for.
 
-    Gradio forgets the oldest, and where that one waits its queue ends for good.
+    Gradio forgets the oldest, and where that one waits its queue ends for good. Refuses long names,
+    of which Gradio keeps thousands.
     """
 
     def __init__(self, queue: Any) -> None:
@@ -119,8 +127,10 @@ class _Sessions(LRUCache):
         self._queue = queue
 
     def __setitem__(self, session: str, messages: Any) -> None:
+        if len(session) > MAX_SESSION_LETTERS:
+            raise HTTPException(400, "A session_hash has a few letters.")
         if session not in self and len(self) >= self.max_size:
-            busy = {event.session_hash for event in self._queue.event_ids_to_events.values()}
+            busy = {event.session_hash for event in under_way(self._queue)}
             if idle := next((known for known in self if known not in busy), None):
                 self.move_to_end(idle, last=False)  # the next to go
                 self._queue.pending_event_ids_session.pop(idle, None)

@@ -163,7 +163,7 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     }
     places = [(split, row) for split, part in parts.items() for row in range(len(part))]
     names = {split: part.features["label"].names for split, part in parts.items()}
-    labels = {split: part["label"] for split, part in parts.items()}
+    labels = {split: part["label"][:] for split, part in parts.items()}
     for split, row in places:
         if labels[split][row] in (None, -1):  # what `datasets` has for "no label"
             raise ValueError(f"Row {row} of the split {split} of {repo_id} has no label.")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -40,6 +41,8 @@ UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetche
 UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
 FILE_ROUTE = "/gradio_api/file="
+# Letters of a path, more than any system has; uploads of one event that are kept for it.
+MAX_PATH_LETTERS, MAX_NAMED = 4096, 1000
 _in_use: list[set[str]] = []
 
 
@@ -55,14 +58,16 @@ def uploaded_path(upload: Any) -> Path:
             deleted.
     """
     path = upload.get("path") if isinstance(upload, dict) else upload
-    if not isinstance(path, str):
+    # Python takes hours to resolve one of a million folders.
+    if not isinstance(path, str) or len(path) > MAX_PATH_LETTERS:
         raise ValueError(UPLOAD_ONLY)
     if FILE_ROUTE in path:
         path = unquote(path.partition(FILE_ROUTE)[2])
     try:
         path = Path(path).resolve()
         is_file = path.is_file()
-    except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte
+    # A name that is too long or holds a zero byte; links in a circle.
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(UPLOAD_ONLY) from error
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):
         raise ValueError(UPLOAD_ONLY)
@@ -91,18 +96,19 @@ def forget_in_time() -> None:
 def _forget(blocks: gr.Blocks, age: float | None) -> None:
     """Delete files and sessions not used for `age` seconds; None: all files of this process.
 
-    What an event names that waits or runs is in use, and so is its session.
+    Uploads that an event names which waits or runs are in use, and so is its session.
     """
     own = Path(get_upload_folder())
     if age is None:
         shutil.rmtree(own, ignore_errors=True)
         return
-    under_way = list(blocks._queue.event_ids_to_events.values())
-    for path in _named([event.data.data for event in under_way if event.data]):
-        with suppress(OSError):  # gone by now
-            os.utime(path)
-    own.mkdir(mode=0o700, exist_ok=True)
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.utime(own)
+    events = under_way(blocks._queue)
+    for event in events:
+        for path in _named(event.data.data if event.data else []):
+            with suppress(OSError):  # gone by now
+                os.utime(path)
     for sibling in own.parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # gone by now
             if sibling != own and _older(sibling, KILLED_SWEEPS * SWEEP_SECONDS):
@@ -118,7 +124,7 @@ def _forget(blocks: gr.Blocks, age: float | None) -> None:
                     path.rmdir() if path.is_dir() else path.unlink()
     for names in blocks.temp_file_sets:
         names.difference_update([name for name in list(names) if not Path(name).exists()])
-    sessions, waiting = blocks.state_holder, {event.session_hash for event in under_way}
+    sessions, waiting = blocks.state_holder, {event.session_hash for event in events}
     with sessions.lock:
         for session, used in list(sessions.time_last_used.items()):
             if session not in waiting and (datetime.now() - used).total_seconds() > age:
@@ -126,14 +132,21 @@ def _forget(blocks: gr.Blocks, age: float | None) -> None:
                 sessions.time_last_used.pop(session, None)
 
 
-def _named(inputs: Any) -> Iterator[Path]:
-    """Yield the uploads among an event's inputs."""
-    if isinstance(inputs, list):
-        for value in inputs:
-            yield from _named(value)
-        return
-    with suppress(ValueError):
-        yield uploaded_path(inputs)
+def under_way(queue: Any) -> list:
+    """Return the events that wait or run in Gradio's queue.
+
+    Not those of `event_ids_to_events`: one that is cancelled twice stays there for ever.
+    """
+    waiting = (of_one.queue for of_one in queue.event_queue_per_concurrency_id.values())
+    return [event for events in (*queue.active_jobs, *waiting) for event in events or ()]
+
+
+def _named(inputs: list) -> Iterator[Path]:
+    """Yield the uploads among an event's inputs: a file, or a list of some."""
+    several = (value if isinstance(value, list) else [value] for value in inputs)
+    for upload in islice(chain.from_iterable(several), MAX_NAMED):
+        with suppress(ValueError):
+            yield uploaded_path(upload)
 
 
 def _older(path: Path, seconds: float) -> bool:

@@ -119,9 +119,9 @@ def test_fer_is_beaten_only_by_three_times_its_speed(fer_ms, fer_found, reached)
     assert faster is reached
 
 
-def test_fewer_faces_than_fer_are_no_win():
+def test_a_number_of_faces_further_from_the_truth_than_fer_s_is_no_win():
     row = photo_row(640, 5, 10, 100, 5) | {"found": 4}
-    assert photo_to_answer.goals([row])[1][1:] == ("10.0 to 10.0 times; fewer faces", False)
+    assert photo_to_answer.goals([row])[1][1:] == ("10.0 to 10.0 times; further from it", False)
 
 
 def test_a_photo_is_timed_stage_by_stage(tiny_checkpoint, crowd_file):
@@ -130,7 +130,7 @@ def test_a_photo_is_timed_stage_by_stage(tiny_checkpoint, crowd_file):
     assert tuple(row["stages_s"]) == photo_to_answer.STAGES
     inside = [row["stages_s"][stage] for stage in ("decode", "detect", "crop", "classify")]
     assert min(inside) > 0
-    assert row["answer_s"] > 0
+    assert row["answer_s"] > min(inside)
 
 
 def test_fer_is_asked_in_its_own_interpreter(tmp_path, monkeypatch, crowd_file):
@@ -223,7 +223,7 @@ def test_formats_are_held_against_float32():
 
 @pytest.mark.parametrize(("difference", "reached"), [(0.01, True), (0.0005, False)])
 def test_only_a_format_that_is_right_can_be_the_better_one(difference, reached):
-    speeds = {"float32": 100, "bfloat16": 180, throughput.TWO_AT_ONCE: 120}
+    speeds = {"float32": 100, "bfloat16": 180}
     result = {
         "largest_difference": {"float32": 0.0, "bfloat16": difference},
         "faces_a_second": {str(batch): speeds for batch in throughput.BATCHES},

@@ -60,6 +60,10 @@ def cut_rows(fer2013, new):
     new.write_text("\n".join(new.read_text().splitlines()[:-1]))
 
 
+def cut_row(fer2013, new):
+    new.write_text(new.read_text()[:-3])
+
+
 def other_images(fer2013, new):
     lines = fer2013.read_text().splitlines()
     fer2013.write_text("\n".join([lines[0]] + ["0,x,7 7"] * (len(lines) - 1)))
@@ -78,6 +82,7 @@ def nothing(fer2013, new):
     [
         (cut_pixels, "fer2013.csv has no column pixels"),
         (cut_rows, "they do not go together"),
+        (cut_row, "fer2013new.csv is cut short in line 55: fetch it again"),
         (other_images, "None of the images of --data stands in"),
         (words, "pixels that are no numbers from 0 to 255"),
         (nothing, "There is no file .*fer2013new.csv"),

@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 from gradio import processing_utils
 from gradio.utils import LRUCache
+from starlette.exceptions import HTTPException
 
 from emotion_detective import gate
 
@@ -27,7 +28,8 @@ def test_gradio_fetches_no_address(monkeypatch, tmp_path):
 def test_of_many_sessions_those_are_forgotten_that_wait_for_nothing():
     queue = SimpleNamespace(
         pending_messages_per_session=LRUCache(3),
-        event_ids_to_events={"event": SimpleNamespace(session_hash="0")},
+        active_jobs=[None, [SimpleNamespace(session_hash="0")]],
+        event_queue_per_concurrency_id={},
         pending_event_ids_session={},
     )
     sessions = gate._Sessions(queue)
@@ -35,6 +37,8 @@ def test_of_many_sessions_those_are_forgotten_that_wait_for_nothing():
         sessions[str(number)] = number
         queue.pending_event_ids_session[str(number)] = set()
     assert list(sessions) == list(queue.pending_event_ids_session) == ["0", "7", "8"]
+    with pytest.raises(HTTPException, match="a few letters"):
+        sessions["x" * 1000] = 1
 
 
 def test_guard_is_in_force_where_gradio_looks(monkeypatch):

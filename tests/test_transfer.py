@@ -2,6 +2,7 @@
 
 import base64
 import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,13 @@ def test_an_upload_is_found_by_its_address_on_this_server(uploads):
 def test_other_files_are_refused(uploads, path):
     with pytest.raises(ValueError, match="Send the file itself"):
         transfer.uploaded_path({"path": path})
+
+
+def test_an_endless_path_is_refused_at_once(uploads):
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match="Send the file itself"):
+        transfer.uploaded_path("a/" * 1_000_000)
+    assert time.perf_counter() - begin < 5
 
 
 def test_a_way_out_of_the_uploads_is_refused(uploads):
@@ -112,10 +120,10 @@ def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monke
         temp_file_sets=[names],
         state_holder=holder,
         _queue=SimpleNamespace(
-            event_ids_to_events={
-                "1": SimpleNamespace(session_hash="waits", data=sent),
-                "2": SimpleNamespace(session_hash="new", data=None),
-            }
+            active_jobs=[None, [SimpleNamespace(session_hash="new", data=None)]],
+            event_queue_per_concurrency_id={
+                "video": SimpleNamespace(queue=[SimpleNamespace(session_hash="waits", data=sent)])
+            },
         ),
     )
     with transfer.in_use([read]):
@@ -123,7 +131,7 @@ def test_what_was_not_used_for_long_is_forgotten_but_what_all_see(uploads, monke
     assert not killed.exists()
     there = {path for path in uploads.rglob("*") if path.is_file()}
     assert there == {young, example, read, waiting, *lasting}
-    assert touched == [waiting, own, read]
+    assert touched == [own, waiting, read]
     touched.clear()
     assert names == {str(young)}
     assert list(holder.session_data) == list(holder.time_last_used) == ["waits", "here"]

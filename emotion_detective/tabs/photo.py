@@ -35,8 +35,7 @@ QUIET = {"show_progress": "hidden", **PRIVATE}
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a visitor's session keeps of a picture: small, and gone `transfer.KEEP_SECONDS`
-    after its last use.
+    """What a visitor's session keeps of a picture: small, and gone as files go.
 
     `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
     holds each face as the network got it.

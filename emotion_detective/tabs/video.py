@@ -174,6 +174,7 @@ def _annotate(followed: Followed | tuple | None) -> Iterator[tuple]:
     target = transfer.reserve("faces.mp4")
     told_s = 0.0
     with transfer.errors_as_messages(), transfer.in_use([path, target]):
+        transfer.uploaded_path(str(path))  # it may have waited for too long
         for time_s in video.annotate(path, timeline, target):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()

@@ -7,6 +7,7 @@ write down who sent it.
 
 import http.client
 import json
+import re
 import sys
 import time
 import urllib.parse
@@ -248,11 +249,13 @@ def test_what_does_not_fit_is_answered_with_a_sentence_and_not_logged(server, se
         assert "event: error" in events
         said = error_of(events)
         assert said.endswith(".") and "anna" not in said and "secret" not in said
-    assert log.read_text() == before
+    written = log.read_text()[len(before) :]
+    assert not re.search("anna|secret|Traceback", written)
 
 
-def test_an_upload_holds_files_only(server):
-    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"\r\n\r\ntext'
+@pytest.mark.parametrize("name", ['name="x"', 'name="x"; filename="y.png"'])
+def test_an_upload_holds_files_only(server, name):
+    body = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {name}\r\n\r\ntext"
     body += f"\r\n--{BOUNDARY}--\r\n"
     kind = f"multipart/form-data; boundary={BOUNDARY}"
     response, _ = request(server, "POST", "/gradio_api/upload", body.encode(), kind)
