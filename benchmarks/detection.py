@@ -149,7 +149,7 @@ def _group(size: tuple[int, int], face_px: int) -> Image.Image:
     return picture
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("What the detector's constants cost and bring", result)
     rows = [
         [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
@@ -186,7 +186,7 @@ def main() -> None:
     command = f"benchmarks/detection.py --data {name} --limit {arguments.limit}"
     result = report.origin(command, f"{len(images)} images of train of {name}", SEED)
     result |= {"thresholds": thresholds(images), "settings": settings()}
-    report.write(Path(__file__).with_suffix(""), result, _markdown(result))
+    report.write(Path(__file__).with_suffix(""), result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def _paired(loop: np.ndarray, originals: np.ndarray) -> dict[str, float]:
     }
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     low, high = FACE_SIDES_PX
     yield from report.opening("The detector in the loop", result)
     yield (
@@ -169,7 +169,7 @@ def main() -> None:
     report.write(
         Path(__file__).with_name(f"detector_in_the_loop_{arguments.split}"),
         result,
-        _markdown(result),
+        markdown(result),
     )
 
 

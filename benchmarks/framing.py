@@ -106,7 +106,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return quantiles | {"interquartile": round(quantiles["p75"] - quantiles["p25"], 3)}
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("How FER2013 frames faces", result)
     yield (
         f"Faces found: {result['found']} of {result['n']} ({result['found_share']:.1%}). "
@@ -128,7 +128,7 @@ def main() -> None:
     command = f"benchmarks/framing.py --data {Path(arguments.data).name} --limit {arguments.limit}"
     result = report.origin(command, f"{len(images)} images of FER2013's train split", SEED)
     result |= summary(measure(images))
-    report.write(RESULT, result, _markdown(result))
+    report.write(RESULT, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     return reached
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     rows = result["pictures"]
     yield from report.opening("From a photo to its answer", result)
     yield "Milliseconds, warm but for the column that says cold:"
@@ -225,7 +225,7 @@ def main() -> None:
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]
     result |= {"pictures": rows, "growth": growth(rows), "goals": goals(rows)}
-    report.write(arguments.output, result, _markdown(result))
+    report.write(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def cells(run: dict) -> list[str]:
 def changes(before: dict, config: dict) -> str:
     """Return the settings of `config` that are not as `before`, and those that it has no more.
 
-    One that `before` did not have yet and that is off changes nothing.
+    One that only one of them has, and that is off, changes nothing.
     """
     before, config = json.loads(json.dumps(before)), json.loads(json.dumps(config))
     different = [
@@ -150,7 +150,7 @@ def changes(before: dict, config: dict) -> str:
         for name, value in config.items()
         if (value != before[name] if name in before else value)
     ]
-    different += [f"no {name}" for name in before if name not in config]
+    different += [f"no {name}" for name in before if name not in config and before[name]]
     return ", ".join(different) or NOTHING
 
 

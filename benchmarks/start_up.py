@@ -132,7 +132,7 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     of_page, of_library = result["page"], result["library"]
     yield from report.opening("Start", result)
     yield (
@@ -172,7 +172,7 @@ def main() -> None:
     result = report.origin(report.command(), PICTURE.name, seed=0, packages=("gradio",))
     result |= measure(arguments.model, arguments.rounds)
     result["goals"] = goals(result)
-    report.write(arguments.output, result, _markdown(result))
+    report.write(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

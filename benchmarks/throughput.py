@@ -109,7 +109,7 @@ def goals(result: dict, picked: str) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("Faces a second", result)
     speeds = result["faces_a_second"]
     names = list(next(iter(speeds.values())))
@@ -147,7 +147,7 @@ def main() -> None:
     result |= measure(classifier.network, faces, arguments.rounds)
     picked = str(next(classifier.network.parameters()).dtype).removeprefix("torch.")
     result["goals"] = goals(result, picked)
-    report.write(arguments.output, result, _markdown(result))
+    report.write(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

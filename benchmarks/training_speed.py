@@ -184,7 +184,7 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
     return [(goal, f"{over_plain:.1f} times", over_plain >= MIN_OVER_PLAIN_ON_GPU)]
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("Training speed", result)
     yield (
         f"{result['architecture']} at {result['image_size']} px, batches of "
@@ -237,7 +237,7 @@ def main() -> None:
     parts = data.load(asked.data)
     result |= measure(config, parts, asked.workers, asked.rounds, asked.steps, asked.compile)
     result["goals"] = goals(result)
-    report.write(asked.output, result, _markdown(result))
+    report.write(asked.output, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _markdown(result: dict) -> Iterator[str]:
+def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("Video", result)
     yield (
         f"{result['seconds']:g} s of {SIZE[0]}x{SIZE[1]} at {FRAME_RATE_HZ} frames a second, "
@@ -130,7 +130,7 @@ def main() -> None:
     composites = "composites of scikit-image's astronaut"
     result = report.origin(report.command(), composites, seed=0, packages=("av",))
     result |= {"seconds": arguments.seconds, "films": rows, "goals": goals(rows)}
-    report.write(arguments.output, result, _markdown(result))
+    report.write(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

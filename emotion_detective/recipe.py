@@ -17,7 +17,7 @@ class TrainConfig:
 
     The defaults join what the runs behind the embedded checkpoint had in common or found better
     (`benchmarks/ablations.md`). As one run, with votes, they are `scratch64` in
-    `benchmarks/recipes.md`: less accurate than those five runs one after the other, whose commands
+    `benchmarks/recipes.md`: less accurate than those six runs one after the other, whose commands
     are on the checkpoint's card, but more accurate on faces with glasses or in little light
     (`benchmarks/hard_faces.md`).
 

@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic and protocols, and each of them run small on a tiny network."""
 
 import asyncio
+import importlib
 import json
 import math
 import sys
@@ -15,6 +16,7 @@ from small import TINY, write_source
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import crowds
+import peers
 import photo_to_answer
 import report
 import start_up
@@ -194,6 +196,19 @@ def test_answers_differ_by_their_numbers_or_by_their_words():
     assert visitors.difference({**ANSWER, "faces": [nearly]}, ANSWER) == 0.25
     assert visitors.difference({**ANSWER, "faces": [other]}, ANSWER) == math.inf
     assert visitors.difference({**ANSWER, "faces": []}, ANSWER) == math.inf
+
+
+@pytest.mark.parametrize("page", sorted(report.ROOT.glob("benchmarks/*.md")), ids=lambda p: p.stem)
+def test_a_page_says_what_its_numbers_say(page):
+    name = page.stem.removesuffix("_test").removesuffix("_validation")
+    result = json.loads(page.with_suffix(".json").read_text())
+    if name == "peers":
+        lines = [peers.table(result)]
+    else:
+        lines = importlib.import_module(name).markdown(
+            result["runs"] if name == "recipes" else result
+        )
+    assert page.read_text().strip() == "\n".join(lines).strip()
 
 
 def test_imports_are_summed_by_package():
