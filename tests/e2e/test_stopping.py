@@ -257,8 +257,9 @@ def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long
     page, other_page = open_page(), open_page()
     start_video(page, long_film)
     wait_until_under_way(work, before)
-    with other_page.expect_response(lambda answer: "/queue/join" in answer.url):
-        start_video(other_page, long_film)  # before the answer Gradio cannot cancel it
+    # Before Gradio's page has read that its work was taken, and listens, it cannot cancel it.
+    with other_page.expect_request(lambda request: "/queue/data" in request.url):
+        start_video(other_page, long_film)
     status = other_page.locator("#video-status")
     expect(status).to_contain_text("Waiting: one video is read at a time")
     other_page.locator("#video-stop").click()
