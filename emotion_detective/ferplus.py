@@ -11,10 +11,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from emotion_detective.votes import OTHER_COLUMNS, VOTE_COLUMNS
+from emotion_detective.votes import COUNTED
 from emotion_detective.whole_files import write_whole
-
-COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
 
 
 def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output: Path) -> int:

@@ -28,6 +28,7 @@ from emotion_detective.model import LABELS
 # FER+'s names in the order of LABELS.
 VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
 OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")
+COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
 # Below this share of an image's votes the six labels say too little to be a distribution.
 MIN_SHARE_OF_SIX = 0.5
 DISAGREEMENTS_KEPT = 20
@@ -101,7 +102,7 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
             f"{path} has votes for none of the split's {len(files)} images: its column `path` must "
             f"look like {files[0]!r}."
         )
-    nothing = np.zeros(len(VOTE_COLUMNS) + len(OTHER_COLUMNS), int)
+    nothing = np.zeros(len(COUNTED), int)
     table = np.stack([rows.get(file, nothing) for file in files])
     return Votes(table[:, : len(LABELS)], table[:, len(LABELS) :])
 
@@ -217,9 +218,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _check_columns(found: Sequence[str] | None, path: Path) -> None:
-    missing = [
-        name for name in ("path", *VOTE_COLUMNS, *OTHER_COLUMNS) if name not in (found or ())
-    ]
+    missing = [name for name in ("path", *COUNTED) if name not in (found or ())]
     if missing:
         raise ValueError(
             f"{path} lacks the columns {', '.join(missing)}; a file of FER+ votes has `path` and a "
@@ -228,7 +227,7 @@ def _check_columns(found: Sequence[str] | None, path: Path) -> None:
 
 
 def _read_row(row: dict[str, str], path: Path, line: int) -> np.ndarray:
-    counts = [row[name] for name in (*VOTE_COLUMNS, *OTHER_COLUMNS)]
+    counts = [row[name] for name in COUNTED]
     try:
         return np.array([int(count) for count in counts])
     except (TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import ROOT, TINY
+from small import ROOT, TINY, load_parts
 
 from emotion_detective import data
 from emotion_detective.checkpoint import save_checkpoint
@@ -21,6 +21,12 @@ from emotion_detective.model import LABELS
 from emotion_detective.networks import create_network
 
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
+
+
+@pytest.fixture(scope="module")
+def parts(source, tmp_path_factory) -> datasets.DatasetDict:
+    """The splits of the `source` that a test file has."""
+    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

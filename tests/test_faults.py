@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from hub_server import Hub
 from measured import measured_checkpoint
 from safetensors.torch import load_file
-from small import ROOT, TINY, load_parts, write_source
+from small import ROOT, TINY, write_source
 
 import train_hub
 from emotion_detective import card, run_folder, training, whole_files
@@ -42,11 +42,6 @@ TIMEOUT_S = 300
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     return write_source(tmp_path_factory.mktemp("source") / "fer", train=20, test=8)
-
-
-@pytest.fixture(scope="module")
-def parts(source, tmp_path_factory):
-    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

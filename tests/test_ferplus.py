@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from small import load_parts, write_source
+from small import write_source
 
 import train_hub
 from emotion_detective import ferplus, votes
@@ -17,11 +17,6 @@ FERPLUS_COLUMNS = (
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return write_source(tmp_path_factory.mktemp("ferplus") / "fer", train=10, test=1)
-
-
-@pytest.fixture(scope="module")
-def parts(source, tmp_path_factory):
-    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, TINY, load_parts, write_source
+from small import ROOT, TINY, write_source
 
 from emotion_detective import augment, run_folder, training, votes
 from emotion_detective.recipe import TrainConfig
@@ -29,17 +29,11 @@ SMALL = dict(
     mixup=0.0,
     ema_decay=0.9,
 )
-VOTED = (*votes.VOTE_COLUMNS, *votes.OTHER_COLUMNS)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
-
-
-@pytest.fixture(scope="module")
-def parts(source, tmp_path_factory):
-    return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +140,11 @@ def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
 def write_votes(path: Path, split, without_label: int | None = None) -> Path:
     """Write a CSV in which everybody voted for the image's own label."""
     rows = [
-        f"{file},{','.join('9' if i == label else '0' for i in range(len(VOTED)))}"
+        f"{file},{','.join('9' if i == label else '0' for i in range(len(votes.COUNTED)))}"
         for file, label in zip(split["file"], split["label"], strict=True)
         if label != without_label
     ]
-    path.write_text("\n".join([f"path,{','.join(VOTED)}", *rows]) + "\n")
+    path.write_text("\n".join([f"path,{','.join(votes.COUNTED)}", *rows]) + "\n")
     return path
 
 
