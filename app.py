@@ -3,7 +3,7 @@
     python app.py                                   # http://127.0.0.1:7860
     EMOTION_MODEL=user/name@revision python app.py  # another checkpoint, from the Hub or a folder
 
-The model is loaded once. Each tab lives in `emotion_detective/tabs/`; the functions below are the
+The model is loaded once. Each tab lives in `emotion_detective/page/`; the functions below are the
 public API, documented for clients by their types and docstrings.
 
 The two that take long are generators: Gradio closes one whose client cancels or leaves, and would
@@ -27,18 +27,28 @@ sys.modules.setdefault("triton", None)
 import gradio as gr
 from starlette.middleware import Middleware
 
-from emotion_detective import answers, batch, decoding, gate, machine, transfer
-from emotion_detective.loading import MODEL_VARIABLE
-from emotion_detective.serving import ServedDetective
-from emotion_detective.tabs import about, live, photo
-from emotion_detective.tabs import batch as batch_tab
-from emotion_detective.tabs import video as video_tab
-from emotion_detective.video import DEFAULT_RATE_HZ
-from emotion_detective.video import analyze as follow_faces
+from emotion_detective.inference.detective import ServedDetective
+from emotion_detective.inference.loading import MODEL_VARIABLE
+from emotion_detective.inference.rows import Row, to_csv
+from emotion_detective.page import (
+    about_tab,
+    api,
+    batch_files,
+    batch_tab,
+    gate,
+    live_tab,
+    photo_tab,
+    uploads,
+    video_tab,
+)
+from emotion_detective.training import machine
+from emotion_detective.video import decoding
+from emotion_detective.video.follow import DEFAULT_RATE_HZ
+from emotion_detective.video.follow import analyze as follow_faces
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
-TABS_FOLDER = ROOT / "emotion_detective" / "tabs"
+PAGE_FOLDER = ROOT / "emotion_detective" / "page"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
 # The concurrency limits of all events together let no more than these work at a time: Live's
@@ -50,7 +60,7 @@ MAX_SESSIONS = 256
 TITLE = f"""# Emotion Detective
 Six probabilities for every face in a picture, a video, or your camera. It reads expressions, not
 what someone feels, and it is no tool for hiring, classrooms, the workplace or any decision about a
-person. Uploads are deleted within {transfer.KEEP_MINUTES} minutes of their last use and never
+person. Uploads are deleted within {uploads.KEEP_MINUTES} minutes of their last use and never
 logged."""
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Soft(
@@ -87,16 +97,16 @@ def load_detective() -> tuple[ServedDetective, str]:
 detective, notice = load_detective()
 
 
-def predict(picture: gr.FileData, whole_picture: bool = False) -> answers.PictureAnswer:
+def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAnswer:
     """Find every face in a picture and rate six emotions in each; schema version 1.
 
     Args:
         picture: a picture file; its faces are answered largest first.
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
-    with transfer.errors_as_messages():
-        predictions = detective.analyze(transfer.uploaded_path(picture), bool(whole_picture))
-    return answers.picture_answer(detective.classifier, predictions)
+    with uploads.errors_as_messages():
+        predictions = detective.analyze(uploads.uploaded_path(picture), bool(whole_picture))
+    return api.picture_answer(detective.classifier, predictions)
 
 
 def _with_type_of_answers(steps: Callable[..., Iterator]) -> Callable[..., Iterator]:
@@ -108,7 +118,7 @@ def _with_type_of_answers(steps: Callable[..., Iterator]) -> Callable[..., Itera
 
 
 @_with_type_of_answers
-def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[answers.Row], gr.FileData]]:
+def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[Row], gr.FileData]]:
     """Rate six emotions in every face of many pictures, or of zip files with pictures.
 
     Returns one row a face, and one for each file without a face or that cannot be read (`status`
@@ -117,19 +127,19 @@ def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[answers.Row],
     Args:
         files: picture and zip files.
     """
-    with transfer.errors_as_messages():
-        sent = transfer.uploaded_files(files)
+    with uploads.errors_as_messages():
+        sent = uploads.uploaded_files(files)
     rows = []
-    for result in batch.read(detective, batch.pictures(sent)):
+    for result in batch_files.read(detective, batch_files.pictures(sent)):
         rows += result.rows
         yield None, None
-    yield rows, transfer.as_download(transfer.keep(answers.to_csv(rows), "batch.csv"))
+    yield rows, uploads.as_download(uploads.keep(to_csv(rows), "batch.csv"))
 
 
 @_with_type_of_answers
 def analyze_video(
     video: gr.FileData, frames_per_second: float = DEFAULT_RATE_HZ
-) -> Iterator[tuple[list[answers.VideoRow], answers.Shares, gr.FileData]]:
+) -> Iterator[tuple[list[api.VideoRow], api.Shares, gr.FileData]]:
     """Follow every face through a video and rate six emotions in each over time.
 
     Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
@@ -139,35 +149,35 @@ def analyze_video(
         video: an mp4, mov or webm file.
         frames_per_second: how many frames are looked at for each second of video.
     """
-    with transfer.errors_as_messages():
-        path = transfer.uploaded_path(video)
+    with uploads.errors_as_messages():
+        path = uploads.uploaded_path(video)
         for progress in follow_faces(detective, path, frames_per_second):
             timeline = progress.timeline
             yield None, None, None
-    csv = transfer.as_download(transfer.keep(timeline.csv(), "video.csv"))
-    yield answers.video_rows(timeline), timeline.overall_frequencies(), csv
+    csv = uploads.as_download(uploads.keep(timeline.csv(), "video.csv"))
+    yield api.video_rows(timeline), timeline.overall_frequencies(), csv
 
 
-transfer.forget_in_time()
+uploads.forget_in_time()
 with gr.Blocks(
     title="Emotion Detective",
     analytics_enabled=False,
-    delete_cache=(transfer.SWEEP_SECONDS, transfer.KEEP_SECONDS),
+    delete_cache=(uploads.SWEEP_SECONDS, uploads.KEEP_SECONDS),
 ) as demo:
     gr.Markdown(TITLE, elem_id="title")
     if notice:
         gr.Markdown(notice, elem_id="notice")
     with gr.Tab("Photo"):
-        photo.tab(detective)
+        photo_tab.tab(detective)
     with gr.Tab("Live"):
-        live.tab(detective)
+        live_tab.tab(detective)
     with gr.Tab("Video"):
         video_tab.tab(detective)
     with gr.Tab("Batch"):
         batch_tab.tab(detective)
     with gr.Tab("About"):
-        about.tab(detective.classifier)
-    gr.api(predict, api_name="predict", **photo.CONCURRENCY)
+        about_tab.tab(detective.classifier)
+    gr.api(predict, api_name="predict", **photo_tab.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
 demo.queue(max_size=QUEUE_SIZE, api_open=False)
@@ -190,6 +200,6 @@ if __name__ == "__main__":
         mcp_server=find_spec("mcp") is not None,
         footer_links=["api", "gradio", "settings"],
         theme=THEME,
-        css_paths=TABS_FOLDER / "page.css",
-        js=(TABS_FOLDER / "page.js").read_text(),
+        css_paths=PAGE_FOLDER / "page.css",
+        js=(PAGE_FOLDER / "page.js").read_text(),
     )

@@ -29,7 +29,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from emotion_detective.recipe import FRESH, TrainConfig, option_names
+from emotion_detective.inference import hub
+from emotion_detective.training.recipe import FRESH, TrainConfig, option_names
 
 DTYPES = ("float32", "float16")
 
@@ -57,7 +58,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective import data, networks, record, run_folder, training
+    from emotion_detective.training import data, loop, networks, run_folder
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -71,7 +72,7 @@ def train(options: argparse.Namespace) -> None:
     networks.check_architecture(config.architecture, config.image_sizes)
     parts = data.load(options.data)
     output = Path(options.output)
-    network, history = training.train(
+    network, history = loop.train(
         config,
         parts,
         output,
@@ -79,11 +80,12 @@ def train(options: argparse.Namespace) -> None:
         resume=options.resume,
         compile_network=options.compile,
     )
-    if not training.is_main_process():
+    if not loop.is_main_process():
         return
-    from emotion_detective import export  # after the hours of training, not before the first epoch
+    # After the hours of training, not before the first epoch.
+    from emotion_detective.publish import export
 
-    run = record.describe_run(_command_line(options), config, options.data, parts, history)
+    run = export.describe_run(_command_line(options), config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
     metrics = export.export(network, parts, output, size, run, history, dtype)
@@ -95,7 +97,7 @@ def train(options: argparse.Namespace) -> None:
 
 def find_lr(options: argparse.Namespace) -> None:
     """Raise the learning rate batch by batch and suggest where to train."""
-    from emotion_detective import data, lr_finder
+    from emotion_detective.training import data, lr_finder
 
     config = _train_config(options)
     steps = options.steps or lr_finder.STEPS
@@ -111,7 +113,7 @@ def compare(options: argparse.Namespace) -> None:
 
     Each learns at the rate that its own range test suggests, where --lr names none.
     """
-    from emotion_detective import comparison
+    from emotion_detective.training import comparison
 
     options.epochs = max(options.lengths)
     config = _train_config(options)
@@ -131,8 +133,9 @@ def compare(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print a checkpoint's metrics on one split."""
-    from emotion_detective import data, export
-    from emotion_detective.loading import load_classifier
+    from emotion_detective.inference.loading import load_classifier
+    from emotion_detective.publish import export
+    from emotion_detective.training import data
 
     folder = Path(options.model) if options.update else None
     if folder and not folder.is_dir():
@@ -148,7 +151,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def push(options: argparse.Namespace) -> None:
     """Upload a checkpoint folder to the Hub and print its address."""
-    from emotion_detective import card
+    from emotion_detective.publish import card
 
     folder = Path(options.model)
     print(card.push(folder, options.repo_id, private=options.private, force=options.force))
@@ -156,16 +159,18 @@ def push(options: argparse.Namespace) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Publish the six-class dataset on the Hub, to train from by its id."""
-    from emotion_detective import data, dataset_card, sources
+    from emotion_detective.publish import dataset_card
+    from emotion_detective.training import data
 
     parts = data.load(options.data)
-    name = sources.display_name(options.data)
+    name = hub.display_name(options.data)
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
 def join_votes(options: argparse.Namespace) -> None:
     """Write the votes of FER+ as the CSV that --votes takes."""
-    from emotion_detective import data, ferplus
+    from emotion_detective.evaluation import ferplus
+    from emotion_detective.training import data
 
     parts = data.load(options.data)
     output = Path(options.output)
@@ -175,14 +180,14 @@ def join_votes(options: argparse.Namespace) -> None:
 
 def deploy_space(options: argparse.Namespace) -> None:
     """Publish the page as a Space that serves a model of the Hub, and print its address."""
-    from emotion_detective import space
+    from emotion_detective.publish import space
 
     print(space.deploy(options.repo_id, options.model, private=options.private))
 
 
 def analyze(options: argparse.Namespace) -> None:
     """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
-    from emotion_detective import analysis
+    from emotion_detective.training import analysis
 
     report = analysis.analyze(
         options.model,
@@ -197,9 +202,8 @@ def analyze(options: argparse.Namespace) -> None:
 
 def _command_line(options: argparse.Namespace) -> str:
     """Return the command as typed, without the folders of this machine."""
-    from emotion_detective import sources
 
-    shown = {options.data: sources.display_name(options.data)}
+    shown = {options.data: hub.display_name(options.data)}
     for path in (options.output, options.init, options.votes):
         if path and (path == options.output or Path(path).exists()):  # not a Hub id
             shown[path] = Path(path).name

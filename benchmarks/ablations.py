@@ -21,10 +21,10 @@ import torch
 from recipes import changes, known_runs
 from safetensors.torch import load_file
 
-from emotion_detective import data, run_folder, training
-from emotion_detective.markdown import table
-from emotion_detective.recipe import TrainConfig
-from emotion_detective.whole_files import write_whole
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.checkpoint import write_whole
+from emotion_detective.training import data, loop, run_folder
+from emotion_detective.training.recipe import TrainConfig
 
 BASE = TrainConfig(
     epochs=2,
@@ -72,7 +72,7 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
             raise ValueError(f"{folder} holds a run of another recipe: name another --output.")
         return row
     resume = (folder / run_folder.CONFIG_FILE).is_file()
-    network, history = training.train(config, parts, folder, votes=votes, resume=resume)
+    network, history = loop.train(config, parts, folder, votes=votes, resume=resume)
     hits = _hits(network, parts["validation"], config)
     (state,) = folder.glob(f"{run_folder.STATE_PREFIX}*")
     network.load_state_dict(load_file(state / "model.safetensors"))
@@ -91,7 +91,7 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, votes: Path | str, fol
 
 
 def _hits(network: torch.nn.Module, split: datasets.Dataset, config: TrainConfig) -> torch.Tensor:
-    logits, labels = training.predict_logits(network, split, config.image_sizes[-1])
+    logits, labels = loop.predict_logits(network, split, config.image_sizes[-1])
     return logits.argmax(dim=1) == labels
 
 

@@ -1,6 +1,6 @@
 """What the detector's constants cost and bring: threshold, side of the reduced copy, smallest face.
 
-Prints two tables that `emotion_detective.faces` quotes. Faces are FER2013's training images,
+Prints two tables that `inference.faces` quotes. Faces are FER2013's training images,
 enlarged and padded as in framing.py; pictures without people are photos that scikit-image,
 scikit-learn and Gradio install. Times are CPU seconds of one thread, the fastest of three.
 
@@ -22,8 +22,9 @@ import report
 import torch
 from PIL import Image
 
-from emotion_detective import data, faces, pictures
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference import faces, pictures
+from emotion_detective.training import data
 
 LIMIT = 400
 SEED = 0

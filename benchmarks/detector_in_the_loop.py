@@ -3,7 +3,7 @@
 Each FER2013 image is enlarged, turned a little and pasted at a random place into a synthetic
 picture, found by MTCNN, cropped and classified. The answer is held against the one for the image
 itself. On validation the framing's scale is varied too, to see how far the one that
-`benchmarks/framing.py` found, FRAMING_SCALE of `emotion_detective.faces`, is from the best.
+`benchmarks/framing.py` found, FRAMING_SCALE of `inference.faces`, is from the best.
 
     python benchmarks/detector_in_the_loop.py --model DIR --data ZIP --split validation --limit 600
 """
@@ -20,10 +20,11 @@ import report
 from PIL import Image
 from tqdm.auto import tqdm
 
-from emotion_detective import data, faces
-from emotion_detective.loading import load_classifier
-from emotion_detective.markdown import table
-from emotion_detective.model import Classifier
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference import faces
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import Classifier
+from emotion_detective.training import data
 
 SEED = 0
 PICTURE_SIZE = (800, 600)

@@ -2,7 +2,7 @@
 
 Each image is a crop, enlarged to a random side and padded with its edge pixels so that the
 detector has room around it. The crop's side divided by the box's, and the way from the box's centre
-to the crop's, are what `emotion_detective.faces.crop` must do to a box: FRAMING_SCALE there is
+to the crop's, are what `inference.faces.crop` must do to a box: FRAMING_SCALE there is
 this script's median. Images of train only: nothing is chosen on test.
 
     python benchmarks/framing.py --data emotion-detection-fer.zip
@@ -19,8 +19,9 @@ import numpy as np
 import report
 from PIL import Image
 
-from emotion_detective import data, faces
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference import faces
+from emotion_detective.training import data
 
 RESULT = Path(__file__).with_suffix("")
 LIMIT = 1200

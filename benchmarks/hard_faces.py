@@ -3,7 +3,7 @@
     python benchmarks/hard_faces.py --data emotion-detection-fer.zip
 
 FER2013 has few of these, the page's visitors have many. The glasses are those that training draws
-(`emotion_detective.augment`), in other places on other images. The table keeps the rows of earlier
+(`training.augment`), in other places on other images. The table keeps the rows of earlier
 calls on the same images.
 """
 
@@ -18,11 +18,11 @@ import torch
 from kornia.geometry import rotate
 from PIL import Image
 
-from emotion_detective import data
-from emotion_detective.augment import Glasses, to_float
-from emotion_detective.loading import load_classifier
-from emotion_detective.markdown import table
-from emotion_detective.model import Classifier
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import Classifier
+from emotion_detective.training import data
+from emotion_detective.training.augment import Glasses, to_float
 
 RESULT = Path(__file__).with_suffix("")
 SEED = 0

@@ -40,7 +40,7 @@ from visitors import (
     write_pictures,
 )
 
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
 
 # Probabilities and pixels; the order of sums in several threads moves no digit before this one.
 SAME_WITHIN = 1e-3

@@ -4,7 +4,7 @@ Each classifier gets the crops straight, with its own preprocessing and without 
 (which would find few faces in 48x48 pictures and make the comparison unfair); the answer is the
 most probable of the six emotions, `disgusted` images are left out. PublicTest is our validation,
 PrivateTest our test; "clean" is PrivateTest without the images that also stand, pixel for pixel, in
-train/ or PublicTest, as in `emotion_detective.data`. Intervals are 95% bootstrap intervals.
+train/ or PublicTest, as in `training.data`. Intervals are 95% bootstrap intervals.
 
 The packages contradict each other's requirements and ours, and TensorFlow and torch may not stand
 each other in one process. So this script imports nothing of Emotion Detective, runs in an

@@ -25,10 +25,11 @@ import report
 import timing
 import torch
 
-from emotion_detective import drawing, faces, pictures
-from emotion_detective.detective import EmotionDetective
-from emotion_detective.markdown import table
-from emotion_detective.model import MAX_BATCH, Classifier
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference import faces, pictures
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.inference.model import MAX_BATCH, Classifier
+from emotion_detective.video import drawing
 
 SIZES = ((640, 480), (4000, 3000))
 COUNTS = (1, 5, 30)

@@ -16,10 +16,10 @@ from statistics import mean, stdev
 
 import report
 
-from emotion_detective.checkpoint import METRICS_FILE, read_metrics
-from emotion_detective.markdown import table
-from emotion_detective.recipe import TrainConfig
-from emotion_detective.run_folder import HISTORY_FILE, best_row
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.checkpoint import METRICS_FILE, read_metrics
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import HISTORY_FILE, best_row
 
 RESULT = Path(__file__).with_suffix("")
 DEFAULTS = dataclasses.asdict(TrainConfig()) | {"earlier_runs": 0}

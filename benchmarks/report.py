@@ -14,10 +14,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from emotion_detective import machine
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.training import machine
 
-ROOT = Path(machine.__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
 

@@ -27,7 +27,7 @@ import report
 from serving import serve
 from visitors import TIMEOUT_S, plain_visitor
 
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
 
 PICTURE = report.ROOT / "examples" / "one_face.jpg"
 ROUNDS = 3
@@ -36,7 +36,7 @@ DEAREST = 12
 MAX_SECONDS, MAX_MB = 10, 1000
 LIBRARY = """
 import sys
-from emotion_detective.detective import EmotionDetective
+from emotion_detective.inference.detective import EmotionDetective
 print("imported", flush=True)
 EmotionDetective.from_pretrained(sys.argv[1]).analyze(sys.argv[2])
 print("answered", flush=True)

@@ -17,10 +17,10 @@ import timing
 import torch
 from torch import nn
 
-from emotion_detective import data
-from emotion_detective.loading import load_classifier
-from emotion_detective.markdown import table
-from emotion_detective.model import MAX_BATCH
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import MAX_BATCH
+from emotion_detective.training import data
 
 BATCHES = (1, 8, 32, 64, 128)
 TIMED_FACES = 128

@@ -26,12 +26,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from emotion_detective import data, training
-from emotion_detective.augment import normalize, to_float
-from emotion_detective.markdown import table
-from emotion_detective.model import GRAY_MEAN, GRAY_STD
-from emotion_detective.networks import create_network
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.model import GRAY_MEAN, GRAY_STD
+from emotion_detective.training import data, loop
+from emotion_detective.training.augment import normalize, to_float
+from emotion_detective.training.networks import create_network
+from emotion_detective.training.recipe import TrainConfig
 
 # Images that both recipes draw from: more than a round uses, so that no epoch ends within one.
 LIMIT = 4096
@@ -44,7 +44,7 @@ MAX_OVER_BARE_ON_CPU = 1.15
 Steps = Iterator[None]
 
 
-def our_steps(run: training.Run) -> Steps:
+def our_steps(run: loop.Run) -> Steps:
     """Yield after every step of our loop, as an epoch makes them."""
     network = run.accelerator.unwrap_model(run.network)
     image_size = run.config.image_sizes[-1]
@@ -53,7 +53,7 @@ def our_steps(run: training.Run) -> Steps:
     while True:
         for indices in run.loaders["train"]:
             run.scheduler.step_update(update)
-            training.step(run, indices, image_size)
+            loop.step(run, indices, image_size)
             update += 1
             run.ema.update(network, step=update)
             yield
@@ -107,7 +107,7 @@ def _plain_steps(
             yield
 
 
-def bare_steps(run: training.Run) -> Steps:
+def bare_steps(run: loop.Run) -> Steps:
     """Yield after every forward and backward pass of a network like the run's, on one batch."""
     config, device = run.config, run.accelerator.device
     network = create_network(config.architecture, config.init)
@@ -155,7 +155,7 @@ def measure(
         raise ValueError(
             f"{config.limit} images do not fill a batch of {config.batch_size}: raise --limit."
         )
-    run = training.prepare(config, parts, compile_network=compile_network)
+    run = loop.prepare(config, parts, compile_network=compile_network)
     split = data.subset(parts["train"], config.limit, config.seed)
     recipes = {
         "ours": lambda: our_steps(run),

@@ -17,9 +17,9 @@ import crowds
 import report
 import timing
 
-from emotion_detective import video
-from emotion_detective.detective import EmotionDetective
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.video import follow
 
 SIZE = (1280, 720)
 FRAME_RATE_HZ = 25
@@ -49,12 +49,12 @@ def measure(
     """Return how fast a film with `count` faces is analysed and its copy written, and what of."""
     path = folder / f"{count}.mp4"
     write_film(path, count, seconds)
-    *_, last = video.analyze(detective, path)
+    *_, last = follow.analyze(detective, path)
     timeline = last.timeline
     times = timing.medians(
         {
-            "analyze": lambda: list(video.analyze(detective, path)),
-            "annotate": lambda: list(video.annotate(path, timeline, folder / "annotated.mp4")),
+            "analyze": lambda: list(follow.analyze(detective, path)),
+            "annotate": lambda: list(follow.annotate(path, timeline, folder / "annotated.mp4")),
         },
         rounds,
     )
@@ -90,7 +90,7 @@ def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("Video", result)
     yield (
         f"{result['seconds']:g} s of {SIZE[0]}x{SIZE[1]} at {FRAME_RATE_HZ} frames a second, "
-        f"{video.DEFAULT_RATE_HZ:g} of them looked at:"
+        f"{follow.DEFAULT_RATE_HZ:g} of them looked at:"
     )
     yield ""
     yield table(

@@ -1,5 +1,25 @@
 """Emotion Detective: six calibrated emotion probabilities for every face in a picture.
 
-The modules, in the order of the data's way, are listed in README.md. Importing the package loads
-none of them: `from emotion_detective.detective import EmotionDetective`.
+    from emotion_detective import EmotionDetective
+
+Six rooms, listed in README.md; imports go from left to right only (`tests/test_rooms.py`):
+`inference` <- `video`, `evaluation` <- `training` <- `publish`; `page` sees `video` and
+`inference`. The three names below load torch when they are first asked for, not before.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotion_detective.inference.detective import EmotionDetective, Prediction
+    from emotion_detective.inference.model import LABELS
+
+__all__ = ["LABELS", "EmotionDetective", "Prediction"]
+
+_ROOMS = {"EmotionDetective": "detective", "Prediction": "detective", "LABELS": "model"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.inference.{_ROOMS[name]}"), name)

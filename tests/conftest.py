@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from small import ROOT, TINY, load_parts
 
-from emotion_detective import data
-from emotion_detective.checkpoint import save_checkpoint
-from emotion_detective.model import LABELS
-from emotion_detective.networks import create_network
+from emotion_detective.inference.checkpoint import save_checkpoint
+from emotion_detective.inference.model import LABELS
+from emotion_detective.training import data
+from emotion_detective.training.networks import create_network
 
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
 

@@ -1,4 +1,4 @@
-"""A checkpoint folder as training leaves it, with metrics of random answers."""
+"""A checkpoint folder as training leaves it, with metrics of random api."""
 
 import json
 import shutil
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from emotion_detective import evaluation
-from emotion_detective.checkpoint import METRICS_FILE
+from emotion_detective.evaluation import metrics
+from emotion_detective.inference.checkpoint import METRICS_FILE
 
 TRAINING = {
     "command": "python train_hub.py train --data emotion-detection-fer.zip --output runs/first",
@@ -35,7 +35,7 @@ def measure(n: int, skill: float, seed: int = 0) -> dict:
     labels = rng.integers(0, 6, n)
     logits = rng.normal(size=(n, 6)) + skill * np.eye(6)[labels]
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    return evaluation.split_metrics(probabilities, labels, rng.random(n) < 0.9, 0.5)
+    return metrics.split_metrics(probabilities, labels, rng.random(n) < 0.9, 0.5)
 
 
 def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0, n: int = 3534) -> Path:

@@ -10,7 +10,7 @@ from corpus import OddFile, encoded, noise, zipped
 from films import film, lie_about_length, noisy, numbered, sound_only, turned
 from PIL import Image
 
-from emotion_detective import batch
+from emotion_detective.page import batch_files
 
 # Frames that a kilobyte of header can state; FFmpeg makes a list of them: 72 GB.
 STATED_FRAMES = 3_000_000_000
@@ -111,7 +111,7 @@ def endless_directory() -> bytes:
     """Return a zip file that lists one entry a hundred thousand times."""
     good = zipped({"a.png": b""})
     start, end = good.index(b"PK\x01\x02"), good.index(b"PK\x05\x06")
-    directory = good[start:end] * (2 * batch.MAX_DIRECTORY_BYTES // (end - start))
+    directory = good[start:end] * (2 * batch_files.MAX_DIRECTORY_BYTES // (end - start))
     tail = bytearray(good[end:])
     struct.pack_into("<I", tail, 12, len(directory))
     return good[:start] + directory + bytes(tail)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion_detective import data
-from emotion_detective.model import LABELS
+from emotion_detective.inference.model import LABELS
+from emotion_detective.training import data
 
 ROOT = Path(__file__).resolve().parent.parent
 # timm's smallest residual network: a fraction of a second where the real one takes seconds.

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import ablations
 
-from emotion_detective import training
+from emotion_detective.training import loop
 
 BASE = dataclasses.replace(ablations.BASE, epochs=1, batch_size=24, image_sizes=(32,))
 
@@ -38,7 +38,7 @@ def test_a_run_is_made_once_and_leaves_a_row_and_no_state(begin, tmp_path, monke
     assert set(row["hits"]) <= {0, 1}
     assert 0 <= row["raw_accuracy"] <= 1
     assert not list((tmp_path / "base").glob("state_*"))
-    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("ran again"))
+    monkeypatch.setattr(loop, "train", lambda *_, **__: pytest.fail("ran again"))
     assert begin("base") == row
 
 

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 from timm.data import create_transform, resolve_model_data_config
 from transformers import pipeline
 
-from emotion_detective import checkpoint, loading, model
-from emotion_detective.detective import EmotionDetective
+from emotion_detective.inference import checkpoint, loading, model
+from emotion_detective.inference.detective import EmotionDetective
 
 ROOT = Path(__file__).resolve().parent.parent
 ATOL = 1e-5

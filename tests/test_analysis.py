@@ -17,8 +17,10 @@ from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
 
 import train_hub
-from emotion_detective import analysis, answers, batch
-from emotion_detective.detective import EmotionDetective
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.inference.rows import FILE_COLUMNS, unreadable_row
+from emotion_detective.page import batch_files
+from emotion_detective.training import analysis
 
 pytest_plugins = ["hub_server"]
 
@@ -46,10 +48,10 @@ def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
     report = analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
     detective = EmotionDetective.from_pretrained(tiny_checkpoint)
     files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
-    expected = [row for result in batch.read(detective, files) for row in result.rows]
+    expected = [row for result in batch_files.read(detective, files) for row in result.rows]
     assert [row["status"] for row in expected] == ["no_face", "ok", "unreadable"]
     rows = rows_of(tmp_path / "out")
-    assert [tuple(row) for row in rows] == [answers.FILE_COLUMNS] * 3
+    assert [tuple(row) for row in rows] == [FILE_COLUMNS] * 3
     for row, wanted in zip(rows, expected, strict=True):
         for name, value in wanted.items():
             number = isinstance(value, list | float)
@@ -75,7 +77,7 @@ def test_a_gap_in_a_dataset_is_a_row_that_says_so(image, tiny_checkpoint):
         detective=EmotionDetective.from_pretrained(tiny_checkpoint),
         work=SimpleNamespace(whole_picture=False),
     )
-    assert analysis.Worker._rows(worker, "0", image) == [answers.unreadable_row("0")]
+    assert analysis.Worker._rows(worker, "0", image) == [unreadable_row("0")]
 
 
 def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):

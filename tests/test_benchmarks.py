@@ -26,9 +26,10 @@ import training_speed
 import video_speed
 import visitors
 
-from emotion_detective import data, faces, networks
-from emotion_detective.detective import EmotionDetective
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.inference import faces
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.training import data, networks
+from emotion_detective.training.recipe import TrainConfig
 
 IMPORT_LOG = """import time: self [us] | cumulative | imported package
 import time:       250 |        250 |     torch.nn

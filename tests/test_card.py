@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import ModelCard
 from measured import measured_checkpoint
 
-from emotion_detective import card, card_slots, checkpoint, model
+from emotion_detective.inference import checkpoint, model
+from emotion_detective.publish import card, card_text
 
 EMBEDDED_MODEL = Path(__file__).resolve().parent.parent / "models" / "emotion-detective-resnet50"
 
@@ -240,7 +241,7 @@ def test_an_unknown_slot_of_the_template_is_named(measured):
 
 def test_every_slot_is_used_by_the_template(measured):
     template = card.TEMPLATE.read_text()
-    assert [slot for slot in card_slots.SLOTS if f"${{{slot}}}" not in template] == []
+    assert [slot for slot in card_text.SLOTS if f"${{{slot}}}" not in template] == []
     assert "${" not in card.write_card(measured).read_text()
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from emotion_detective.detective import Prediction
-from emotion_detective.model import LABELS
-from emotion_detective.tabs import charts
-from emotion_detective.timeline import UNSURE, Timeline
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.page import charts
+from emotion_detective.video.timeline import UNSURE, Timeline
 
 LEFT, RIGHT = (0, 0, 100, 100), (500, 0, 600, 100)
 

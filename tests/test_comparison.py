@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from small import ROOT, TINY, assert_children_end_with, write_source
 
-from emotion_detective import comparison
-from emotion_detective.recipe import TrainConfig
-from emotion_detective.run_folder import HISTORY_FILE
+from emotion_detective.training import comparison
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import HISTORY_FILE
 
 BASE = TrainConfig(batch_size=24, image_sizes=(64,), image_size_shares=(1.0,), limit=72)
 LENGTHS = [1, 2]

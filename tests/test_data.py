@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from small import random_pictures, write_source
 
-from emotion_detective import data
-from emotion_detective.model import LABELS
+from emotion_detective.inference.model import LABELS
+from emotion_detective.training import data
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_a_hub_dataset_s_gaps_are_named(monkeypatch, broken, message):
     )
     part = datasets.Dataset.from_list(rows, features)
     parts = datasets.DatasetDict(train=part, validation=part, test=part)
-    monkeypatch.setattr("emotion_detective.sources.load_hub_dataset", lambda _: parts)
+    monkeypatch.setattr("emotion_detective.inference.hub.load_hub_dataset", lambda _: parts)
     with pytest.raises(ValueError, match=message):
         data.load("user/faces")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emotion_detective import decoding
-from emotion_detective.decoding import describe, frames
+from emotion_detective.video import decoding
+from emotion_detective.video.decoding import describe, frames
 from tests.films import film, lie_about_length, noisy, number, numbered, sound_only, turned
 
 

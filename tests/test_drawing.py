@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from emotion_detective import drawing
-from emotion_detective.detective import Prediction
-from emotion_detective.model import LABELS
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.video import drawing
 
 
 def face(box, label="happy", unsure=False) -> Prediction:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emotion_detective import faces
-from emotion_detective.pictures import open_picture
+from emotion_detective.inference import faces
+from emotion_detective.inference.pictures import open_picture
 
 ORIENTATION = 0x0112  # EXIF tag
 # EXIF orientation -> what turns the upright picture into the stored one.

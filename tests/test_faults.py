@@ -21,8 +21,10 @@ from safetensors.torch import load_file
 from small import ROOT, TINY, write_source
 
 import train_hub
-from emotion_detective import card, run_folder, training, whole_files
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.inference import checkpoint
+from emotion_detective.publish import card
+from emotion_detective.training import loop, run_folder
+from emotion_detective.training.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
 
@@ -48,13 +50,13 @@ def source(tmp_path_factory) -> Path:
 def undisturbed(parts, tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    training.train(CONFIG, parts, folder)
+    loop.train(CONFIG, parts, folder)
     return load_file(folder / run_folder.BEST_WEIGHTS_FILE)
 
 
 def resumed_exactly(parts, folder: Path, undisturbed: dict[str, torch.Tensor]) -> bool:
     """Resume the run in `folder`; True if its weights are those of a run without a fault."""
-    training.train(CONFIG, parts, folder, resume=True)
+    loop.train(CONFIG, parts, folder, resume=True)
     weights = load_file(folder / run_folder.BEST_WEIGHTS_FILE)
     return all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())
 
@@ -102,7 +104,7 @@ def mortal(monkeypatch, dies_at: int) -> Callable[[], int]:
     monkeypatch.setattr(run_folder, "shutil", removal)
     renaming = SimpleNamespace(replace=step(run_folder.os.replace, never))
     monkeypatch.setattr(run_folder, "os", renaming)
-    monkeypatch.setattr(whole_files, "os", renaming)
+    monkeypatch.setattr(checkpoint, "os", renaming)
     monkeypatch.setattr(run_folder, "save_file", step(run_folder.save_file, cut))
     monkeypatch.setattr(Accelerator, "save_state", step(Accelerator.save_state, incomplete))
     monkeypatch.setattr(run_folder.History, "write", step(run_folder.History.write, cut_text))
@@ -118,11 +120,11 @@ def test_a_run_killed_at_any_step_of_writing_resumes_exactly(
     with monkeypatch.context() as patch:
         steps = mortal(patch, dies_at)
         with pytest.raises(Killed):
-            training.train(CONFIG, parts, tmp_path / "run")
+            loop.train(CONFIG, parts, tmp_path / "run")
         assert steps() == dies_at + 1
     if dies_at == 0:  # nothing was begun: the same command starts it
         assert not (tmp_path / "run" / run_folder.CONFIG_FILE).exists()
-        training.train(CONFIG, parts, tmp_path / "run")
+        loop.train(CONFIG, parts, tmp_path / "run")
     assert resumed_exactly(parts, tmp_path / "run", undisturbed)
 
 
@@ -186,7 +188,7 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, undisturbed, monk
 
     monkeypatch.setattr(run_folder, "save_epoch", filling)
     with pytest.raises(ValueError, match=r"^Epoch 2 could not be written .*\(.*--resume\.$"):
-        training.train(CONFIG, parts, small_disk / "run")
+        loop.train(CONFIG, parts, small_disk / "run")
     ballast.unlink()
     monkeypatch.setattr(run_folder, "save_epoch", save_epoch)
     assert resumed_exactly(parts, small_disk / "run", undisturbed)

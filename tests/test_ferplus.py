@@ -7,7 +7,7 @@ import pytest
 from small import write_source
 
 import train_hub
-from emotion_detective import ferplus, votes
+from emotion_detective.evaluation import ferplus, votes
 
 FERPLUS_COLUMNS = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from small import one_hot_like
 
-from emotion_detective import galleries, votes
+from emotion_detective.evaluation import galleries, votes
 
 
 def test_top_losses_show_the_worst_images_first_with_their_names(

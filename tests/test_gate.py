@@ -10,7 +10,7 @@ from gradio import processing_utils
 from gradio.utils import LRUCache
 from starlette.exceptions import HTTPException
 
-from emotion_detective import gate
+from emotion_detective.page import gate
 
 
 def test_gradio_fetches_no_address(monkeypatch, tmp_path):

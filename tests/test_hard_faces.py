@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import hard_faces
 
-from emotion_detective import evaluation
-from emotion_detective.loading import load_classifier
+from emotion_detective.evaluation import metrics
+from emotion_detective.inference.loading import load_classifier
 
 
 def test_every_other_face_is_tilted_to_the_other_side():
@@ -28,7 +28,7 @@ def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_pa
     source = write_source(tmp_path / "fer", train=16, test=8)
     split = load_parts(source, tmp_path / "cache")["validation"]
     classifier = load_classifier(tiny_checkpoint)
-    probabilities, labels = evaluation.predict_split(classifier, split)
+    probabilities, labels = metrics.predict_split(classifier, split)
     found = hard_faces.accuracies(classifier, split)
     assert found.keys() == hard_faces.CONDITIONS.keys()
     assert found["as they are"] == (probabilities.argmax(axis=1) == labels).mean()

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from emotion_detective import heatmap, networks
-from emotion_detective.checkpoint import save_checkpoint
-from emotion_detective.loading import load_classifier
+from emotion_detective.inference import heatmap
+from emotion_detective.inference.checkpoint import save_checkpoint
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.training import networks
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from safetensors.torch import load
 from small import write_source
 
 import train_hub
-from emotion_detective import card, checkpoint, dataset_card, model
+from emotion_detective.inference import checkpoint, model
+from emotion_detective.publish import card, dataset_card
 
 pytest_plugins = ["hub_server"]
 
@@ -248,8 +249,8 @@ import json, sys
 import timm
 from PIL import Image
 from transformers import pipeline
-from emotion_detective.loading import load_classifier
-from emotion_detective.model import LABELS
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import LABELS
 
 picture = Image.open("face.jpg")
 ours = load_classifier("{REPO}@v1")
@@ -352,7 +353,8 @@ def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
 
 COMPARE = """
 import sys
-from emotion_detective import data
+from emotion_detective.training import data
+from emotion_detective.inference import hub
 source, published = map(data.load, sys.argv[1:])
 for split in data.SPLITS:
     for column in ("label", "file", "clean"):

@@ -8,8 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from emotion_detective import loading, model
-from emotion_detective.checkpoint import CONFIG_FILE, METRICS_FILE, UNSURE_BELOW, WEIGHTS_FILE
+from emotion_detective.inference import loading, model
+from emotion_detective.inference.checkpoint import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    UNSURE_BELOW,
+    WEIGHTS_FILE,
+)
 
 pytest_plugins = ["hub_server"]
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from small import TINY, load_parts, write_source
 
-from emotion_detective import data, lr_finder, training
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.training import data, loop, lr_finder
+from emotion_detective.training.recipe import TrainConfig
 
 CONFIG = TrainConfig(
     architecture=TINY, batch_size=24, image_sizes=(32,), image_size_shares=(1.0,), limit=120
@@ -41,7 +41,7 @@ def test_curve_and_suggestions_are_written(test_result, tmp_path):
 def test_test_stops_when_the_loss_diverges(tmp_path, monkeypatch):
     losses = iter([1.8] * 20 + [1.0] * 20 + [1e9] * 60)
 
-    monkeypatch.setattr(training, "step", lambda *_: torch.tensor(next(losses)))
+    monkeypatch.setattr(loop, "step", lambda *_: torch.tensor(next(losses)))
     parts = data.load(write_source(tmp_path / "fer", train=20, test=4))
     assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
 

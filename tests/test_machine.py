@@ -12,7 +12,7 @@ from small import ROOT
 # Sixteen threads that hold memory at the same time; then glibc tells of its heaps.
 ALLOCATE = """
 import ctypes, sys, threading
-from emotion_detective import machine
+from emotion_detective.training import machine
 if sys.argv[2] == "shared":
     machine.share_heaps()
 libc = ctypes.CDLL(None)
@@ -47,7 +47,7 @@ def test_threads_share_the_heaps_that_there_are(tmp_path, monkeypatch):
 # A tensor's memory, written to, freed and asked for again: how many pages came anew?
 ALLOCATE_AGAIN = """
 import ctypes, resource, sys
-from emotion_detective import machine
+from emotion_detective.training import machine
 if sys.argv[1] == "kept":
     machine.keep_freed_memory()
 libc = ctypes.CDLL(None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emotion_detective.markdown import table
+from emotion_detective.evaluation.markdown import table
 
 
 def test_columns_of_numbers_are_aligned_right():

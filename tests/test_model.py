@@ -3,7 +3,7 @@
 import numpy as np
 from small import random_pictures
 
-from emotion_detective import loading, model
+from emotion_detective.inference import loading, model
 
 
 def test_probabilities_are_six_a_picture_and_sum_to_one(tiny_checkpoint):

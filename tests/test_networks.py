@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from small import TINY
 from timm.optim import param_groups_layer_decay
 
-from emotion_detective import checkpoint, networks
+from emotion_detective.inference import checkpoint
+from emotion_detective.training import networks
 
 pytest_plugins = ["hub_server"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from emotion_detective.pictures import open_picture
+from emotion_detective.inference.pictures import open_picture
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "1"])
@@ -108,6 +108,6 @@ def test_pictures_over_the_limits_are_refused_before_they_are_decoded(size):
 
 
 def test_a_file_of_too_many_bytes_is_refused(monkeypatch):
-    monkeypatch.setattr("emotion_detective.pictures.MAX_FILE_BYTES", 1_000_000)
+    monkeypatch.setattr("emotion_detective.inference.pictures.MAX_FILE_BYTES", 1_000_000)
     with pytest.raises(ValueError, match="The file has 3 MB and the limit is 1; save it smaller"):
         open_picture(encoded(noise(1000, 1000), "BMP"))

@@ -4,21 +4,21 @@ import numpy as np
 from PIL import Image
 from small import one_hot_like
 
-from emotion_detective import evaluation, plots
+from emotion_detective.evaluation import metrics, plots
 
 
 def test_every_plot_is_written_at_card_size(tmp_path):
     labels = np.array([0, 1, 2, 3, 4, 5] * 2)
     probabilities = one_hot_like([0, 1, 2, 3, 4, 0] * 2, [0.9, 0.5, 0.7] * 4)
-    metrics = evaluation.compute_metrics(probabilities, labels, 0.6)
+    found = metrics.compute_metrics(probabilities, labels, 0.6)
     rows = [
         {"epoch": epoch, "train_loss": 2 / epoch, "validation_loss": 2.1 / epoch,
          "validation_accuracy": epoch / 10, "learning_rate": 1e-3, "image_size": 48 + 16 * epoch}
         for epoch in (1, 2, 3)
     ]  # fmt: skip
     paths = [
-        *plots.write_plots(tmp_path, probabilities, labels, metrics),
-        plots.plot_history(rows, tmp_path / "plots" / "curves.png"),
+        *plots.write_plots(tmp_path, probabilities, labels, found),
+        plots.plot_history(rows, 3, tmp_path / "plots" / "curves.png"),
     ]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
         "confidence.png",

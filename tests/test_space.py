@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import SpaceCard
 
-from emotion_detective import space
+from emotion_detective.publish import space
 
 pytest_plugins = ["hub_server"]
 
@@ -39,7 +39,7 @@ def test_a_space_holds_the_app_and_knows_its_model(hub_here, model, tmp_path):
     repo = hub_here.store.repo(SPACE, "space")
     assert repo.variables == {"EMOTION_MODEL": "user/tiny@v1"}
     assert len(repo.commits) == 2  # the Hub's own first one and ours
-    assert {"app.py", "requirements.txt", "emotion_detective/model.py"} < set(repo.files)
+    assert {"app.py", "requirements.txt", "emotion_detective/inference/model.py"} < set(repo.files)
     unwanted = ("tests/", "benchmarks/", "train_hub.py", ".git/", ".ci/")
     assert [path for path in repo.files if path.startswith(unwanted) or "__pycache__" in path] == []
     readme = tmp_path / "README.md"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_detective.detective import Prediction
-from emotion_detective.model import LABELS
-from emotion_detective.timeline import MAX_HOLD_S, Timeline
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.video.timeline import MAX_HOLD_S, Timeline
 
 BOX = (10.0, 20.0, 110.0, 120.0)
 COLUMNS = ["time_s", "track", "box", "label", "confidence", *LABELS]
@@ -240,7 +240,7 @@ def test_two_sessions_share_nothing():
 
 def test_importing_the_timeline_loads_neither_torch_nor_the_tracker():
     code = (
-        "import sys, emotion_detective.timeline\n"
+        "import sys, emotion_detective.video.timeline\n"
         "print([name for name in ('torch', 'norfair', 'gradio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

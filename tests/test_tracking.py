@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_detective.tracking import FaceTracker
+from emotion_detective.video.tracking import FaceTracker
 
 SIDE = 100.0
 boxes = st.tuples(*[st.floats(0, 4000)] * 2, *[st.floats(0, 1000)] * 2).map(

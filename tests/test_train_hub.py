@@ -9,9 +9,9 @@ import pytest
 from small import ROOT, TINY, write_source
 
 import train_hub
-from emotion_detective import machine
-from emotion_detective.loading import load_classifier
-from emotion_detective.recipe import TrainConfig
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.training import machine
+from emotion_detective.training.recipe import TrainConfig
 
 RECIPE = ["--init", "scratch", "--arch", TINY, "--batch-size", "24", "--seed", "3"]
 SIZES = ["--image-sizes", "32", "--image-size-shares", "1"]
@@ -88,8 +88,10 @@ def test_plots_stay_those_of_the_headline_s_split(trained, source):
 def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     trained, source, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("emotion_detective.plots.write_plots", lambda *_: [])  # drawn before
-    monkeypatch.setattr("emotion_detective.galleries.draw", lambda *_: None)
+    monkeypatch.setattr(
+        "emotion_detective.evaluation.plots.write_plots", lambda *_: []
+    )  # drawn before
+    monkeypatch.setattr("emotion_detective.evaluation.galleries.draw", lambda *_: None)
     output = tmp_path / "second"
     arguments = ["train", "--data", source, "--output", str(output), "--init", str(trained)]
     assert train_hub.main([*arguments, *RECIPE[4:], *SIZES, "--epochs", "2"]) == 0

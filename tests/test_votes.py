@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small import one_hot_like
 
-from emotion_detective import votes
-from emotion_detective.model import LABELS
+from emotion_detective.evaluation import votes
+from emotion_detective.inference.model import LABELS
 
 NO_OTHERS = np.zeros((3, len(votes.OTHER_COLUMNS)), int)
 

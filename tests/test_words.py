@@ -2,9 +2,9 @@
 
 import pytest
 
-from emotion_detective import words
-from emotion_detective.detective import Prediction
-from emotion_detective.model import LABELS
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.page import words
 
 
 def face(**shares: float) -> Prediction:

@@ -42,7 +42,7 @@ def running_app(folder: Path, model: Path, before: str = "") -> Iterator[str]:
 def serving(
     command: list[str], checkout: Path, environment: dict[str, str], log_path: Path
 ) -> Iterator[str]:
-    """Run a command that starts the app of `checkout`; yield its address once it answers."""
+    """Run a command that starts the app of `checkout`; yield its address once it api."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

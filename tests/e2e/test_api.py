@@ -14,10 +14,9 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from emotion_detective import transfer
-from emotion_detective.detective import EmotionDetective
-from emotion_detective.model import LABELS
-from emotion_detective.tabs import photo
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.inference.model import LABELS
+from emotion_detective.page import photo_tab, uploads
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -152,10 +151,10 @@ def test_nothing_of_a_visitor_is_logged(client, server_folder, tmp_path):
 @pytest.mark.slow
 def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     hurry = (
-        "from emotion_detective import transfer\n"
-        "transfer.KEEP_SECONDS, transfer.SWEEP_SECONDS = 20, 1"
+        "from emotion_detective.page import uploads\n"
+        "uploads.KEEP_SECONDS, uploads.SWEEP_SECONDS = 20, 1"
     )
-    killed = tmp_path / "uploads" / f"{transfer.PREFIX}killed" / "0" / "left.png"
+    killed = tmp_path / "uploads" / f"{uploads.PREFIX}killed" / "0" / "left.png"
     killed.parent.mkdir(parents=True)
     killed.touch()
     other = tmp_path / "uploads" / "another_program.txt"
@@ -171,7 +170,7 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
         while time.monotonic() < deadline and left_over(tmp_path / "uploads") != [other.name]:
             time.sleep(0.5)
         assert left_over(tmp_path / "uploads") == [other.name]
-        for example in photo.EXAMPLES:
+        for example in photo_tab.EXAMPLES:
             assert len(list(tmp_path.rglob(example))) == 1, "every visitor's, not one's"
         client.predict(picture, api_name="/predict")
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == [other]

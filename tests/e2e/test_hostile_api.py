@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import odd_films
 from corpus import GROUPS, NAMES, OddFile
 
-from emotion_detective.gate import MAX_MESSAGE_BYTES
-from emotion_detective.transfer import UPLOAD_ONLY
+from emotion_detective.page.gate import MAX_MESSAGE_BYTES
+from emotion_detective.page.uploads import UPLOAD_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 # One in so many odd pictures goes over HTTP.

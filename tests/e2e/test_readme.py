@@ -14,7 +14,7 @@ from gradio_client import handle_file
 from huggingface_hub import SpaceCard
 
 import train_hub
-from emotion_detective.model import LABELS
+from emotion_detective.inference.model import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -154,6 +154,6 @@ def test_commands_are_ones_that_exist():
 
 
 def test_tree_names_every_module():
-    tree = README.split("emotion_detective/\n")[-1]
-    modules = {path.name for path in (ROOT / "emotion_detective").glob("[a-z]*.py")}
+    tree = README.split("\nemotion_detective/ ")[-1]
+    modules = {path.name for path in (ROOT / "emotion_detective").glob("*/[a-z]*.py")}
     assert {name for name in modules if name not in tree} == set()

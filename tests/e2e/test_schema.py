@@ -11,7 +11,8 @@ from running import connected
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
 
-from emotion_detective import answers
+from emotion_detective.inference.rows import SCHEMA_VERSION
+from emotion_detective.page import api
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ENDPOINTS = ("/predict", "/analyze_batch", "/analyze_video")
@@ -67,13 +68,13 @@ def test_videos_are_answered_as_stated(raw, stated, tmp_path, astronaut):
         path = film(tmp_path / f"{rows}.mp4", [picture] * 2, rate_hz=4)
         answer = raw.predict(handle_file(path), 4, api_name="/analyze_video")
         assert len(answer[0]) == rows
-        assert set(answer[1]) == (set(answers.Shares.__annotations__) if rows else set())
+        assert set(answer[1]) == (set(api.Shares.__annotations__) if rows else set())
         check(answer, stated["/analyze_video"])
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_the_page_states_the_version(stated, endpoint):
-    assert f"schema version {answers.SCHEMA_VERSION}." in stated[endpoint]["description"]
+    assert f"schema version {SCHEMA_VERSION}." in stated[endpoint]["description"]
 
 
 @pytest.mark.parametrize(

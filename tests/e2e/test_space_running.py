@@ -10,7 +10,7 @@ import pytest
 from gradio_client import handle_file
 from running import connected, serving
 
-from emotion_detective import space
+from emotion_detective.publish import space
 
 pytest_plugins = ["hub_server"]
 

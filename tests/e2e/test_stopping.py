@@ -19,8 +19,8 @@ from PIL import Image
 from running import TIMEOUT_MS, connected, running_app
 from test_tabs import download, open_tab
 
-from emotion_detective.batch import MAX_FILES
-from emotion_detective.tabs import live
+from emotion_detective.page import live_tab
+from emotion_detective.page.batch_files import MAX_FILES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -36,10 +36,10 @@ STREAM_S = 35
 GRACE_S, STILL_S = 20.0, 2.0
 SLOWLY = """
 import time
-from emotion_detective import video
-from emotion_detective.serving import ServedDetective
-from emotion_detective.tabs import live
-live.MAX_STREAM_SECONDS = {stream}
+from emotion_detective.video import follow
+from emotion_detective.inference.detective import ServedDetective
+from emotion_detective.page import live_tab
+live_tab.MAX_STREAM_SECONDS = {stream}
 read = ServedDetective.read
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
@@ -47,12 +47,12 @@ def slowly(*arguments, **options):
     time.sleep({step})
     return read(*arguments, **options)
 ServedDetective.read = slowly
-annotate = video.annotate
+annotate = follow.annotate
 def drawn_slowly(*arguments):
     for time_s in annotate(*arguments):
         time.sleep({step})
         yield time_s
-video.annotate = drawn_slowly
+follow.annotate = drawn_slowly
 """
 # A distant server's messages: its answer to Stop overtakes the progress told before it.
 LATE = """
@@ -304,6 +304,6 @@ def test_a_live_session_ends_in_time_says_so_and_another_can_be_had(page, work):
     press_record_or_stop(page)
     times_s = [float(row["time_s"]) for row in download(page, "#live-csv")]
     assert 0 < times_s[-1] <= STREAM_S + 1
-    time.sleep(live.SILENT_S)
+    time.sleep(live_tab.SILENT_S)
     press_record_or_stop(page)
     expect(mirror).to_contain_text(re.compile(r"face \d:"))

@@ -1,0 +1,85 @@
+"""FER+'s own files -> the CSV of votes that `votes.py` reads: a row an image of the data at hand.
+
+FER+ (github.com/microsoft/FERPlus, MIT) numbers its votes as Kaggle's `fer2013.csv` numbers its
+images, which a zip of pictures does not: so the images are found by their pixels.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from emotion_detective.evaluation.votes import COUNTED
+from emotion_detective.inference.checkpoint import write_whole
+
+
+def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output: Path) -> int:
+    """Write the votes of all images in `parts` that have some; return of how many.
+
+    Args:
+        parts: as `data.load` returns them.
+        fer2013: `fer2013.csv` of Kaggle's challenge, with a column of pixels.
+        ferplus: `fer2013new.csv` of FER+, with as many rows in the same order.
+        output: the CSV to write.
+
+    Raises:
+        ValueError: a file or column is missing, the files do not go together, or they know none of
+            the images.
+    """
+    pictures = [_pixels(text, fer2013) for (text,) in _columns(fer2013, ("pixels",))]
+    votes = list(_columns(ferplus, COUNTED))
+    if len(pictures) != len(votes):
+        raise ValueError(
+            f"{fer2013} has {len(pictures)} rows and {ferplus} {len(votes)}: they do not go "
+            "together. Take fer2013.csv and fer2013new.csv as they were published."
+        )
+    known = {
+        picture: counts
+        for picture, counts in zip(pictures, votes, strict=True)
+        if any(count not in ("", "0") for count in counts)
+    }
+    rows = [
+        (file, *known[picture])
+        for part in parts.values()
+        for file, picture in zip(part["file"], _bytes_of(part), strict=True)
+        if picture in known
+    ]
+    if not rows:
+        raise ValueError(f"None of the images of --data stands in {fer2013}.")
+
+    def write(fresh: Path) -> None:
+        with fresh.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([("path", *COUNTED), *rows])
+
+    write_whole(output, write)
+    return len(rows)
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the named columns of every row; one of Kaggle's files has spaces before its names."""
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        header = [name.strip() for name in next(reader, [])]
+        if missing := [name for name in names if name not in header]:
+            raise ValueError(f"{path} has no column {', '.join(missing)}: it is another file.")
+        places = [header.index(name) for name in names]
+        for row in filter(None, reader):
+            if len(row) < len(header):
+                raise ValueError(f"{path} is cut short in line {reader.line_num}: fetch it again.")
+            yield tuple(row[place] for place in places)
+
+
+def _pixels(text: str, path: Path) -> bytes:
+    try:
+        return np.array(text.split(), np.uint8).tobytes()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path} has pixels that are no numbers from 0 to 255.") from error
+
+
+def _bytes_of(part: datasets.Dataset) -> Iterator[bytes]:
+    for row in part.select_columns("image"):
+        yield row["image"].convert("L").tobytes()

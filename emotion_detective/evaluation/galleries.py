@@ -1,0 +1,69 @@
+"""The pictures that a checkpoint gets most wrong, for its maker to look at.
+
+`export.measure` has them drawn beside the plots of an evaluation. They show people's faces: unlike
+the plots they are never pushed (`card_text.PLOTS` lists what is).
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from emotion_detective.evaluation.plots import WIDTH_INCHES, save
+from emotion_detective.inference.model import LABELS
+
+if TYPE_CHECKING:
+    import datasets
+
+COLUMNS = 5
+TOP_LOSSES_SHOWN = 20
+
+
+def draw_top_losses(
+    split: "datasets.Dataset", probabilities: np.ndarray, labels: np.ndarray, path: Path
+) -> Path:
+    """Draw the images whose label got the least probability, with their file names."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    worst = np.argsort(of_label, kind="stable")[:TOP_LOSSES_SHOWN]
+    rows = split[worst.tolist()]
+    captions = [
+        f"{file}\nlabelled {LABELS[labels[i]]} {of_label[i]:.1%}\n"
+        f"predicted {LABELS[probabilities[i].argmax()]} {probabilities[i].max():.0%}"
+        for i, file in zip(worst, rows["file"], strict=True)
+    ]
+    title = f"The {len(worst)} images with the highest loss"
+    return draw(rows["image"], captions, title, path)
+
+
+def draw_disagreements(split: "datasets.Dataset", vote_metrics: dict, path: Path) -> Path:
+    """Draw the images whose FER+ votes contradict their FER2013 label most."""
+    shown = vote_metrics["disagreements"]
+    row_of = {file: row for row, file in enumerate(split["file"])}
+    pictures = [split[row_of[image["file"]]]["image"] for image in shown]
+    captions = [
+        f"{image['file']}\nlabelled {image['label']}\n"
+        f"{image['votes'][image['majority']]} votes for {image['majority']}\n"
+        f"predicted {image['predicted']} {image['confidence']:.0%}"
+        for image in shown
+    ]
+    return draw(pictures, captions, "Images whose FER+ votes contradict their label", path)
+
+
+def draw(pictures: Sequence[Image.Image], captions: Sequence[str], title: str, path: Path) -> Path:
+    """Draw pictures of any size in rows of five, each above its caption."""
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    row_count = max(math.ceil(len(pictures) / COLUMNS), 1)
+    height = 0.5 + row_count * (1.55 + 0.16 * lines)
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    grid = figure.subplots(row_count, COLUMNS, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, picture, caption in zip(grid.flat, pictures, captions, strict=False):
+        axes.imshow(picture.convert("RGB"), interpolation="nearest")
+        axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=8)
+    figure.suptitle(title, fontsize=12)
+    return save(figure, path)

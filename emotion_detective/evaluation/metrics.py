@@ -1,0 +1,290 @@
+"""Metrics and calibration of a checkpoint: probabilities and labels in, plain values out.
+
+`export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation, `predict_split` and
+`split_metrics` for the numbers of the card (`plots.py` draws them, `votes.py` holds them against a
+second label set). Labels are indices into `model.LABELS`, results go into JSON as they are. Nothing
+here knows training or the Hub, and the app never imports it.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from scipy.stats import binomtest
+from sklearn import metrics
+from tqdm.auto import tqdm
+
+from emotion_detective.inference.model import LABELS, Classifier
+
+if TYPE_CHECKING:
+    import datasets
+
+# Guo et al. 2017 (arXiv 1706.04599) and most since: 15 bins of equal width.
+CALIBRATION_BINS = 15
+# Far outside what training gives (0.5 to 3), so that the optimum is never at a border.
+TEMPERATURE_RANGE = (0.05, 20.0)
+# The share of right answers below which a face is better called unsure.
+ANSWERED_ACCURACY_TARGET = 0.8
+# How sure validation must make us of that share, one-sided. Simulated with n = 3534, the threshold
+# keeps its promise on a second sample 90 times in 100; one that merely reaches it, 58 times.
+THRESHOLD_CONFIDENCE = 0.95
+THRESHOLD_STEP = 0.01
+INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
+BOOTSTRAP_SAMPLES = 2000
+BOOTSTRAP_SEED = 0
+MOST_CONFUSED_SHOWN = 10
+# Images decoded and held at a time.
+BATCH_SIZE = 64
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature that minimises the negative log-likelihood of `logits / temperature`.
+
+    Args:
+        logits: `(N, 6)`, of validation, before any temperature.
+        labels: `(N,)` indices.
+
+    Raises:
+        ValueError: no image, shapes that don't fit, a label outside, logits that are not finite.
+
+    Source: Guo et al. 2017, arXiv 1706.04599.
+    """
+    logits = np.asarray(logits, np.float64)
+    labels = _checked_labels(labels, logits)
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "The network's outputs are not finite: training has diverged. Lower its learning rate."
+        )
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
+
+    bounds = tuple(np.log(TEMPERATURE_RANGE))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds).x))
+
+
+def choose_unsure_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, target: float = ANSWERED_ACCURACY_TARGET
+) -> tuple[float, float, float]:
+    """Return the smallest confidence to answer at, the share answered there and their accuracy.
+
+    A face is answered where its confidence is at least the threshold. To hold on other faces than
+    these, it is not the share of right answers that must reach `target` but the lower limit of its
+    one-sided 95% Wilson interval, so thresholds that few faces pass don't win by luck. Where none
+    reaches it the threshold is 1.0: every face is unsure.
+    """
+    probabilities, labels = checked(probabilities, labels)
+    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
+        answered = confidence >= threshold
+        if answered.any() and _lower_limit(correct[answered]) >= target:
+            return float(threshold), *_answered(confidence, correct, threshold)
+    return 1.0, *_answered(confidence, correct, 1.0)
+
+
+def _lower_limit(correct: np.ndarray) -> float:
+    """Return what the true share of `correct` exceeds with THRESHOLD_CONFIDENCE."""
+    test = binomtest(int(correct.sum()), len(correct), alternative="greater")
+    return float(test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low)
+
+
+def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below: float) -> dict:
+    """Return accuracy, macro-F1, per-class scores, calibration and confusions as plain values.
+
+    Args:
+        probabilities: `(N, 6)`, rows summing to 1; N at least 1.
+        labels: `(N,)` indices.
+        unsure_below: faces with less confidence than this count as not answered.
+
+    Intervals are 95% percentile bootstrap intervals over the faces, seeded.
+    """
+    probabilities, labels = checked(probabilities, labels)
+    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    classes = range(len(LABELS))
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
+    samples = _bootstrap(confusion)
+    answered_share, answered_accuracy = _answered(confidence, correct, unsure_below)
+    return {
+        "n": len(labels),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": bootstrap_interval(correct),
+        "macro_f1": float(class_scores(confusion)["f1"].mean()),
+        "macro_f1_interval": _interval(class_scores(samples)["f1"].mean(axis=-1)),
+        "per_class": _per_class(confusion, samples),
+        "ece": expected_calibration_error(probabilities, labels),
+        "nll": float(metrics.log_loss(labels, probabilities, labels=classes)),  # in nats
+        "confusion_matrix": confusion.tolist(),
+        "most_confused": most_confused(confusion),
+        "unsure_below": float(unsure_below),
+        "answered_share": answered_share,
+        "answered_accuracy": answered_accuracy,
+    }
+
+
+def split_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, clean_mask: np.ndarray, unsure_below: float
+) -> dict:
+    """Return `compute_metrics` of all faces and, under "clean", of those in `clean_mask` `(N,)`.
+
+    "clean" is None where no face is.
+    """
+    clean = np.asarray(clean_mask, bool)
+    found = compute_metrics(probabilities, labels, unsure_below)
+    found["clean"] = (
+        compute_metrics(np.asarray(probabilities)[clean], np.asarray(labels)[clean], unsure_below)
+        if clean.any()
+        else None
+    )
+    return found
+
+
+def predict_split(
+    classifier: Classifier, split: "datasets.Dataset", batch_size: int = BATCH_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(N, 6)` float32 probabilities and `(N,)` labels of a split of `data.load`.
+
+    One float32 forward pass a picture, as the app does it: no test-time augmentation.
+    """
+    starts = range(0, len(split), batch_size)
+    batches = [
+        classifier.probabilities(split[start : start + batch_size]["image"])
+        for start in tqdm(starts, desc="classifying", unit="batch", leave=False)
+    ]
+    labels = np.asarray(split["label"], np.int64)
+    return np.concatenate([classifier.probabilities([]), *batches]), labels
+
+
+def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 `(..., 6)` of confusion matrices `(..., 6, 6)`.
+
+    What scikit-learn returns for one, for the bootstrap's 2,000 at once. A score whose denominator
+    is 0 is 0.
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    return {
+        "precision": right / np.maximum(predicted, 1),
+        "recall": right / np.maximum(true, 1),
+        "f1": 2 * right / np.maximum(true + predicted, 1),
+    }
+
+
+def most_confused(confusion: np.ndarray) -> list[dict]:
+    """Return the pairs with most mistakes; `share` is of the faces with the true label."""
+    mistakes = confusion * (1 - np.eye(len(LABELS), dtype=int))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED_SHOWN]
+    pairs = [divmod(int(cell), len(LABELS)) for cell in order]
+    return [
+        {
+            "true": LABELS[true],
+            "predicted": LABELS[predicted],
+            "count": int(mistakes[true, predicted]),
+            "share": float(mistakes[true, predicted] / confusion[true].sum()),
+        }
+        for true, predicted in pairs
+        if mistakes[true, predicted]
+    ]
+
+
+def reliability_bins(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return count, mean confidence and accuracy `(CALIBRATION_BINS,)` of equal bins over (0, 1].
+
+    Mean confidence and accuracy of an empty bin are 0.
+    """
+    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    bins = np.ceil(confidence * CALIBRATION_BINS).astype(int).clip(1, CALIBRATION_BINS) - 1
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    divisor = np.maximum(count, 1)
+    mean_confidence = np.bincount(bins, confidence, CALIBRATION_BINS) / divisor
+    accuracy = np.bincount(bins, correct, CALIBRATION_BINS) / divisor
+    return count, mean_confidence, accuracy
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean distance of confidence and accuracy, weighted by the bins' counts."""
+    count, mean_confidence, accuracy = reliability_bins(probabilities, labels)
+    return float(np.abs(mean_confidence - accuracy) @ count / count.sum())
+
+
+def bootstrap_interval(correct: np.ndarray) -> list[float] | None:
+    """Return the 95% bootstrap interval of the share of `correct` `(N,)`; None where N is 0."""
+    if not len(correct):
+        return None
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    counts = generator.binomial(len(correct), correct.mean(), size=BOOTSTRAP_SAMPLES)
+    return _interval(counts / len(correct))
+
+
+def _bootstrap(confusion: np.ndarray) -> np.ndarray:
+    # Drawing n faces with replacement and counting them is one draw from a multinomial over the
+    # cells: `(BOOTSTRAP_SAMPLES, 6, 6)` in milliseconds.
+    n = confusion.sum()
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    samples = generator.multinomial(n, confusion.ravel() / n, size=BOOTSTRAP_SAMPLES)
+    return samples.reshape(BOOTSTRAP_SAMPLES, *confusion.shape)
+
+
+def _per_class(confusion: np.ndarray, samples: np.ndarray) -> dict[str, dict]:
+    scores, sampled = class_scores(confusion), class_scores(samples)
+    return {
+        label: {
+            "support": int(confusion[i].sum()),
+            **{name: float(values[i]) for name, values in scores.items()},
+            **{f"{name}_interval": _interval(sampled[name][:, i]) for name in scores},
+        }
+        for i, label in enumerate(LABELS)
+    }
+
+
+def _interval(values: np.ndarray) -> list[float]:
+    return np.percentile(values, INTERVAL).tolist()
+
+
+def _answered(confidence: np.ndarray, correct: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Return the share of faces answered and their accuracy (0 where none is)."""
+    answered = confidence >= threshold
+    return float(answered.mean()), float(correct[answered].mean()) if answered.any() else 0.0
+
+
+def _confidence(probabilities: np.ndarray) -> np.ndarray:
+    return probabilities.max(axis=1)
+
+
+def _correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return probabilities.argmax(axis=1) == labels
+
+
+def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities as float64 rows that sum to 1, and labels as int64.
+
+    Raises:
+        ValueError: no image, shapes that don't fit, a row that does not sum to 1, a label outside.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    labels = _checked_labels(labels, probabilities)
+    sums = probabilities.sum(axis=1)
+    if not np.allclose(sums, 1, atol=1e-3):  # also catches NaN
+        worst = sums[np.nanargmax(np.abs(sums - 1))] if not np.isnan(sums).any() else np.nan
+        raise ValueError(
+            f"A row of probabilities sums to {worst:.4g}, not 1. Pass softmax outputs."
+        )
+    return probabilities / sums[:, None], labels
+
+
+def _checked_labels(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    labels = np.asarray(labels, np.int64)
+    if rows.shape != (len(labels), len(LABELS)):
+        raise ValueError(
+            f"{len(labels)} labels need an array of shape ({len(labels)}, {len(LABELS)}), "
+            f"not {rows.shape}."
+        )
+    if not len(labels):
+        raise ValueError("There is no image to evaluate: the split is empty. Name another split.")
+    if labels.min() < 0 or labels.max() >= len(LABELS):
+        wrong = labels[(labels < 0) | (labels >= len(LABELS))][0]
+        raise ValueError(f"Label {wrong} is not an index into {', '.join(LABELS)} (0 to 5).")
+    return labels

@@ -1,0 +1,233 @@
+"""The plots of an evaluation and of a training run, as PNG for the card and the README.
+
+`export.py` calls `write_plots` for an evaluation and `plot_history` for a training run. Figures are
+made without pyplot, so nothing is left open and no display is needed. Colours are Okabe and Ito's,
+which colour-blind people can tell apart.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from emotion_detective.evaluation.metrics import (
+    ANSWERED_ACCURACY_TARGET,
+    CALIBRATION_BINS,
+    reliability_bins,
+)
+from emotion_detective.inference.checkpoint import PLOTS_FOLDER
+from emotion_detective.inference.model import LABELS
+
+# Okabe and Ito 2008, "Color Universal Design".
+BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+# Over 8 inches matplotlib's 10 points are 14 px high at a card's 800 px; 150 dpi keeps them sharp.
+WIDTH_INCHES = 8.0
+DPI = 150
+
+
+def write_plots(
+    folder: Path | str, probabilities: np.ndarray, labels: np.ndarray, metrics: dict
+) -> list[Path]:
+    """Write the plots of an evaluation under `folder/plots` and return their paths.
+
+    Args:
+        probabilities: `(N, 6)`.
+        labels: `(N,)` indices.
+        metrics: of `evaluation.compute_metrics` for these rows.
+    """
+    plots = Path(folder) / PLOTS_FOLDER
+    return [
+        plot_confusion_matrix(metrics, plots / "confusion_matrix.png"),
+        plot_per_class(metrics, plots / "per_class.png"),
+        plot_reliability(probabilities, labels, metrics, plots / "reliability.png"),
+        plot_confidence(probabilities, labels, metrics, plots / "confidence.png"),
+    ]
+
+
+def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
+    """Draw the counts, shaded by and labelled with the share of each row."""
+    counts = np.array(metrics["confusion_matrix"])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}\n{share:.0%}",
+            ha="center",
+            va="center",
+            fontsize=12,
+            fontweight="bold" if row == column else "normal",
+            color="white" if share > 0.5 else "black",
+        )
+    axes.set_xticks(range(len(LABELS)), LABELS)
+    axes.set_yticks(range(len(LABELS)), LABELS)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("labelled")
+    axes.set_title(f"Confusion matrix: faces and share of the row ({_of_n(metrics)})")
+    return save(figure, path)
+
+
+def plot_per_class(metrics: dict, path: Path) -> Path:
+    """Draw precision, recall and F1 of each label with their 95% intervals."""
+    figure = Figure(figsize=(WIDTH_INCHES, 5.4), layout="constrained")
+    axes = figure.subplots()
+    series = (("precision", ORANGE, "s"), ("recall", BLUE, "o"), ("f1", "black", "D"))
+    for offset, (name, colour, marker) in zip((-0.22, 0, 0.22), series, strict=True):
+        scores = [metrics["per_class"][label] for label in LABELS]
+        values = np.array([score[name] for score in scores])
+        low, high = np.array([score[f"{name}_interval"] for score in scores]).T
+        rows = np.arange(len(LABELS)) + offset
+        axes.errorbar(
+            values,
+            rows,
+            # A percentile interval can lie beside a value of 0 or 1; matplotlib wants lengths >= 0.
+            xerr=np.maximum([values - low, high - values], 0),
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            label="F1" if name == "f1" else name,
+        )
+        for value, end, row in zip(values, high, rows, strict=True):
+            axes.annotate(
+                f"{value:.0%}", (end, row), (5, 0), textcoords="offset points", va="center"
+            )
+    names = [f"{label}\nn = {metrics['per_class'][label]['support']}" for label in LABELS]
+    axes.set_yticks(range(len(LABELS)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.06)
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower left")
+    axes.set_title(
+        f"Each emotion, with 95% intervals (accuracy {metrics['accuracy']:.1%}, "
+        f"macro-F1 {metrics['macro_f1']:.1%}, {_of_n(metrics)})"
+    )
+    return save(figure, path)
+
+
+def plot_reliability(
+    probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
+) -> Path:
+    """Draw accuracy against confidence in the bins of the calibration error, over their counts."""
+    count, confidence, accuracy = reliability_bins(probabilities, labels)
+    filled = count > 0
+    width = 1 / CALIBRATION_BINS
+    centers = (np.arange(CALIBRATION_BINS) + 0.5) * width
+    figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    top.bar(centers[filled], accuracy[filled], width * 0.92, color=BLUE, label="right answers")
+    top.plot(
+        confidence[filled],
+        accuracy[filled],
+        "D",
+        color="black",
+        label="mean confidence and accuracy",
+    )
+    top.plot((0, 1), (0, 1), "--", color=VERMILION, label="perfect calibration")
+    top.set_ylabel("share of right answers")
+    top.set_ylim(0, 1.04)
+    top.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    top.legend(loc="upper left")
+    top.set_title(f"Reliability: calibration error {metrics['ece']:.3f} ({_of_n(metrics)})")
+    bottom.bar(centers, count, width * 0.92, color=GRAY)
+    for center, n in zip(centers[filled], count[filled], strict=True):
+        bottom.annotate(f"{n}", (center, n), (0, 2), textcoords="offset points", ha="center")
+    bottom.margins(y=0.2)
+    bottom.set_ylabel("faces")
+    bottom.set_xlabel("confidence")
+    bottom.set_xlim(0, 1)
+    bottom.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    return save(figure, path)
+
+
+def plot_confidence(
+    probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
+) -> Path:
+    """Draw what answering only above a confidence gives: share answered, share right of these."""
+    confidence = np.max(probabilities, axis=1)
+    order = np.argsort(-confidence)
+    right = (np.argmax(probabilities, axis=1) == labels)[order]
+    answered = np.arange(1, len(right) + 1)
+    figure = Figure(figsize=(WIDTH_INCHES, 5.0), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(confidence[order], np.cumsum(right) / answered, color=BLUE, lw=2.5)
+    axes.plot(confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5)
+    axes.axhline(ANSWERED_ACCURACY_TARGET, color=GRAY, lw=1, ls=":")
+    axes.axvline(metrics["unsure_below"], color="black", lw=1)
+    axes.set_xlabel("smallest confidence that is answered")
+    axes.set_xlim(min(confidence.min(), metrics["unsure_below"]), 1)
+    axes.set_ylim(0, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.grid(alpha=0.3)
+    axes.legend(["right, of those answered", "answered, of all faces"], loc="best")
+    axes.set_title(
+        f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
+        f"answered, {metrics['answered_accuracy']:.0%} of these right ({_of_n(metrics)})"
+    )
+    return save(figure, path)
+
+
+def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
+    """Draw loss, accuracy and learning rate of a training run over its epochs.
+
+    Each row has `epoch` (from 1), `train_loss`, `validation_loss`, `validation_accuracy`,
+    `learning_rate` and `image_size`; a change of the image size is marked.
+    `best_epoch` is the one whose weights were kept.
+    """
+    figure = Figure(figsize=(WIDTH_INCHES, 8.0), layout="constrained")
+    loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.4))
+    epochs = [row["epoch"] for row in rows]
+    mark = "o-" if len(rows) <= 30 else "-"
+    loss.plot(epochs, [row["train_loss"] for row in rows], mark, color=ORANGE, label="training")
+    loss.plot(
+        epochs, [row["validation_loss"] for row in rows], mark, color=BLUE, label="validation"
+    )
+    loss.set_ylabel("loss")
+    loss.legend(fontsize=11)
+    accuracies = [row["validation_accuracy"] for row in rows]
+    best = epochs.index(best_epoch)
+    accuracy.plot(epochs, accuracies, mark, color=BLUE)
+    accuracy.plot(epochs[best], accuracies[best], "*", color=VERMILION, ms=14)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.set_ylabel("validation accuracy")
+    rate.plot(epochs, [row["learning_rate"] for row in rows], mark, color=GREEN)
+    rate.set_ylabel("learning rate")
+    rate.set_xlabel("epoch")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+    loss.set_title(f"Best: {accuracies[best]:.2%} of validation right after epoch {epochs[best]}")
+    for axes in (loss, accuracy, rate):
+        axes.grid(alpha=0.3)
+    _mark_image_sizes(rows, accuracy)
+    return save(figure, Path(path))
+
+
+def _mark_image_sizes(rows: list[dict], axes: Axes) -> None:
+    previous = None
+    for row in rows:
+        if row["image_size"] != previous:
+            axes.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
+            axes.annotate(
+                f"{row['image_size']} px",
+                (row["epoch"], 1.02),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                color=GRAY,
+            )
+        previous = row["image_size"]
+
+
+def _of_n(metrics: dict) -> str:
+    return f"n = {metrics['n']:,}"
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG at the card's resolution, making its folder; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    return path

@@ -1,0 +1,234 @@
+"""A second label set: FER+'s ten crowd votes an image, to learn from and to be measured against.
+
+FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
+each image. `train_hub.py train --votes CSV` moves the training targets to `soft_targets`, and
+`evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
+`path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS;
+`ferplus.py` makes it.
+
+FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). An
+image's majority is the one answer of all ten with most votes; where that is a tie or one of these
+four, the image has no majority and does not count for agreement. As a distribution, the votes for
+our six labels are scaled to sum to 1, on images where these hold at least half of all votes.
+"""
+
+import csv
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
+
+from emotion_detective.evaluation.metrics import bootstrap_interval, checked
+from emotion_detective.inference.model import LABELS
+
+# FER+'s names in the order of LABELS.
+VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
+OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")
+COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
+# Below this share of an image's votes the six labels say too little to be a distribution.
+MIN_SHARE_OF_SIX = 0.5
+DISAGREEMENTS_KEPT = 20
+# A probability of 0 where somebody voted would make the cross-entropy infinite.
+SMALLEST_PROBABILITY = 1e-6
+NO_MAJORITY = -1
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes of N images: `counts` `(N, 6)` for LABELS, `others_each` `(N, 4)` for OTHER_COLUMNS.
+
+    An image that is not in the CSV has zeros.
+    """
+
+    counts: np.ndarray
+    others_each: np.ndarray
+
+    @property
+    def others(self) -> np.ndarray:
+        """`(N,)` votes for answers that are none of LABELS."""
+        return self.others_each.sum(axis=1)
+
+    @property
+    def majority(self) -> np.ndarray:
+        """`(N,)` indices of LABELS, NO_MAJORITY where the votes have none."""
+        first = self.counts.max(axis=1)
+        alone = (self.counts == first[:, None]).sum(axis=1) == 1
+        return np.where(
+            alone & (first > self.others_each.max(axis=1)), self.counts.argmax(axis=1), NO_MAJORITY
+        )
+
+    @property
+    def is_distribution(self) -> np.ndarray:
+        """`(N,)` bool: whether the six labels hold enough of the votes."""
+        six = self.counts.sum(axis=1)
+        return (six > 0) & (six >= MIN_SHARE_OF_SIX * (six + self.others))
+
+
+def checksum(path: Path | str) -> int:
+    """Return a number that changes with the votes file.
+
+    Raises:
+        ValueError: no such file.
+    """
+    return zlib.crc32(_existing(path).read_bytes())
+
+
+def _existing(path: Path | str) -> Path:
+    if not Path(path).is_file():
+        raise ValueError(f"There is no votes file {path}. Name a CSV such as ferplus_votes.csv.")
+    return Path(path)
+
+
+def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
+    """Return the votes of `files`, in their order.
+
+    Raises:
+        ValueError: no such file, a column missing, a count that is no number, or not one of `files`
+            in it.
+    """
+    path = _existing(path)
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        _check_columns(reader.fieldnames, path)
+        rows = {row["path"]: _read_row(row, path, reader.line_num) for row in reader}
+    if not len(files):
+        raise ValueError("There is no image to hold votes against: the split is empty.")
+    if rows.keys().isdisjoint(files):
+        raise ValueError(
+            f"{path} has votes for none of the split's {len(files)} images: its column `path` must "
+            f"look like {files[0]!r}."
+        )
+    nothing = np.zeros(len(COUNTED), int)
+    table = np.stack([rows.get(file, nothing) for file in files])
+    return Votes(table[:, : len(LABELS)], table[:, len(LABELS) :])
+
+
+def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Return `(N, 6)` float64: how likely each label is for a training image, given its votes.
+
+    A logistic regression from the shares of all ten answers to the `(N,)` labels, fitted on these
+    images: not the votes themselves, because FER+'s voters name other emotions than FER2013's
+    labels do, but what these labels are among images voted alike. An image without votes keeps its
+    label.
+
+    Raises:
+        ValueError: as `read_votes`, or the voted images do not show two emotions at least.
+    """
+    from sklearn.linear_model import LogisticRegression  # only training with votes needs it
+
+    votes = read_votes(path, files)
+    counts = np.column_stack((votes.counts, votes.others_each))
+    voted = counts.sum(axis=1) > 0
+    if len(np.unique(labels[voted])) < 2:
+        raise ValueError(f"{path} has votes for too few training images to learn from.")
+    shares = counts[voted] / counts[voted].sum(axis=1, keepdims=True)
+    features = np.column_stack((shares, np.sqrt(shares)))  # a first vote tells more than a tenth
+    model = LogisticRegression(C=10, max_iter=2000).fit(features, labels[voted])
+    targets = np.eye(len(LABELS))[labels]
+    targets[np.flatnonzero(voted)] = 0
+    targets[np.ix_(voted, model.classes_)] = model.predict_proba(features)
+    return targets
+
+
+def vote_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, votes: Votes, files: Sequence[str]
+) -> dict:
+    """Return how a checkpoint's `(N, 6)` probabilities and the `(N,)` labels agree with votes.
+
+    "agreement" is the share of majorities the checkpoint names, "label_agreement" the share the
+    FER2013 labels name. The distances are means over images, in nats: cross-entropy and
+    Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon divergence (0 to ln 2);
+    "cross_entropy_of_mean" is what the votes' mean would get as everyone's answer.
+    "disagreements" lists the images whose votes are furthest from their label.
+    """
+    probabilities, labels = checked(probabilities, labels)
+    majority = votes.majority
+    voted = majority != NO_MAJORITY
+    named = probabilities.argmax(axis=1) == majority
+    return {
+        "n": int((votes.counts.sum(axis=1) + votes.others > 0).sum()),
+        "n_majority": int(voted.sum()),
+        "agreement": _mean(named[voted]),
+        "agreement_interval": bootstrap_interval(named[voted]),
+        "label_agreement": _mean(labels[voted] == majority[voted]),
+        "per_class": _per_class(named, labels == majority, majority),
+        "distribution": _distances(probabilities, votes),
+        "disagreements": _disagreements(probabilities, labels, votes, files),
+    }
+
+
+def _per_class(named: np.ndarray, labelled: np.ndarray, majority: np.ndarray) -> dict[str, dict]:
+    """Return, for the images of each majority, the share that checkpoint and label name."""
+    return {
+        label: {
+            "n": int((majority == i).sum()),
+            "agreement": _mean(named[majority == i]),
+            "label_agreement": _mean(labelled[majority == i]),
+        }
+        for i, label in enumerate(LABELS)
+    }
+
+
+def _distances(probabilities: np.ndarray, votes: Votes) -> dict[str, float | int | None]:
+    counts = votes.counts[votes.is_distribution]
+    target = counts / counts.sum(axis=1, keepdims=True)
+    answer = np.maximum(probabilities[votes.is_distribution], SMALLEST_PROBABILITY)
+    entropy = -rel_entr(target, 1).sum(axis=1)
+    kl_divergence = rel_entr(target, answer).sum(axis=1)
+    mean = target.mean(axis=0) if len(target) else np.ones(len(LABELS)) / len(LABELS)
+    return {
+        "n": len(target),
+        "cross_entropy": _mean(entropy + kl_divergence),
+        "cross_entropy_of_mean": _mean(entropy + rel_entr(target, mean).sum(axis=1)),
+        "kl_divergence": _mean(kl_divergence),
+        "js_divergence": _mean(jensenshannon(target, answer, axis=1) ** 2),
+    }
+
+
+def _disagreements(
+    probabilities: np.ndarray, labels: np.ndarray, votes: Votes, files: Sequence[str]
+) -> list[dict]:
+    """Return the images with most votes for their majority beyond those for their label."""
+    rows = np.arange(len(labels))
+    lead = votes.counts.max(axis=1) - votes.counts[rows, labels]
+    lead[(votes.majority == NO_MAJORITY) | (votes.majority == labels)] = 0
+    # Of equal leads, first those where the checkpoint sides with the votes most surely.
+    order = np.lexsort((-probabilities[rows, votes.majority], -lead))[:DISAGREEMENTS_KEPT]
+    return [
+        {
+            "file": files[i],
+            "label": LABELS[labels[i]],
+            "majority": LABELS[votes.majority[i]],
+            "votes": dict(zip(LABELS, votes.counts[i].tolist(), strict=True)),
+            "other_votes": int(votes.others[i]),
+            "predicted": LABELS[probabilities[i].argmax()],
+            "confidence": float(probabilities[i].max()),
+        }
+        for i in order
+        if lead[i] > 0
+    ]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _check_columns(found: Sequence[str] | None, path: Path) -> None:
+    missing = [name for name in ("path", *COUNTED) if name not in (found or ())]
+    if missing:
+        raise ValueError(
+            f"{path} lacks the columns {', '.join(missing)}; a file of FER+ votes has `path` and a "
+            "count for each answer."
+        )
+
+
+def _read_row(row: dict[str, str], path: Path, line: int) -> np.ndarray:
+    counts = [row[name] for name in COUNTED]
+    try:
+        return np.array([int(count) for count in counts])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}, line {line}: the votes {counts} are not all numbers.") from error

@@ -1,0 +1,115 @@
+"""Faces and model together: a picture goes in, one prediction a face comes out.
+
+Used by the page, by `transformers`-free Python code and by the benchmarks. Knows no Gradio and no
+training.
+
+    detective = EmotionDetective.from_pretrained("user/repo or folder")
+    for prediction in detective.analyze(Image.open("photo.jpg")):
+        print(prediction.label, prediction.confidence)
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from PIL import Image
+
+from emotion_detective.inference import faces
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.inference.pictures import open_picture
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One face and its emotion.
+
+    `box_xyxy` is in pixels of the picture as shown (EXIF applied), `probabilities` are in the order
+    of `LABELS`, `confidence` is the largest of them, `unsure` says that it is below the
+    checkpoint's threshold.
+    """
+
+    box_xyxy: faces.BoxXyxy
+    detection_probability: float
+    label: str
+    confidence: float
+    unsure: bool
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EmotionDetective:
+    """Face detector and classifier, loaded once; every method may run in many threads at once."""
+
+    classifier: Classifier
+    detector: faces.FaceDetector
+
+    @classmethod
+    def from_pretrained(cls, source: Path | str, revision: str | None = None) -> "EmotionDetective":
+        """Load a checkpoint from a folder or from the Hub.
+
+        Raises:
+            ValueError: the checkpoint cannot be had or is broken; see `loading.load_classifier`.
+        """
+        return cls(load_classifier(source, revision), faces.FaceDetector())
+
+    def analyze(
+        self, picture: Image.Image | Path | str | bytes, whole_picture: bool = False
+    ) -> list[Prediction]:
+        """Return one prediction a face, largest face first; no face: [].
+
+        With `whole_picture` the picture is read as one face, without looking for any: for
+        pictures cropped to a face already, such as FER2013's.
+
+        Raises:
+            ValueError: the picture cannot be read or is too large; see `pictures.open_picture`.
+        """
+        return self.read(open_picture(picture), whole_picture)
+
+    def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
+        """Return what `analyze` does, of a picture that is opened already."""
+        if whole_picture:
+            return self.classify(picture, [faces.whole_picture(picture)])
+        return self.classify(picture, self.detector.detect(picture))
+
+    def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
+        """Return one prediction for each face of an opened picture, classified in one batch."""
+        crops = [faces.crop(picture, face.box_xyxy) for face in found]
+        rows = self.classifier.probabilities(crops).tolist()
+        return [self._prediction(face, row) for face, row in zip(found, rows, strict=True)]
+
+    def _prediction(self, face: faces.Face, probabilities: list[float]) -> Prediction:
+        confidence = max(probabilities)
+        return Prediction(
+            box_xyxy=face.box_xyxy,
+            detection_probability=face.detection_probability,
+            label=LABELS[probabilities.index(confidence)],
+            confidence=confidence,
+            unsure=confidence < self.classifier.unsure_below,
+            probabilities=tuple(probabilities),
+        )
+
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+_networks = ThreadPoolExecutor(1, "networks")
+
+
+def compute(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function that runs a network, in the thread for that; not from within that thread."""
+    return _networks.submit(function, *args, **kwargs).result()
+
+
+class ServedDetective(EmotionDetective):
+    """An `EmotionDetective` whose networks run in one thread, whichever thread asks."""
+
+    @classmethod
+    def from_pretrained(cls, source: Path | str, revision: str | None = None) -> "ServedDetective":
+        """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
+        return compute(super().from_pretrained, source, revision)
+
+    def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
+        """Return one prediction a face, as `EmotionDetective.read` does."""
+        return compute(super().read, picture, whole_picture)

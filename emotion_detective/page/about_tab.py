@@ -1,0 +1,97 @@
+"""The About tab: what this is, how far to trust it, what it must not be used for, and privacy."""
+
+import gradio as gr
+
+from emotion_detective.inference.checkpoint import FER_PRIVATE_COUNT
+from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.page import html, uploads
+
+WHAT = """## What this is
+Every face in a picture gets six probabilities: how much it looks angry, fearful, happy, neutral,
+sad or surprised to people who labelled thousands of photographs. They are calibrated: of all
+answers given with 80%, about 80% agree with the labels. Where no emotion is likely enough the
+answer is **unsure**, and that is an answer too.
+
+A face is not a feeling. People smile when they are sad and frown when they think; the same face
+means different things in different places (Barrett et al. 2019, *Emotional Expressions
+Reconsidered*)."""
+
+NOT_FOR = """## What it must not be used for
+- Work and education: inferring emotions there is banned in the European Union but for medical and
+  safety reasons (AI Act, Article 5(1)(f)).
+- Hiring, grading, insurance, credit, policing, border control or any other decision about a person.
+- Diagnosis or care. It is no medical device.
+- People who do not know of it and have not agreed."""
+
+GROUPS = """## For whom it is worse, or untested
+FER2013, the pictures that this program is made to learn from (collected from the web in 2013), says
+nothing about age, gender, skin colour or country, so nobody has measured how well it does for each;
+other systems trained on such pictures do worse for people who are rare in them. Glasses, tilted
+heads and little light make it worse; children, old people, masks, profiles and heavy make-up are
+untested."""
+
+PRIVACY = f"""## What happens to your pictures
+They are analysed on this server and nowhere else, deleted within {uploads.KEEP_MINUTES} minutes of
+their last use, never logged, never used for training. Frames of the live camera are never written
+to disk. The page sets no cookies of its own and asks no other server for anything."""
+
+
+def tab(classifier: Classifier) -> None:
+    """Lay the tab out; called inside `gr.Blocks`."""
+    test = classifier.metrics.get("test")
+    if not isinstance(test, dict) or not test.keys() >= QUOTED:  # of another program, perhaps
+        test = None
+    with gr.Row():
+        with gr.Column(min_width=320):
+            gr.Markdown(WHAT)
+            gr.Markdown(NOT_FOR)
+            gr.Markdown(PRIVACY)
+        with gr.Column(min_width=320):
+            told = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
+            gr.Markdown(told, elem_id="accuracy")
+            if test:
+                gr.HTML(html.confusion_matrix(test["confusion_matrix"]), elem_id="confusion")
+            gr.Markdown(GROUPS)
+            gr.Markdown(_model(classifier), elem_id="model")
+
+
+# What is quoted here of the test split's metrics.
+QUOTED = {
+    "n",
+    "accuracy",
+    "accuracy_interval",
+    "per_class",
+    "answered_share",
+    "answered_accuracy",
+    "macro_f1",
+    "ece",
+    "confusion_matrix",
+}
+UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
+
+
+def _test_name(metrics: dict) -> str:
+    dataset = metrics.get("training", {}).get("dataset", {})
+    if dataset.get("test") == FER_PRIVATE_COUNT:
+        return "FER2013, PrivateTest"
+    return f"test of `{dataset.get('source', 'data not named')}`"
+
+
+def _accuracy(test: dict, name: str) -> str:
+    low, high = test["accuracy_interval"]
+    weakest = min(LABELS, key=lambda label: test["per_class"][label]["recall"])
+    recall = test["per_class"][weakest]["recall"]
+    return f"""## How accurate it is
+On {test["n"]:,} test pictures ({name}) the likeliest emotion is the labelled one for
+**{test["accuracy"]:.1%}** (95% interval {low:.1%} to {high:.1%}).
+{test["answered_share"]:.0%} of the pictures get an answer that is not "unsure", and
+{test["answered_accuracy"]:.1%} of those answers are right. It is weakest on {weakest} faces: it
+recognises {recall:.0%} of them. Macro-F1 {test["macro_f1"]:.3f}, calibration error
+{test["ece"]:.3f}."""
+
+
+def _model(classifier: Classifier) -> str:
+    origin = "read from a folder on this server"
+    if classifier.revision:
+        origin = f"revision `{classifier.revision}`"
+    return f"## Which model\n`{classifier.name}`, {origin}."

@@ -1,0 +1,113 @@
+"""What the page, the API and the downloads answer: their types and tables, written once.
+
+Predictions become plain dictionaries here; `app.py` hands them to API clients as they are, the tabs
+show them, and `to_csv` writes them down. A running page states these types as JSON Schema under
+/gradio_api/info. Knows no Gradio and no pictures.
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.inference.rows import Label
+from emotion_detective.page.words import summary
+from emotion_detective.video.timeline import Timeline
+
+
+class ModelAnswer(TypedDict):
+    """Which checkpoint answered: its Hub id or folder name, and its commit if it has one."""
+
+    id: str
+    revision: str | None
+
+
+class Probabilities(TypedDict):
+    """How likely each emotion is; they sum to 1."""
+
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
+
+
+class FaceAnswer(TypedDict):
+    """One face; `box` is [left, top, right, bottom] in pixels of the picture as shown.
+
+    `detection` is how sure it is that this is a face, `confidence` the largest probability.
+    """
+
+    box: list[float]
+    detection: float
+    label: Label
+    confidence: float
+    unsure: bool
+    probabilities: Probabilities
+
+
+class PictureAnswer(TypedDict):
+    """What `/predict` returns; the largest face comes first."""
+
+    model: ModelAnswer
+    faces: list[FaceAnswer]
+    message: str
+
+
+class VideoRow(TypedDict):
+    """One face in one frame; `track` is the same number for the same face over time."""
+
+    time_s: float
+    track: int
+    box: list[float]
+    label: Label
+    confidence: float
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
+
+
+class Shares(TypedDict, total=False):
+    """The share of time of each emotion over all faces, an unsure answer for itself; or no face."""
+
+    angry: float
+    fearful: float
+    happy: float
+    neutral: float
+    sad: float
+    surprised: float
+    unsure: float
+
+
+def model_answer(classifier: Classifier) -> ModelAnswer:
+    """Return which checkpoint this is."""
+    return {"id": classifier.name, "revision": classifier.revision}
+
+
+def picture_answer(classifier: Classifier, predictions: Sequence[Prediction]) -> PictureAnswer:
+    """Return the answer for one picture."""
+    return {
+        "model": model_answer(classifier),
+        "faces": [_face_answer(prediction) for prediction in predictions],
+        "message": summary(predictions),
+    }
+
+
+def _face_answer(prediction: Prediction) -> FaceAnswer:
+    return {
+        "box": list(prediction.box_xyxy),
+        "detection": prediction.detection_probability,
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "unsure": prediction.unsure,
+        "probabilities": dict(zip(LABELS, prediction.probabilities, strict=True)),
+    }
+
+
+def video_rows(timeline: Timeline) -> list[VideoRow]:
+    """Return one row for each face in each frame."""
+    return timeline.table().to_dict("records")

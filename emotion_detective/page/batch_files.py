@@ -1,0 +1,148 @@
+"""Many pictures, loose or in zip files -> one answer a file; a bad file never stops the rest.
+
+    for result in batch_files.read(detective, batch_files.pictures([("holiday.zip", path)])): ...
+
+Zip files are read entry by entry in memory and never unpacked to disk. Knows no Gradio.
+"""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from emotion_detective.inference.detective import EmotionDetective, Prediction
+from emotion_detective.inference.pictures import MAX_FILE_BYTES, open_picture
+from emotion_detective.inference.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
+from emotion_detective.video import drawing
+
+MAX_FILES = 200
+# A zip's directory is held in memory ten times its size, and 46 bytes make an entry. Room for
+# 40,000 files with names of 50 letters.
+MAX_DIRECTORY_BYTES = 4_000_000
+# The other methods are unpacked by Python without a limit: a few kilobytes fill the memory.
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+THUMBNAIL_PX = 240
+# What zipfile raises on broken, encrypted or exotic entries.
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    struct.error,
+)
+# What macOS and Windows put into zip files of their own accord.
+IGNORED_FOLDER = "__MACOSX/"
+IGNORED_FILES = (".", "Thumbs.db", "desktop.ini")
+
+Source = Path | bytes
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """One file's rows, and the picture and faces that they tell of; None if unreadable."""
+
+    rows: list[Row]
+    picture: Image.Image | None = None
+    faces: Sequence[Prediction] = ()
+
+    def thumbnail(self) -> Image.Image | None:
+        """Return the picture, small and with the faces drawn."""
+        if self.picture is None:
+            return None
+        drawn = drawing.draw_faces(*drawing.to_view(self.picture, self.faces))
+        drawn.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        return drawn
+
+
+def count(files: Iterable[tuple[str, Path]]) -> int:
+    """Return how many pictures there seem to be, `MAX_FILES` or not."""
+    return sum(_count_entries(path) if _is_zip(name) else 1 for name, path in files)
+
+
+def pictures(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
+    """Yield `(name, source)` of each file, at most `MAX_FILES`; a zip file's entries one by one.
+
+    An entry or a zip file that cannot be read is yielded with empty bytes.
+    """
+    found = (
+        picture
+        for name, path in files
+        for picture in (_entries(name, path) if _is_zip(name) else [(name, path)])
+    )
+    return islice(found, MAX_FILES)
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file unless its directory is too large to be read."""
+    with path.open("rb") as file:
+        # `zipfile`'s own reading of the end of the file: a second one could be told other numbers.
+        end = zipfile._EndRecData(file)
+        if end is None or end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("no directory, or one too large")
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+
+
+def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = archive.infolist()
+    return [entry for entry in entries if not (entry.is_dir() or _is_ignored(entry.filename))]
+
+
+def _count_entries(path: Path) -> int:
+    try:
+        with _opened(path) as archive:
+            return len(_wanted(archive))
+    except ZIP_ERRORS:
+        return 1
+
+
+def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
+    try:
+        with _opened(path) as archive:
+            for entry in _wanted(archive):
+                shown = f"{name}/{entry.filename[-MAX_NAME_LETTERS:]}"
+                yield shown, _content(archive, entry)
+    except ZIP_ERRORS:
+        yield name, b""
+
+
+def _is_ignored(filename: str) -> bool:
+    name = filename.rpartition("/")[2]
+    return filename.startswith(IGNORED_FOLDER) or name.startswith(IGNORED_FILES)
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return an entry, cut just above `MAX_FILE_BYTES`, whatever size it states; b"" if broken."""
+    if entry.compress_type not in ZIP_METHODS:
+        return b""
+    try:
+        with archive.open(entry) as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except ZIP_ERRORS:
+        return b""
+
+
+def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> Iterator[FileResult]:
+    """Yield one result a file, in order."""
+    for name, source in files:
+        try:
+            picture = open_picture(source)
+            found = detective.read(picture)
+        except ValueError:
+            yield FileResult([unreadable_row(name)])
+            continue
+        yield FileResult(file_rows(name, found), picture, found)

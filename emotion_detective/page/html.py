@@ -1,0 +1,92 @@
+"""HTML of the page: a face's card with six bars in a fixed order, progress, a confusion matrix.
+
+Only this program's own words and numbers go in, never file names or other texts of visitors.
+The classes are styled in `page.css`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.page import words
+from emotion_detective.video.drawing import COLORS, UNSURE_COLOR, percent
+
+NO_FACE_CHOSEN = (
+    '<div class="face-card empty">The six probabilities of the chosen face appear here.</div>'
+)
+
+
+def face_card(face: Prediction, number: int, metrics: dict) -> str:
+    """Return the card of one face; `metrics` is the checkpoint's `metrics.json`, {} without."""
+    color = UNSURE_COLOR if face.unsure else COLORS[face.label]
+    kind = "unsure" if face.unsure else "sure"
+    reliability = "" if face.unsure else words.reliability(face.label, metrics)
+    rows = "".join(
+        _bar(label, share) for label, share in zip(LABELS, face.probabilities, strict=True)
+    )
+    return (
+        f'<div class="face-card"><h2><span class="number {kind}" style="background:{color}">'
+        f"{number}</span> {_capitalised(words.looks(face))}</h2>"
+        f'<ul class="bars">{rows}</ul>'
+        f'<p class="reliability">{reliability}</p></div>'
+    )
+
+
+def progress(text: str, share: float | None = None) -> str:
+    """Return a line with a progress bar; a share of None is one that is not known."""
+    value = "" if share is None else f' value="{share:.3f}"'
+    return (
+        f'<p class="progress" role="status">{escape(text)} <progress max="1"{value}></progress></p>'
+    )
+
+
+def message(text: str) -> str:
+    """Return a sentence, perhaps in the place of a progress bar; screen readers read it out."""
+    return f'<p class="progress" role="status">{escape(text)}</p>'
+
+
+def progress_at_once(text: str) -> str:
+    """Return JavaScript that answers `progress(text)`, for before the server has taken the work."""
+    return f"() => {json.dumps(progress(text))}"
+
+
+def progress_ends(text: str) -> str:
+    """Return JavaScript that puts `message(text)` in the place of a progress bar, if it is one."""
+    return f"(shown) => shown.includes('<progress') ? {json.dumps(message(text))} : shown"
+
+
+def legend(colors: Mapping[str, str]) -> str:
+    """Return the names that belong to a chart's colours."""
+    entries = "".join(
+        f'<li><span style="background:{color}"></span>{name}</li>' for name, color in colors.items()
+    )
+    return f'<ul class="legend">{entries}</ul>'
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:
+    """Return a table of row percentages: what the model answered for each true label."""
+    head = "".join(f'<th scope="col">{label}</th>' for label in LABELS)
+    rows = ""
+    for label, row in zip(LABELS, counts, strict=True):
+        shares = [count / max(1, sum(row)) for count in row]
+        cells = "".join(f'<td style="--share:{share:.0%}">{share:.0%}</td>' for share in shares)
+        rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
+    return (
+        '<div class="confusion"><table><caption>Of the pictures labelled as the row says, how many '
+        "the model calls what the column says</caption>"
+        f"<tr><td></td>{head}</tr>{rows}</table></div>"
+    )
+
+
+def _bar(label: str, share: float) -> str:
+    return (
+        f'<li><span class="label">{label}</span><span class="track" aria-hidden="true">'
+        f'<span style="width:{share:.1%};background:{COLORS[label]}"></span></span>'
+        f'<span class="share">{percent(share)}</span></li>'
+    )
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]

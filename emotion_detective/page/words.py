@@ -1,0 +1,112 @@
+"""Predictions in plain language: what the page and the API say about them. Knows no Gradio.
+
+Every sentence says "looks", never "is": a face shows an expression, not what someone feels.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.video.drawing import percent
+
+# With more faces than this a sentence that names each one is no summary any more.
+NAMED_FACES = 4
+NO_FACE = (
+    "No face found. If the picture is itself a face, cropped close, "
+    "read the whole picture as one face."
+)
+
+
+def summary(predictions: Sequence[Prediction]) -> str:
+    """Return one sentence for all faces of a picture."""
+    if not predictions:
+        return NO_FACE
+    if len(predictions) == 1:
+        return f"1 face: {'' if predictions[0].unsure else 'it '}{looks(predictions[0])}."
+    if len(predictions) <= NAMED_FACES:
+        told = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
+        return f"{len(predictions)} faces: {', '.join(told)}."
+    counts = Counter("unsure" if p.unsure else p.label for p in predictions)
+    told = [f"{count} {label}" for label, count in counts.most_common()]
+    return f"{len(predictions)} faces: {', '.join(told)}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+def verdict(prediction: Prediction) -> str:
+    """Return a face's answer in a few words: "happy 93%" or "unsure: sad 41% or neutral 38%"."""
+    first, second = _two_likeliest(prediction)
+    if prediction.unsure:
+        return f"unsure: {first[0]} {percent(first[1])} or {second[0]} {percent(second[1])}"
+    return f"{first[0]} {percent(first[1])}"
+
+
+def looks(prediction: Prediction) -> str:
+    """Return a face's part of a sentence: "looks happy (93%)", "unsure between sad and angry"."""
+    first, second = _two_likeliest(prediction)
+    if prediction.unsure:
+        return f"unsure between {first[0]} and {second[0]}"
+    return f"looks {first[0]} ({percent(first[1])})"
+
+
+def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
+    pairs = zip(LABELS, prediction.probabilities, strict=True)
+    return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:2]
+
+
+def reliability(label: str, metrics: dict) -> str:
+    """Return how often this answer is right on the test split, and what it is confused with.
+
+    Test pictures of which the model was unsure count too, under the likelier emotion.
+    `metrics` is the checkpoint's `metrics.json`; "" where it has no test results.
+    """
+    test = metrics.get("test")
+    if not isinstance(test, dict) or "confusion_matrix" not in test:
+        return ""
+    column = [row[LABELS.index(label)] for row in test["confusion_matrix"]]
+    answered, right = sum(column), column[LABELS.index(label)]
+    if not answered:
+        return f'On the test pictures this model never answered "{label}".'
+    mistakes = {true: n for true, n in zip(LABELS, column, strict=True) if true != label and n}
+    sentence = (
+        f'When this model answers "{label}", sure or unsure, it is right {right / answered:.0%} '
+        f"of the time ({right:,} of {answered:,} test pictures)"
+    )
+    if not mistakes:
+        return f"{sentence}."
+    return (
+        f"{sentence}; when it is wrong, the face is most often {max(mistakes, key=mistakes.get)}."
+    )
+
+
+def video_summary(shares: Mapping[int, Mapping[str, float]], seconds: float) -> str:
+    """Return one sentence for a video's faces.
+
+    Args:
+        shares: of each track the share of its time that each emotion and "unsure" had.
+    """
+    sentence = f"{_count(len(shares), 'face')} in {seconds:.1f} seconds"
+    if len(shares) > NAMED_FACES:
+        return f"{sentence}."
+    told = [_mostly(track, emotions) for track, emotions in shares.items()]
+    return f"{sentence}: {', '.join(told)}."
+
+
+def _mostly(track: int, shares: Mapping[str, float]) -> str:
+    emotion = max(shares, key=shares.get)
+    look = "is most often unsure" if emotion == "unsure" else f"most often looks {emotion}"
+    return f"{track} {look} ({shares[emotion]:.0%} of the time)"
+
+
+def batch_summary(rows: Sequence[Mapping], files: int, left_out: int) -> str:
+    """Return one sentence for a batch's rows, of so many files; others were left out."""
+    statuses = Counter(row["status"] for row in rows)
+    sentence = f"{_count(files, 'file')}: {_count(statuses['ok'], 'face')}"
+    if statuses["no_face"]:
+        sentence += f", {_count(statuses['no_face'], 'file')} without one"
+    if statuses["unreadable"]:
+        sentence += f", {statuses['unreadable']} that cannot be read"
+    return f"{sentence}. {left_out} more were left out." if left_out else f"{sentence}."

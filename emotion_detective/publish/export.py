@@ -1,0 +1,174 @@
+"""A trained network -> a finished checkpoint folder: calibrated, measured, drawn and described.
+
+Temperature and threshold are fitted on validation and go into the checkpoint; the checkpoint as it
+lies on disk is then evaluated, and its card is rendered from what was measured.
+`train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`. Knows no Hub.
+"""
+
+import dataclasses
+import json
+from datetime import date
+from pathlib import Path
+
+import datasets
+import torch
+
+from emotion_detective.evaluation import galleries, plots, votes
+from emotion_detective.evaluation.metrics import (
+    choose_unsure_threshold,
+    fit_temperature,
+    predict_split,
+    split_metrics,
+)
+from emotion_detective.inference.checkpoint import (
+    METRICS_FILE,
+    PLOTS_FOLDER,
+    read_metrics,
+    save_checkpoint,
+)
+from emotion_detective.inference.hub import display_name
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import Classifier
+from emotion_detective.publish import card
+from emotion_detective.training import loop, machine
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import best_row
+
+CALIBRATION_SPLIT = "validation"
+
+
+def export(
+    network: torch.nn.Module,
+    parts: datasets.DatasetDict,
+    folder: Path,
+    image_size: int,
+    record: dict,
+    history: list[dict],
+    dtype: torch.dtype = torch.float32,
+) -> dict:
+    """Write the checkpoint with its metrics, plots and card into `folder`; return the metrics.
+
+    `record` is what `metrics.json` says of the training run. The test split is read here, once a
+    run, after everything of it is chosen.
+    """
+    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
+    save_checkpoint(
+        network,
+        folder,
+        image_size,
+        temperature=calibration["temperature"],
+        unsure_below=calibration["unsure_below"],
+        dtype=dtype,
+    )
+    plots.plot_history(history, best_row(history)["epoch"], folder / PLOTS_FOLDER / "curves.png")
+    classifier = load_classifier(folder)
+    on_validation = measure(classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT)
+    metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
+    _write_metrics(folder, metrics)
+    measure(classifier, parts["test"], "test", folder)
+    return read_metrics(folder)
+
+
+def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
+    """Return temperature, `unsure_below`, and the share answered and its accuracy on `split`."""
+    logits, labels = loop.predict_logits(network, split, image_size)
+    temperature = fit_temperature(logits.numpy(), labels.numpy())
+    probabilities = (logits / temperature).softmax(dim=1).numpy()
+    threshold, share, accuracy = choose_unsure_threshold(probabilities, labels.numpy())
+    return {
+        "temperature": temperature,
+        "unsure_below": threshold,
+        "answered_share": share,
+        "answered_accuracy": accuracy,
+    }
+
+
+def measure(
+    classifier: Classifier,
+    split: datasets.Dataset,
+    name: str,
+    folder: Path | None = None,
+    votes_file: Path | None = None,
+) -> dict:
+    """Return the metrics of a split; with `folder`, write them, plots and card there too.
+
+    The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
+    the metrics have "votes" as well (see `votes.py`).
+
+    Raises:
+        ValueError: `folder` was trained on data with another number of images in this split.
+    """
+    if folder is not None:
+        _refuse_other_data(read_metrics(folder), name, len(split))
+    probabilities, labels = predict_split(classifier, split)
+    metrics = split_metrics(probabilities, labels, split["clean"], classifier.unsure_below)
+    if votes_file is not None:
+        counted = votes.read_votes(votes_file, split["file"])
+        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
+    if folder is not None:
+        _write_metrics(folder, {**read_metrics(folder), name: metrics})
+        if name == card.headline(folder):
+            drawn = folder / PLOTS_FOLDER
+            plots.write_plots(folder, probabilities, labels, metrics)
+            galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
+            if votes_file is not None:
+                galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
+        card.write_card(folder)
+    return metrics
+
+
+def _refuse_other_data(metrics: dict, name: str, count: int) -> None:
+    """The card names the data of the training run: no other data's numbers may stand there."""
+    trained_on = metrics.get("training", {}).get("dataset", {})
+    if trained_on.get(name, count) != count:
+        raise ValueError(
+            f"--data has {count} images of {name}, the data of the training run had "
+            f"{trained_on[name]}: the card would tell of other data. Evaluate without --update."
+        )
+
+
+def _write_metrics(folder: Path, metrics: dict) -> None:
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+def describe_run(
+    command: str,
+    config: TrainConfig,
+    source: str,
+    parts: datasets.DatasetDict,
+    history: list[dict],
+) -> dict:
+    """Return the record of a finished run, as plain values without folders of this machine.
+
+    Args:
+        command: what was typed.
+        source: what `--data` named, of which `parts` were made.
+        history: a row an epoch, as `loop.train` returns them.
+    """
+    counts = {split: len(part) for split, part in parts.items()}
+    counts["train"] = min(counts["train"], config.limit or counts["train"])
+    return {
+        "command": command,
+        "config": dataclasses.asdict(config) | {"init": _shown_init(config.init)},
+        "seed": config.seed,
+        "dataset": {"source": display_name(source)} | counts,
+        "hardware": machine.describe_hardware(),
+        "mixed_precision": machine.mixed_precision(),
+        "versions": machine.describe_versions(),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "epochs": len(history),
+        "best_epoch": best_row(history)["epoch"],
+        "date": date.today().isoformat(),
+        "earlier": _earlier_runs(config.init),
+    }
+
+
+def _shown_init(init: str) -> str:
+    """Return `init`, of a folder the name only: its path could pass for a Hub id."""
+    return Path(init).name if Path(init).is_dir() else init
+
+
+def _earlier_runs(init: str) -> list[dict]:
+    """Return the records of the runs that made the checkpoint folder `init`, the oldest first."""
+    last = read_metrics(init).get("training") if Path(init).is_dir() else None
+    return [*last.pop("earlier", []), last] if last else []

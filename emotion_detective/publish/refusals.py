@@ -1,0 +1,64 @@
+"""What the Hub's refusals of an upload mean, in one sentence with the remedy.
+
+Uploads are `card.push`, `dataset_card.publish` and `space.deploy`. Knows no checkpoint.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import DatasetInfo, ModelInfo, SpaceInfo
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+)
+
+from emotion_detective.inference.hub import first_line
+
+# What an upload can fail with. hf_xet, which carries large files, raises plain RuntimeErrors.
+REFUSALS = (
+    HTTPError,
+    ConnectionError,
+    LocalTokenNotFoundError,
+    LocalEntryNotFoundError,
+    RuntimeError,
+)
+
+
+def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> None:
+    """Raise `ValueError` where a repository that is to be private is public: the Hub would not.
+
+    Creating what is there already, with `private=True`, changes nothing and says nothing.
+    """
+    if not there.private:
+        raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
+
+
+@contextmanager
+def explained_refusals(repo_id: str) -> Iterator[None]:
+    """Turn what an upload to `repo_id` fails with into a `ValueError` that says what to do."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise ValueError(
+            f"{repo_id} was not pushed: {_remedy(error)} Each commit there is whole, and the same "
+            "command can be repeated."
+        ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """Return what went wrong and what to do, as a sentence."""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    reason = first_line(error)
+    if isinstance(error, LocalTokenNotFoundError):
+        return "there is no token on this machine. Run `hf auth login` with one that may write."
+    if status == 401:
+        return "the Hub does not know this token. Run `hf auth login` with one that may write."
+    if status == 403:
+        return f"this token may not write there ({reason}). Run `hf auth login` with one that may."
+    if status == 412:
+        return "somebody else pushed to it at the same time."
+    if status is not None:
+        return f"the Hub answered {status} ({reason})."
+    return f"the Hub cannot be reached ({reason}). Check the network."

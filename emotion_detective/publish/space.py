@@ -1,0 +1,84 @@
+"""The app as a Space on the Hub: only what it needs, in one commit, serving a model of the Hub.
+
+The folder that holds `app.py` is the Space. A Space's README.md is its front page and its settings,
+so the copy that goes up names the model and has it fetched when the Space is built.
+"""
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import HfApi, SpaceCard
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from emotion_detective.inference.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
+from emotion_detective.inference.hub import check_hub_id
+from emotion_detective.inference.loading import MODEL_VARIABLE
+from emotion_detective.publish.refusals import explained_refusals, refuse_public
+
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+# What a Space runs and shows; tests, benchmarks and training data stay at home.
+FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
+FOLDERS = ("emotion_detective", "examples", "models")
+
+
+def deploy(repo_id: str, model: str, private: bool = False) -> str:
+    """Publish the app as the Space `repo_id`, serving `model` (user/name[@revision]).
+
+    Where nothing changed there is no commit. Returns the Space's address.
+
+    Raises:
+        ValueError: no id, no such model, no token, no permission, no Hub, or `private` and the
+            Space is public; says what to do.
+    """
+    for name in (repo_id, model.partition("@")[0]):
+        check_hub_id(name)
+    with tempfile.TemporaryDirectory() as staging, explained_refusals(repo_id):
+        api = HfApi()
+        api.whoami()  # the clearest refusal of a missing or wrong token
+        commit = _commit_of(api, model)
+        _stage(Path(staging), model.partition("@")[0], commit)
+        url = api.create_repo(
+            repo_id, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
+        )
+        if private:
+            refuse_public(repo_id, api.space_info(repo_id))
+        # Before the files: the first start shall know it already.
+        api.add_space_variable(repo_id, MODEL_VARIABLE, model)
+        logger.info("uploading to %s", url)
+        api.upload_folder(
+            repo_id=repo_id,
+            repo_type="space",
+            folder_path=staging,
+            delete_patterns="*",  # what an older version had and this one has not
+            commit_message=f"Serve {model}",
+        )
+    return str(url)
+
+
+def _commit_of(api: HfApi, model: str) -> str:
+    repo_id, _, revision = model.partition("@")
+    try:
+        return api.model_info(repo_id, revision=revision or None).sha
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"There is no model {repo_id} on the Hub that this token may read. Push it first."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ValueError(f"The model {repo_id} has no revision {revision!r}.") from error
+
+
+def _stage(staging: Path, repo_id: str, commit: str) -> None:
+    """Put what goes up into `staging`, with the model in the front matter of README.md."""
+    for name in FILES:
+        shutil.copy(ROOT / name, staging)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, staging / name, ignore=shutil.ignore_patterns("__pycache__"))
+    card = SpaceCard.load(staging / "README.md")
+    card.data.models = [repo_id]
+    files = ",".join((CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE))
+    card.data.preload_from_hub = [f"{repo_id} {files} {commit}"]
+    card.save(staging / "README.md")

@@ -1,0 +1,141 @@
+"""The learning-rate range test (Smith 2015, arXiv 1506.01186): loss against learning rate.
+
+A fresh network learns from batch after batch while the rate rises exponentially; the test stops by
+itself when the loss diverges. The suggestions are fastai's (`fastai/callback/schedule.py`). Nothing
+is saved but the curve: the checkpoint it started from is left as it was. Run it with
+`train_hub.py find-lr`.
+"""
+
+import csv
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from emotion_detective.evaluation import plots
+from emotion_detective.training import loop
+from emotion_detective.training.recipe import TrainConfig
+
+LOWEST_RATE = 1e-6
+HIGHEST_RATE = 1.0
+STEPS, MIN_STEPS = 150, 20
+# fastai's: the loss is averaged with this memory, and has diverged at four times its minimum.
+MEMORY = 0.98
+DIVERGED = 4.0
+# fastai's too: the first tenth is noise, the last steps are the explosion.
+SKIPPED_START_SHARE = 0.1
+SKIPPED_END = 5
+# A curve that falls by less shows batches of different difficulty, not learning.
+MIN_FALL = 0.005
+# The one to try first, as fastai does.
+DEFAULT_SUGGESTION = "valley"
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rates by name.
+
+    `recipe_rate` is what training takes where no rate is given.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    suggestions: dict[str, float]
+    recipe_rate: float
+
+
+def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
+    """Run the test with the recipe's network, batches and augmentation at its last image size."""
+    if steps < MIN_STEPS:
+        raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
+    run = loop.prepare(config, parts)
+    run.network.train()
+    rates, losses, average = [], [], 0.0
+    batches = itertools.chain.from_iterable(itertools.repeat(run.loaders["train"]))
+    for i, indices in enumerate(tqdm(itertools.islice(batches, steps), total=steps, leave=False)):
+        rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (i / (steps - 1))
+        run.scheduler.update_groups(rate)  # keeps the layers' relation
+        loss = loop.step(run, indices, config.image_sizes[-1])
+        loss = run.accelerator.reduce(loss, "mean").item()  # all processes stop at the same step
+        average = MEMORY * average + (1 - MEMORY) * loss
+        smoothed = average / (1 - MEMORY ** (i + 1))
+        if not math.isfinite(smoothed) or smoothed > DIVERGED * min(losses, default=math.inf):
+            break
+        rates.append(rate)
+        losses.append(smoothed)
+    curve = np.array(rates), np.array(losses)
+    return RangeTest(*curve, suggest(*curve), config.learning_rate)
+
+
+def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
+    """Return fastai's suggestions for a curve: valley, steepest, minimum / 10.
+
+    Raises:
+        ValueError: fewer than ten points are left after start and end are skipped, or the loss
+            does not fall.
+    """
+    start, end = int(SKIPPED_START_SHARE * len(rates)), len(rates) - SKIPPED_END
+    rates, losses = rates[start:end], losses[start:end]
+    if len(rates) < 10:
+        raise ValueError(
+            f"The loss diverged after {start + len(rates) + SKIPPED_END} steps, too few to suggest "
+            "a rate: look at the data, or use a larger --batch-size."
+        )
+    if losses.min() > (1 - MIN_FALL) * losses[0]:
+        raise ValueError(
+            f"The loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.0e}, so that none can be "
+            "suggested: try more --steps, or train at some rates (--lr) and keep the best."
+        )
+    slopes = np.diff(losses) / np.diff(np.log(rates))
+    return {
+        "valley": float(rates[_valley(losses)]),
+        "steepest": float(rates[slopes.argmin()]),
+        "minimum / 10": float(rates[losses.argmin()] / 10),
+    }
+
+
+def _valley(losses: np.ndarray) -> int:
+    """Return the index halfway down the longest decreasing subsequence, as fastai counts it."""
+    lengths = np.ones(len(losses), int)
+    for i in range(1, len(losses)):
+        lower = lengths[:i][losses[i] < losses[:i]]
+        lengths[i] += lower.max(initial=0)
+    end = int(lengths.argmax())
+    start = end - int(lengths[end])
+    third = (end - start) / 3
+    return start + int(third) + int(third / 2)
+
+
+def write(test: RangeTest, folder: Path) -> list[Path]:
+    """Write `find_lr.csv` and `find_lr.png` into `folder` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "find_lr.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["learning_rate", "smoothed_loss"])
+        writer.writerows(zip(test.rates.tolist(), test.losses.tolist(), strict=True))
+    return [folder / "find_lr.csv", _plot(test, folder / "find_lr.png")]
+
+
+def _plot(test: RangeTest, path: Path) -> Path:
+    figure = Figure(figsize=(plots.WIDTH_INCHES, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogx(test.rates, test.losses, color=plots.GRAY)
+    marks = zip(
+        test.suggestions.items(), "osD", (plots.BLUE, plots.VERMILION, plots.GREEN), strict=True
+    )
+    for (name, rate), marker, color in marks:
+        loss = np.interp(np.log(rate), np.log(test.rates), test.losses)
+        taken = " (try this one)" if name == DEFAULT_SUGGESTION else ""
+        axes.plot(rate, loss, marker, color=color, markersize=9, label=f"{name}: {rate:.2e}{taken}")
+    taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
+    axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("training loss, smoothed")
+    axes.set_title("Learning-rate range test")
+    axes.legend()
+    return plots.save(figure, path)

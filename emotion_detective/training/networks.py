@@ -1,0 +1,92 @@
+"""The networks that training starts from: random weights, ImageNet's, or those of a checkpoint.
+
+Architectures and weights are timm's. Called by `loop.py`.
+"""
+
+from collections.abc import Sequence
+
+import timm
+import torch
+import torchvision
+
+from emotion_detective.inference.hub import HUB_ERRORS, first_line
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import LABELS
+from emotion_detective.training.recipe import ARCHITECTURE, FRESH
+
+# What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
+# Wightman et al. 2021, arXiv 2110.00476).
+IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
+# torchvision's, for `train_hub.py compare`.
+ALEXNET = "alexnet"
+
+
+def create_network(architecture: str = ARCHITECTURE, init: str = "scratch") -> torch.nn.Module:
+    """Return a timm network with six outputs, in training mode.
+
+    `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
+    weights) or a checkpoint folder or repository of ours to go on from.
+
+    Raises:
+        ValueError: an unknown architecture, or weights that cannot be had; says what to do.
+    """
+    if init not in FRESH:
+        return load_classifier(init).network.train()
+    if architecture == ALEXNET:
+        return _create_alexnet(init)
+    if not timm.is_model(architecture):
+        near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
+        raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
+    name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
+    try:
+        if init == "scratch":
+            return timm.create_model(architecture, num_classes=len(LABELS)).train()
+        return timm.create_model(name, pretrained=True, num_classes=len(LABELS)).train()
+    except (*HUB_ERRORS, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
+            "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
+            "FOLDER with a checkpoint."
+        ) from error
+
+
+def check_architecture(architecture: str, image_sizes: Sequence[int]) -> None:
+    """Refuse, before hours of training, what no checkpoint could be made of.
+
+    Raises:
+        ValueError: the architecture is not timm's, takes other image sizes, or its first
+            convolution or its classifier is not a single layer, so that nothing can be folded
+            into it (`checkpoint.py`).
+    """
+    known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
+    if architecture == ALEXNET or (
+        known and not (isinstance(known.first_conv, str) and isinstance(known.classifier, str))
+    ):
+        raise ValueError(
+            f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
+            "one first convolution and one classifier. `train_hub.py compare` can train it."
+        )
+    if known and known.fixed_input_size and set(image_sizes) != {known.input_size[-1]}:
+        raise ValueError(
+            f"{architecture} takes images of {known.input_size[-1]} px only: add --image-sizes "
+            f"{known.input_size[-1]} --image-size-shares 1."
+        )
+
+
+def _create_alexnet(init: str) -> torch.nn.Module:
+    """Return torchvision's AlexNet, which timm does not have, with what we ask of a timm network.
+
+    It serves `train_hub.py compare`; a checkpoint of it could not be loaded by timm.
+    """
+    weights = torchvision.models.AlexNet_Weights.DEFAULT if init == "imagenet" else None
+    try:
+        network = torchvision.models.alexnet(weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"ImageNet weights for alexnet could not be fetched ({first_line(error)}). Connect to "
+            "the network, or train without them: --init scratch."
+        ) from error
+    network.classifier[6] = torch.nn.Linear(4096, len(LABELS))
+    network.get_classifier = lambda: network.classifier[6]
+    network.pretrained_cfg = {"classifier": "classifier.6"}  # where timm's layer decay ends
+    return network.train()

@@ -1,0 +1,147 @@
+"""What a training run keeps in its folder, so that it can be killed at any moment and go on.
+
+The recipe it began with, a row of numbers an epoch, the weights of the best epoch, and the state of
+the last one: all that `loop.train` needs to resume to the same result. Each is whole or not
+there, whenever the run is killed.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from emotion_detective.inference.checkpoint import write_whole
+from emotion_detective.inference.hub import first_line
+
+STATE_PREFIX = "state_"  # and the number of epochs done
+BEST_WEIGHTS_FILE = "best.safetensors"
+HISTORY_FILE = "metrics.jsonl"
+CONFIG_FILE = "train_config.json"
+# What safetensors, torch.save and the rest raise where a disk is full or cannot be written.
+WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
+
+
+class History:
+    """One row an epoch; part of the saved state, so that a resumed run goes on with its rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+
+    def state_dict(self) -> dict:
+        """Return what `load_state_dict` takes, as Accelerate asks of what it saves."""
+        return {"rows": json.dumps(self.rows)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back the rows of a saved state."""
+        self.rows = json.loads(state["rows"])
+
+    def write(self, path: Path) -> None:
+        """Write the rows as JSON lines."""
+        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+
+def best_row(rows: list[dict]) -> dict:
+    """Return the row with the highest validation accuracy at the image size of the last one."""
+    at_last_size = [row for row in rows if row["image_size"] == rows[-1]["image_size"]]
+    return max(at_last_size, key=lambda row: row["validation_accuracy"])
+
+
+def claim(accelerator: Accelerator, settings: dict, output: Path, resume: bool) -> None:
+    """Make `output` this run's folder, or refuse: by all processes alike.
+
+    `settings` are what a resumed run must have begun with: its recipe, how many images, which
+    votes.
+    """
+    problem = [None]
+    if accelerator.is_main_process:
+        text = json.dumps(settings, indent=2) + "\n"
+        problem = [_folder_problem(json.loads(text), output, resume)]
+        if problem == [None]:
+            output.mkdir(parents=True, exist_ok=True)
+            write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
+    broadcast_object_list(problem)
+    if problem[0]:
+        raise ValueError(problem[0])
+
+
+def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
+    path = output / CONFIG_FILE
+    if not path.is_file():
+        missing = f"There is no run to resume in {output}: start one without --resume."
+        return missing if resume else None
+    history = output / HISTORY_FILE
+    done = len(history.read_text().splitlines()) if history.is_file() else 0
+    if not done and not _states(output):
+        return None  # it ended before its first epoch did: nothing can be lost
+    if not resume:
+        return f"{output} holds a run already: add --resume, or name another --output."
+    before = json.loads(path.read_text())
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        name = changed[0]
+        return (
+            f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
+            "with the options it was started with, or name another --output."
+        )
+    if done == now["epochs"] and not _states(output):
+        return f"The run in {output} is finished: to train again name another --output."
+    return None
+
+
+def restore(accelerator: Accelerator, output: Path) -> None:
+    """Put what `accelerator` prepared into the state of the last epoch saved, if there is one."""
+    if states := _states(output):
+        accelerator.load_state(str(states[-1]))
+
+
+def save_epoch(accelerator: Accelerator, history: History, ema: nn.Module, output: Path) -> None:
+    """Write history, state and, if the last epoch is the best, its weights, which are `ema`'s.
+
+    Whenever it is killed, a whole state is on disk.
+
+    Raises:
+        ValueError: they cannot be written; says what to do.
+    """
+    try:
+        _write_epoch(accelerator, history, ema, output)
+    except WRITE_ERRORS as error:
+        raise ValueError(
+            f"Epoch {len(history.rows)} could not be written to {output} ({first_line(error)}). "
+            "Make room there and go on with --resume."
+        ) from error
+
+
+def _write_epoch(accelerator: Accelerator, history: History, ema: nn.Module, output: Path) -> None:
+    fresh, before = output / "unfinished_state", _states(output)
+    if accelerator.is_main_process:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if best_row(history.rows) is history.rows[-1]:
+            weights = {name: value.contiguous() for name, value in ema.state_dict().items()}
+            write_whole(output / BEST_WEIGHTS_FILE, lambda path: save_file(weights, path))
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        os.replace(fresh, output / f"{STATE_PREFIX}{len(history.rows):04d}")
+        for state in before:
+            shutil.rmtree(state)
+        write_whole(output / HISTORY_FILE, history.write)
+    accelerator.wait_for_everyone()
+
+
+def _states(output: Path) -> list[Path]:
+    """Return the saved states, the latest last; there is more than one only after a kill."""
+    return sorted(output.glob(f"{STATE_PREFIX}*"))
+
+
+def remove_state(output: Path) -> None:
+    """Delete what only `resume` needs, hundreds of megabytes, once the checkpoint is written."""
+    for state in _states(output):
+        shutil.rmtree(state)
+    (output / BEST_WEIGHTS_FILE).unlink(missing_ok=True)

@@ -1,0 +1,164 @@
+"""Numbered boxes on a picture, in colours that colour-blind people can tell apart. PIL only.
+
+Colour never stands alone: each box carries its number and its label, and an unsure box is dashed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from emotion_detective.inference.detective import Prediction
+from emotion_detective.inference.faces import BoxXyxy
+
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), chosen for all common kinds of colour vision.
+COLORS = {
+    "angry": "#D55E00",
+    "fearful": "#CC79A7",
+    "happy": "#E69F00",
+    "neutral": "#8C8C8C",
+    "sad": "#56B4E9",
+    "surprised": "#009E73",
+}
+UNSURE_COLOR = "#FFFFFF"
+INK = "#111111"
+# Pictures are shown no larger than this, sharp on a large screen at 0.3 MB, and no smaller than
+# this, so that a tag can be read on a 48-pixel face.
+MAX_VIEW_PX = 1600
+MIN_VIEW_PX = 640
+JPEG_QUALITY = 90
+# Shares of the picture's longest side.
+LINE_SHARE = 1 / 320
+TEXT_SHARE = 1 / 42
+MIN_TEXT_PX = 12
+CHOSEN_LINE = 2.5  # times the usual width
+DASH = 5  # lines' widths
+MOST_SURE = 0.99
+PADDING_SHARE = 0.3  # of the text's height
+
+
+def percent(share: float) -> str:
+    """Return a probability in whole percent that never claims to be certain."""
+    return f"{share:.0%}" if share < MOST_SURE else f"{MOST_SURE:.0%}+"
+
+
+def to_view(
+    picture: Image.Image, predictions: Sequence[Prediction]
+) -> tuple[Image.Image, list[Prediction]]:
+    """Return a copy whose longest side lies between `MIN_VIEW_PX` and `MAX_VIEW_PX`; its boxes."""
+    longest = max(picture.size)
+    scale = min(max(longest, MIN_VIEW_PX), MAX_VIEW_PX) / longest
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    view = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    scaled = [replace(p, box_xyxy=tuple(at * scale for at in p.box_xyxy)) for p in predictions]
+    return view, scaled
+
+
+def to_jpeg(picture: Image.Image) -> bytes:
+    """Return the picture as a JPEG file's bytes."""
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
+def mirrored(
+    picture: Image.Image, predictions: Sequence[Prediction]
+) -> tuple[Image.Image, list[Prediction]]:
+    """Return picture and boxes as in a mirror, for people who look at themselves."""
+    width = picture.width
+    turned = [
+        replace(p, box_xyxy=(width - right, top, width - left, bottom))
+        for p in predictions
+        for left, top, right, bottom in [p.box_xyxy]
+    ]
+    return ImageOps.mirror(picture), turned
+
+
+def draw_faces(
+    picture: Image.Image,
+    predictions: Sequence[Prediction],
+    numbers: Sequence[int] | None = None,
+    chosen: int | None = None,
+) -> Image.Image:
+    """Return a copy with a numbered, labelled box around each face.
+
+    Args:
+        numbers: what to call the faces; 1, 2, 3, ... if not given. Tracks pass their own.
+        chosen: the number of the face to draw with a thicker line.
+    """
+    drawn = picture.convert("RGB")
+    pen = _Pen.for_picture(drawn)
+    faces = list(zip(numbers or range(1, len(predictions) + 1), predictions, strict=True))
+    for number, face in reversed(faces):  # the largest faces' tags stay on top
+        pen.draw(face, number, number == chosen)
+    return drawn
+
+
+def face_at(predictions: Sequence[Prediction], x: float, y: float) -> int | None:
+    """Return the index of the smallest box that holds the point, None where there is none."""
+    hits = [i for i, face in enumerate(predictions) if _contains(face.box_xyxy, x, y)]
+    return min(hits, key=lambda i: _width(predictions[i].box_xyxy), default=None)
+
+
+def _contains(box: BoxXyxy, x: float, y: float) -> bool:
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def _width(box: BoxXyxy) -> float:
+    return box[2] - box[0]
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """A drawing surface with the line and letter sizes that fit it."""
+
+    surface: ImageDraw.ImageDraw
+    size: tuple[int, int]
+    line_px: int
+    font: ImageFont.FreeTypeFont
+
+    @classmethod
+    def for_picture(cls, picture: Image.Image) -> "_Pen":
+        longest = max(picture.size)
+        text_px = max(MIN_TEXT_PX, round(longest * TEXT_SHARE))
+        line_px = max(2, round(longest * LINE_SHARE))
+        font = ImageFont.load_default(text_px)
+        return cls(ImageDraw.Draw(picture), picture.size, line_px, font)
+
+    def draw(self, face: Prediction, number: int, chosen: bool) -> None:
+        color = UNSURE_COLOR if face.unsure else COLORS[face.label]
+        line_px = round(self.line_px * (CHOSEN_LINE if chosen else 1))
+        left, top, right, bottom = face.box_xyxy
+        more_px = line_px - self.line_px  # goes outwards, or it would hide a small face
+        box = (left - more_px, top - more_px, right + more_px, bottom + more_px)
+        self._box(box, INK, line_px + 2, dashed=False)
+        self._box(box, color, line_px, dashed=face.unsure)
+        self._tag(face, number, color)
+
+    def _box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:
+        if not dashed:
+            self.surface.rectangle(box, outline=color, width=line_px)
+            return
+        left, top, right, bottom = box
+        dash = line_px * DASH
+        for x in range(round(left), round(right), 2 * dash):
+            for y in (top, bottom - line_px):
+                self.surface.rectangle((x, y, min(x + dash, right), y + line_px), fill=color)
+        for y in range(round(top), round(bottom), 2 * dash):
+            for x in (left, right - line_px):
+                self.surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
+
+    def _tag(self, face: Prediction, number: int, color: str) -> None:
+        """Write number and answer above the box, only the number where there is no room."""
+        answer = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
+        pad = round(self.font.size * PADDING_SHARE)
+        text = f"{number} {answer}"
+        if self.font.getlength(text) + 2 * pad > 2 * _width(face.box_xyxy):
+            text = str(number)
+        width, height = self.font.getlength(text) + 2 * pad, self.font.size + pad
+        left = min(max(face.box_xyxy[0], 0), max(0, self.size[0] - width))
+        top = max(face.box_xyxy[1] - height, 0)
+        self.surface.rectangle((left, top, left + width, top + height), fill=color, outline=INK)
+        middle = (left + pad, top + height / 2)
+        self.surface.text(middle, text, fill=INK, font=self.font, anchor="lm")

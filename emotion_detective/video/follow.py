@@ -1,0 +1,177 @@
+"""Video -> faces over time, and a copy of the video with the boxes drawn.
+
+    for progress in follow.analyze(detective, path): ...        # the last one is the result
+    for time_s in follow.annotate(path, timeline, target): ...  # then target is whole
+
+Both do their work as they are asked for it: closing the generator (as Gradio does when a visitor
+cancels or leaves) stops the work. Neither keeps frames: what grows with the length is the timeline,
+up to `MAX_ROWS`. The last `Progress` holds `timeline`, `moments` (the strongest frame of each
+emotion, as a picture) and `notices` (sentences to show). Limits of files are in `decoding.py`, with
+`describe` (size and stated length).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+from emotion_detective.inference.detective import EmotionDetective, Prediction
+from emotion_detective.inference.model import LABELS
+from emotion_detective.video.decoding import (
+    MAX_RATE_HZ,
+    MAX_SECONDS,
+    check_rate,
+    describe,
+    frames,
+    refuse_bombs,
+)
+from emotion_detective.video.drawing import draw_faces
+from emotion_detective.video.timeline import FORGET_AFTER_S, MAX_HOLD_S, Reading, Timeline
+
+DEFAULT_RATE_HZ = 4.0
+# One row is one face in one frame: 10 minutes at 5 frames a second with 16 faces.
+MAX_ROWS = 50_000
+# A track must outlive a few missed frames when they are far apart.
+FORGET_AFTER_FRAMES = 3
+MOMENT_SIDE_PX = 640
+
+TIME_BASE = Fraction(1, 90_000)
+# H.264 plays in every browser; "veryfast" writes 720p faster than it is drawn.
+CODEC, CODEC_OPTIONS = "libx264", {"crf": "23", "preset": "veryfast"}
+MIN_CODEC_SIDE_PX = 16
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The strongest frame of one emotion, at most `MOMENT_SIDE_PX` a side, with its box drawn."""
+
+    reading: Reading
+    picture: Image.Image
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an analysis is; the last one is the result.
+
+    `time_s` is the last frame's time, `share` of the video between 0 and 1, None if the file does
+    not state its length. `timeline` is one object that grows, with boxes in pixels of the video
+    as shown. `moments` are in the order of labels.
+    """
+
+    timeline: Timeline
+    time_s: float
+    share: float | None
+    moments: tuple[Moment, ...]
+    notices: tuple[str, ...]
+
+
+def analyze(
+    detective: EmotionDetective,
+    path: Path | str,
+    rate_hz: float = DEFAULT_RATE_HZ,
+    max_seconds: float = MAX_SECONDS,
+) -> Iterator[Progress]:
+    """Find and classify the faces of a video, yielding after every frame.
+
+    Raises:
+        ValueError: no video that can be read, or a rate out of range.
+    """
+    check_rate(rate_hz)
+    refuse_bombs(path)
+    shown = describe(path)
+    stated_s = min(shown.duration_s or 0.0, max_seconds)
+    timeline = Timeline(
+        LABELS,
+        unsure_below=detective.classifier.unsure_below,
+        forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / rate_hz),
+        max_rows=MAX_ROWS,
+    )
+    progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())
+    notices: list[str] = []
+    for time_s, picture in frames(path, rate_hz, max_seconds, notices.append):
+        faces = _resized(detective.read(picture), picture.size, shown.size)
+        timeline.add(time_s, faces)
+        share = min(time_s / stated_s, 1.0) if stated_s else None
+        moments = _moments(progress.moments, timeline, picture, shown.size)
+        progress = Progress(timeline, time_s, share, moments, tuple(notices))
+        yield progress
+        if timeline.dropped_frames:
+            notices.append(f"Stopped after {time_s:.1f} seconds: {MAX_ROWS} faces are the limit.")
+            break
+    yield replace(progress, share=1.0, notices=tuple(notices))
+
+
+def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterator[float]:
+    """Write a silent H.264 mp4 with the timeline's boxes, yielding the time in seconds reached.
+
+    `target` is whole once the generator is exhausted; if it is closed before, `target` is removed.
+    Frames are `MAX_SIDE_PX` a side at most, with times as in `path`, up to the timeline's end.
+
+    Raises:
+        ValueError: no video that can be read.
+    """
+    shown = describe(path)
+    until_s = timeline.frames[-1].time_s + MAX_HOLD_S if timeline.frames else MAX_SECONDS
+    complete = False
+    try:
+        with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as output:
+            stream = None
+            for time_s, picture in frames(path, MAX_RATE_HZ, min(until_s, MAX_SECONDS)):
+                stream = stream or _add_stream(output, picture.size)
+                readings = timeline.at(time_s)
+                boxes = _resized([one.shown for one in readings], shown.size, picture.size)
+                drawn = draw_faces(picture, boxes, [one.track for one in readings])
+                frame = VideoFrame.from_image(drawn.crop((0, 0, stream.width, stream.height)))
+                frame.pts, frame.time_base = round(time_s / TIME_BASE), TIME_BASE
+                output.mux(stream.encode(frame))
+                yield time_s
+            output.mux(stream.encode())
+        complete = True
+    finally:
+        if not complete:
+            Path(target).unlink(missing_ok=True)
+
+
+def _resized(
+    faces: Sequence[Prediction], size: tuple[int, int], to_size: tuple[int, int]
+) -> list[Prediction]:
+    """Return the faces with their boxes for the same picture at another size."""
+    across, down = to_size[0] / size[0], to_size[1] / size[1]
+    return [
+        replace(face, box_xyxy=(left * across, top * down, right * across, bottom * down))
+        for face in faces
+        for left, top, right, bottom in [face.box_xyxy]
+    ]
+
+
+def _moments(
+    known: tuple[Moment, ...], timeline: Timeline, picture: Image.Image, size: tuple[int, int]
+) -> tuple[Moment, ...]:
+    """Return the timeline's key moments; those of its last frame are in `picture`."""
+    pictures = {one.reading: one for one in known}
+    return tuple(
+        pictures.get(reading) or _moment(reading, picture, size)
+        for reading in timeline.key_moments()
+    )
+
+
+def _moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:
+    small = picture.copy()
+    small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
+    faces = _resized([reading.prediction], size, small.size)
+    return Moment(reading, draw_faces(small, faces, [reading.track]))
+
+
+def _add_stream(output: OutputContainer, size: tuple[int, int]) -> VideoStream:
+    stream = output.add_stream(CODEC, options=CODEC_OPTIONS)
+    # H.264 with halved colour needs even sides.
+    stream.width, stream.height = (max(side // 2 * 2, MIN_CODEC_SIDE_PX) for side in size)
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = TIME_BASE
+    return stream

@@ -1,0 +1,257 @@
+"""Predictions over time: tracks, smoothing, frequencies, key moments, tables. No torch, no Gradio.
+
+One `Timeline` belongs to one video or to one live session. Frames go in as they come, at regular
+times or not; everything else is read off what was added:
+
+    timeline = Timeline(LABELS, unsure_below=classifier.unsure_below)
+    readings = timeline.add(time_s, predictions)   # one Reading a prediction, same order
+    timeline.at(time_s)                            # readings to draw at any moment in between
+    timeline.table()                               # time_s, track, box, label, confidence, six
+    timeline.csv()                                 # the same as text
+    timeline.frequencies()                         # share of time of each emotion, a row a track
+    timeline.overall_frequencies()                 # the same over all tracks, a dict
+    timeline.key_moments()                         # the strongest reading of each emotion
+    timeline.tracks, timeline.duration_s, timeline.dropped_frames
+
+`Reading.prediction` is what the model said about this frame: table, CSV, frequencies and key
+moments are made of it. `Reading.shown` is smoothed over time: for labels that are looked at. A
+timeline can be copied (`copy.deepcopy`) and pickled.
+
+Faces are kept apart by `tracking.py`.
+"""
+
+import json
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:  # detective.py imports torch
+    from emotion_detective.inference.detective import Prediction
+
+# A face that was away for less keeps its track.
+FORGET_AFTER_S = 2.0
+# Time constant of the exponential smoothing of what is shown: a change of face is 86% through
+# after one second, a single odd frame at 5 frames a second moves the bars by a third.
+SMOOTHING_S = 0.5
+# An answer holds until the next frame, but never longer than this: nothing is known of a gap.
+MAX_HOLD_S = 2.0
+# Of two frames at the same time the first would weigh nothing, and its shares be 0 / 0.
+MIN_HOLD_S = 0.001
+# One row is one face in one frame, about 1 kB: an hour of one face at 5 frames a second.
+MAX_ROWS = 20_000
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One face in one frame: the model's `prediction`, and `shown`, the same smoothed over time."""
+
+    time_s: float
+    track: int
+    prediction: "Prediction"
+    shown: "Prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All faces at one time; none is an answer too."""
+
+    time_s: float
+    readings: tuple[Reading, ...]
+
+
+class Timeline:
+    """Grows by `add`; the oldest frames go once it holds more than `max_rows` faces.
+
+    Args:
+        labels: names of the probabilities, in their order.
+        unsure_below: confidence under which a smoothed answer is called unsure.
+        forget_after_s: a face away for longer comes back as a new track.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        unsure_below: float = 0.0,
+        forget_after_s: float = FORGET_AFTER_S,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        # norfair imports scipy.stats: 0.4 s that the first photo need not wait for.
+        from emotion_detective.video.tracking import FaceTracker
+
+        self.labels = tuple(labels)
+        self.unsure_below = unsure_below
+        self.forget_after_s = forget_after_s
+        self.max_rows = max_rows
+        self.frames: deque[Frame] = deque()
+        self.dropped_frames = 0
+        self._rows = 0
+        self._tracker = FaceTracker(forget_after_s)
+        self._best: dict[str, Reading] = {}
+        self._last: dict[int, Reading] = {}  # of each track that may still go on
+
+    def add(self, time_s: float, predictions: Sequence["Prediction"]) -> tuple[Reading, ...]:
+        """Add one frame and return one reading a prediction, in the same order.
+
+        Raises:
+            ValueError: `time_s` is before the last frame's, or no finite number.
+        """
+        before = self.frames[-1].time_s if self.frames else time_s
+        if not math.isfinite(time_s) or time_s < before:
+            raise ValueError(
+                f"Frames must come in the order of time: {time_s} s cannot follow {before} s."
+            )
+        boxes = [prediction.box_xyxy for prediction in predictions]
+        tracks = self._tracker.follow(time_s - before, boxes)
+        readings = tuple(
+            Reading(time_s, track, prediction, self._smooth(time_s, track, prediction))
+            for track, prediction in zip(tracks, predictions, strict=True)
+        )
+        oldest = time_s - self.forget_after_s
+        kept = {track: last for track, last in self._last.items() if last.time_s >= oldest}
+        self._last = kept | {reading.track: reading for reading in readings}
+        for reading in readings:
+            self._remember_best(reading)
+        self._append(Frame(time_s, readings))
+        return readings
+
+    def _smooth(self, time_s: float, track: int, prediction: "Prediction") -> "Prediction":
+        last = self._last.get(track)
+        if last is None:
+            return prediction
+        weight = 1 - math.exp(-(time_s - last.time_s) / SMOOTHING_S)
+        new, old = np.array(prediction.probabilities), np.array(last.shown.probabilities)
+        probabilities = tuple((weight * new + (1 - weight) * old).tolist())
+        confidence = max(probabilities)
+        return replace(
+            prediction,
+            label=self.labels[probabilities.index(confidence)],
+            confidence=confidence,
+            unsure=confidence < self.unsure_below,
+            probabilities=probabilities,
+        )
+
+    def _append(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self._rows += _size(frame)
+        while self._rows > self.max_rows and len(self.frames) > 1:
+            self._rows -= _size(self.frames.popleft())
+            self.dropped_frames += 1
+
+    @property
+    def readings(self) -> list[Reading]:
+        """All readings, by time."""
+        return [reading for frame in self.frames for reading in frame.readings]
+
+    @property
+    def tracks(self) -> list[int]:
+        """The numbers of all tracks, ascending."""
+        return sorted({reading.track for reading in self.readings})
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last frame held."""
+        return self.frames[-1].time_s - self.frames[0].time_s if self.frames else 0.0
+
+    def table(self, smoothed: bool = False) -> pd.DataFrame:
+        """Return a row a face and frame: `time_s, track, box, label, confidence`, the labels.
+
+        `box` is `[left, top, right, bottom]` in whole pixels of the picture as shown.
+        """
+        columns = ["time_s", "track", "box", "label", "confidence", *self.labels]
+        rows = []
+        for reading in self.readings:
+            answer = reading.shown if smoothed else reading.prediction
+            box = [round(side) for side in answer.box_xyxy]
+            about = (reading.time_s, reading.track, box, answer.label, answer.confidence)
+            rows.append((*about, *answer.probabilities))
+        return pd.DataFrame(rows, columns=columns)
+
+    def csv(self) -> str:
+        """Return the table as CSV text with a header line; `box` is a JSON list."""
+        table = self.table()
+        table["box"] = table["box"].map(json.dumps)
+        return table.round({"time_s": 3}).to_csv(index=False, float_format="%.4f")
+
+    def frequencies(self) -> pd.DataFrame:
+        """Return `track, seconds, <labels>, unsure`: shares of the time that a track was seen.
+
+        An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one
+        for `unsure` and no emotion. The shares of a row sum to 1.
+        """
+        held = pd.DataFrame(self._held(), columns=["track", "emotion", "seconds"])
+        columns = [*self.labels, UNSURE]
+        seconds = held.pivot_table("seconds", "track", "emotion", aggfunc="sum", fill_value=0.0)
+        seconds = seconds.reindex(columns=columns, fill_value=0.0)
+        total = seconds.sum(axis=1)
+        shares = seconds.div(total, axis=0)
+        shares.insert(0, "seconds", total)
+        return shares.rename_axis(columns=None).reset_index()
+
+    def overall_frequencies(self) -> dict[str, float]:
+        """Return the share of each label and of `unsure` over all tracks; no face: {}."""
+        table = self.frequencies()
+        if table.empty:
+            return {}
+        columns = [*self.labels, UNSURE]
+        shares = table[columns].mul(table["seconds"], axis=0).sum() / table["seconds"].sum()
+        return shares.to_dict()
+
+    def _held(self) -> list[tuple[int, str, float]]:
+        gaps = [b.time_s - a.time_s for a, b in pairwise(self.frames)]
+        usual = float(np.median(gaps)) if gaps else MAX_HOLD_S  # for the last: nothing follows it
+        seconds = np.clip([*gaps, usual], MIN_HOLD_S, MAX_HOLD_S).tolist()
+        return [
+            (r.track, UNSURE if r.prediction.unsure else r.prediction.label, held)
+            for frame, held in zip(self.frames, seconds, strict=False)
+            for r in frame.readings
+        ]
+
+    def key_moments(self) -> list[Reading]:
+        """Return the most confident reading of each label answered, in the order of labels.
+
+        They outlive the frames that had to go.
+        """
+        return [self._best[label] for label in self.labels if label in self._best]
+
+    def _remember_best(self, reading: Reading) -> None:
+        label = reading.prediction.label
+        best = self._best.setdefault(label, reading)
+        if reading.prediction.confidence > best.prediction.confidence:
+            self._best[label] = reading
+
+    def at(self, time_s: float) -> list[Reading]:
+        """Return what to draw at any time: the last answers, boxes on their way to the next.
+
+        A face without a next frame stays where it was, and after `MAX_HOLD_S` nothing is known.
+        """
+        after = bisect_right(self.frames, time_s, key=lambda frame: frame.time_s)
+        if after == 0 or time_s - self.frames[after - 1].time_s > MAX_HOLD_S:
+            return []
+        now = self.frames[after - 1]
+        if after == len(self.frames):
+            return list(now.readings)
+        following = self.frames[after]
+        share = (time_s - now.time_s) / (following.time_s - now.time_s)
+        later = {reading.track: reading.shown.box_xyxy for reading in following.readings}
+        return [_moved(reading, later.get(reading.track), share) for reading in now.readings]
+
+
+def _moved(reading: Reading, later_box: tuple[float, ...] | None, share: float) -> Reading:
+    if later_box is None:
+        return reading
+    here = reading.shown.box_xyxy
+    box = tuple(a + share * (b - a) for a, b in zip(here, later_box, strict=True))
+    return replace(reading, shown=replace(reading.shown, box_xyxy=box))
+
+
+def _size(frame: Frame) -> int:
+    return max(1, len(frame.readings))  # a frame without faces takes room too
