@@ -1,17 +1,13 @@
-"""What the model saw of a face, and where it looked: LayerCAM by torchcam.
+"""What the model saw of a face, and where it looked: a LayerCAM map.
 
 LayerCAM (Jiang et al. 2021, IEEE TIP) weighs each place of a feature map by its own gradient, so it
 also reads the finer maps of earlier stages. Grad-CAM's usual last stage has a stride of 32: on a
 64-pixel face it would be a map of 2 x 2. Knows no Gradio.
 """
 
-import copy
-from itertools import chain
-
 import numpy as np
 import torch
 from PIL import Image
-from torchcam.methods import LayerCAM
 
 from emotion_detective.inference.model import LABELS, Classifier
 
@@ -22,6 +18,7 @@ SHOWN_PX = 256
 HEAT_SHARE = 0.55  # of the hottest place's colour
 # From transparent over orange to yellow, dark to light: readable in gray and without red and green.
 HEAT_COLORS = ((68, 1, 84), (213, 94, 0), (255, 240, 90))
+EPSILON = 1e-8  # a map without any evidence is zero throughout
 
 
 def seen(classifier: Classifier, crop: Image.Image) -> Image.Image:
@@ -55,26 +52,26 @@ def heat_map(classifier: Classifier, face: Image.Image, label: str) -> Image.Ima
 
 
 def _layer_cam(classifier: Classifier, face: Image.Image, label_index: int) -> np.ndarray | None:
-    """Return a float32 `(H, H)` map between 0 and 1, None where the stage gives none."""
+    """Return a float32 `(H, W)` map between 0 and 1, None where the stage gives none."""
+    network = classifier.network
+    if not hasattr(network, "forward_intermediates"):
+        return None
     batch = classifier.preprocess([face])
-    network = _twin(classifier.network)
-    with LayerCAM(network, _stage(network, batch.shape[-1])) as extractor:
-        maps = extractor(label_index, network(batch))
-    heat = maps[0][0].float().numpy()
-    is_map = heat.ndim == 2 and heat.shape[0] == heat.shape[1]  # of tokens or of channels last not
-    return heat if is_map else None
+    stage = _stage(network, batch.shape[-1])
+    # The gradient goes back to the features alone: hooks and weights of the network stay untouched,
+    # and visitors who are answered at the same moment notice nothing.
+    final, (features,) = network.forward_intermediates(batch.requires_grad_(), indices=[stage])
+    score = network.forward_head(final)[0, label_index]
+    (gradient,) = torch.autograd.grad(score, features, allow_unused=True)
+    if gradient is None:  # a transformer's tokens were copied into a map that leads nowhere
+        return None
+    heat = (gradient.relu() * features).sum(dim=1)[0].detach()  # (1, C, H, W) -> (H, W)
+    heat -= heat.min()
+    return (heat / (heat.max() + EPSILON)).numpy()
 
 
-def _twin(network: torch.nn.Module) -> torch.nn.Module:
-    """Return a network with the same tensors but hooks of its own.
-
-    LayerCAM hooks into the network that it looks at; the one that answers other visitors at the
-    same moment must not notice.
-    """
-    shared = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
-    return copy.deepcopy(network, memo=shared)
-
-
-def _stage(network: torch.nn.Module, side_px: int) -> str:
-    fine = [f for f in network.feature_info if side_px // f["reduction"] >= MIN_MAP_SIDE]
-    return (fine or network.feature_info)[-1]["module"]
+def _stage(network: torch.nn.Module, side_px: int) -> int:
+    """Return the index of the deepest stage with at least `MIN_MAP_SIDE` places a side."""
+    reductions = [stage["reduction"] for stage in network.feature_info]
+    fine = [i for i, reduction in enumerate(reductions) if side_px // reduction >= MIN_MAP_SIDE]
+    return (fine or range(len(reductions)))[-1]
