@@ -241,7 +241,7 @@ def test_two_sessions_share_nothing():
 def test_importing_the_timeline_loads_neither_torch_nor_the_tracker():
     code = (
         "import sys, emotion_detective.video.timeline\n"
-        "print([name for name in ('torch', 'norfair', 'gradio') if name in sys.modules])"
+        "print([name for name in ('torch', 'scipy', 'gradio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -84,7 +84,7 @@ class Timeline:
         forget_after_s: float = FORGET_AFTER_S,
         max_rows: int = MAX_ROWS,
     ) -> None:
-        # norfair imports scipy.stats: 0.4 s that the first photo need not wait for.
+        # It imports scipy.optimize: 0.2 s that the first photo need not wait for.
         from emotion_detective.video.tracking import FaceTracker
 
         self.labels = tuple(labels)
