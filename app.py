@@ -38,6 +38,7 @@ from emotion_detective.page import (
     gate,
     live_tab,
     photo_tab,
+    shell,
     uploads,
     video_tab,
 )
@@ -48,7 +49,6 @@ from emotion_detective.video.follow import analyze as follow_faces
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
-PAGE_FOLDER = ROOT / "emotion_detective" / "page"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
 # The concurrency limits of all events together let no more than these work at a time: Live's
@@ -57,29 +57,6 @@ MAX_THREADS = 20
 # Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
 # 100 kB for each, a program's single question included, and would keep 10,000 of them.
 MAX_SESSIONS = 256
-TITLE = f"""# Emotion Detective
-Six probabilities for every face in a picture, a video, or your camera. It reads expressions, not
-what someone feels, and it is no tool for hiring, classrooms, the workplace or any decision about a
-person. Uploads are deleted within {uploads.KEEP_MINUTES} minutes of their last use and never
-logged."""
-# System fonts: the page asks no other server for anything.
-THEME = gr.themes.Soft(
-    primary_hue="blue",
-    secondary_hue="blue",
-    neutral_hue="slate",
-    font=["system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-).set(  # where the theme's own blue or gray is too pale to read: a contrast below 4.5 to 1
-    body_text_color_subdued="*neutral_500",
-    block_label_text_color="*primary_700",
-    block_title_text_color="*primary_700",
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_dark="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
-    button_primary_background_fill_hover_dark="*primary_700",
-    checkbox_label_background_fill_selected="*primary_600",
-    link_text_color_dark="*primary_400",
-)
 
 
 def load_detective() -> tuple[ServedDetective, str]:
@@ -160,23 +137,25 @@ def analyze_video(
 
 uploads.forget_in_time()
 with gr.Blocks(
-    title="Emotion Detective",
+    title=shell.NAME,
     analytics_enabled=False,
     delete_cache=(uploads.SWEEP_SECONDS, uploads.KEEP_SECONDS),
 ) as demo:
-    gr.Markdown(TITLE, elem_id="title")
+    head = shell.title()
     if notice:
         gr.Markdown(notice, elem_id="notice")
-    with gr.Tab("Photo"):
-        photo_tab.tab(detective)
-    with gr.Tab("Live"):
-        live_tab.tab(detective)
-    with gr.Tab("Video"):
-        video_tab.tab(detective)
-    with gr.Tab("Batch"):
-        batch_tab.tab(detective)
-    with gr.Tab("About"):
-        about_tab.tab(detective.classifier)
+    with gr.Tabs() as tabs:
+        with gr.Tab("Photo"):
+            photo_tab.tab(detective)
+        with gr.Tab("Live"):
+            live_tab.tab(detective)
+        with gr.Tab("Video"):
+            video_tab.tab(detective)
+        with gr.Tab("Batch"):
+            batch_tab.tab(detective)
+        with gr.Tab("About", id="about"):
+            about_tab.tab(detective.classifier)
+    head.about(lambda: gr.Tabs(selected="about"), None, tabs, queue=False, api_visibility="private")
     gr.api(predict, api_name="predict", **photo_tab.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
@@ -194,12 +173,12 @@ if __name__ == "__main__":
         max_threads=MAX_THREADS,
         state_session_capacity=MAX_SESSIONS,
         max_file_size=decoding.MAX_FILE_BYTES,
-        app_kwargs={"middleware": [Middleware(gate.Gate)]},
+        app_kwargs={
+            "middleware": [Middleware(gate.Gate), Middleware(shell.Head)],
+            "routes": shell.routes(),
+        },
         run_history=False,
         enable_monitoring=False,
         mcp_server=find_spec("mcp") is not None,
-        footer_links=["api", "gradio", "settings"],
-        theme=THEME,
-        css_paths=PAGE_FOLDER / "page.css",
-        js=(PAGE_FOLDER / "page.js").read_text(),
+        **shell.LOOK,
     )

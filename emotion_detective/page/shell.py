@@ -1,0 +1,195 @@
+"""What all tabs share: theme, title line, styles, and the page's `<head>`. Knows no tab.
+
+`LOOK` goes to `launch`, `Head` is ASGI middleware, `title` is laid out above the tabs. A tab's own
+styles and script lie beside it (`photo.css`, `photo.js`); `page.css` names the colours and shapes
+that all use (`--ed-surface`, `.ed-card`).
+"""
+
+import re
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emotion_detective.video.drawing import COLORS, UNSURE_COLOR
+
+FOLDER = Path(__file__).resolve().parent
+NAME = "Emotion Detective"
+LINE = "What does each face say? Six emotions, honest odds."
+DESCRIPTION = (
+    "Finds every face in a photo, a video or your camera and rates six expressions, with odds that "
+    "are measured. Nothing you send is kept."
+)
+PREVIEW_FILE, PREVIEW_ROUTE = FOLDER / "preview.png", "/preview.png"
+# System fonts: the page asks no other server for anything.
+THEME = gr.themes.Default(
+    primary_hue="indigo",
+    secondary_hue="indigo",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    body_background_fill="#f1f3f9",
+    body_background_fill_dark="#0c111c",
+    body_text_color="#131a2b",
+    body_text_color_dark="#eef1f8",
+    body_text_color_subdued="#515b70",
+    body_text_color_subdued_dark="#a9b3c7",
+    background_fill_primary="#ffffff",
+    background_fill_primary_dark="#161d2d",
+    background_fill_secondary="#eceff6",
+    background_fill_secondary_dark="#20293d",
+    border_color_primary="#cfd6e4",
+    border_color_primary_dark="#303b54",
+    color_accent="*primary_700",
+    link_text_color="*primary_700",
+    link_text_color_dark="*primary_300",
+    block_background_fill="*background_fill_primary",
+    block_background_fill_dark="*background_fill_primary",
+    block_border_width="1px",
+    block_shadow="none",
+    block_label_text_color="*body_text_color_subdued",
+    block_label_text_color_dark="*body_text_color_subdued",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    # Edges of what can be pressed or filled in: 3 to 1 at least, WCAG 2.2, 1.4.11.
+    input_border_color="#7d879b",
+    input_border_color_dark="#7482a0",
+    input_border_width="1px",
+    input_background_fill_dark="*background_fill_primary",
+    checkbox_border_color="#7d879b",
+    checkbox_border_color_dark="#7482a0",
+    checkbox_label_border_color="#7d879b",
+    checkbox_label_border_color_dark="#7482a0",
+    checkbox_label_border_width="1px",
+    checkbox_label_border_width_dark="1px",
+    button_border_width="1px",
+    button_border_width_dark="1px",
+    button_secondary_background_fill="*background_fill_primary",
+    button_secondary_background_fill_dark="*background_fill_secondary",
+    button_secondary_background_fill_hover="*background_fill_secondary",
+    button_secondary_background_fill_hover_dark="*border_color_primary",
+    button_secondary_border_color="#7d879b",
+    button_secondary_border_color_dark="#7482a0",
+    button_secondary_border_color_hover="*primary_700",
+    button_secondary_border_color_hover_dark="*primary_300",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_500",
+    button_primary_border_color="*primary_700",
+    button_primary_border_color_dark="*primary_300",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+    slider_color="*primary_700",
+    slider_color_dark="*primary_300",
+    loader_color="*primary_600",
+    loader_color_dark="*primary_300",
+)
+_EMOTIONS = {**COLORS, "unsure": UNSURE_COLOR}
+LOOK = {
+    "theme": THEME,
+    "css": f":root {{ {' '.join(f'--ed-{name}: {c};' for name, c in _EMOTIONS.items())} }}",
+    # The shared ones first, so that a tab's own come after what they change.
+    "css_paths": sorted(FOLDER.glob("*.css"), key=lambda path: path.name != "page.css"),
+    "js": (FOLDER / "page.js").read_text(),
+    "favicon_path": FOLDER / "icon.svg",
+    "footer_links": ["api", "gradio"],
+}
+_TITLE = f"""<div class="ed-head"><h1>{(FOLDER / "icon.svg").read_text()} {NAME}</h1>
+<p class="ed-line">{LINE}</p>
+<p class="ed-small">Reads expressions, not what someone feels; not for hiring, classrooms or
+work. Uploads go in about ten minutes. <button type="button" class="ed-link">About</button></p>
+</div>"""
+_OPEN_ABOUT = """
+element.querySelector(".ed-link").addEventListener("click", () => trigger("about"));
+"""
+# Browsers look for it in the first 1024 bytes only.
+_FIRST_TAG = '<meta charset="utf-8" />'
+# Gradio's own: some name its company, and a crawler takes the first of several.
+_PREVIEW_META = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*')
+
+
+def title() -> gr.HTML:
+    """Lay out the title line; its `about` event asks for the About tab."""
+    return gr.HTML(_TITLE, js_on_load=_OPEN_ABOUT, elem_id="title")
+
+
+def routes() -> list[Route]:
+    """Return the routes of the page's own files."""
+    return [Route(PREVIEW_ROUTE, lambda request: FileResponse(PREVIEW_FILE))]
+
+
+class Head:
+    """ASGI middleware: puts what this page is into its `<head>`, in the place of Gradio's words.
+
+    Gradio has settings for the title only.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in ("", "/"):
+            return await self._app(scope, receive, send)
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            page = body
+            if "text/html" in Headers(raw=start["headers"]).get("content-type", ""):
+                page = with_head(body.decode(), _address(Request(scope))).encode()
+                MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
+            await send(start)
+            await send({"type": "http.response.body", "body": page})
+
+        await self._app(scope, receive, collect)
+
+
+def with_head(page: str, address: str) -> str:
+    """Return the page's HTML with this page's description and preview.
+
+    Args:
+        address: where visitors find the page, without a slash at the end.
+    """
+    return _PREVIEW_META.sub("", page).replace(_FIRST_TAG, f"{_FIRST_TAG}{_head(address)}", 1)
+
+
+def _head(address: str) -> str:
+    preview = {
+        "og:type": "website",
+        "og:title": NAME,
+        "og:description": DESCRIPTION,
+        "og:url": address,
+        "og:image": f"{address}{PREVIEW_ROUTE}",
+        "twitter:card": "summary_large_image",
+    }
+    tags = "".join(
+        f'<meta property="{name}" content="{escape(value)}" />' for name, value in preview.items()
+    )
+    # Gradio's words follow the browser's language and ours are English: one language for both.
+    english = (
+        "<script>for (const [name, value] of [['language', 'en'], ['languages', ['en']]])"
+        "Object.defineProperty(navigator, name, {get: () => value});</script>"
+    )
+    return f'{english}<meta name="description" content="{escape(DESCRIPTION)}" />{tags}'
+
+
+def _address(request: Request) -> str:
+    """Return the page's address as a proxy in front of it says it."""
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
+    host = request.headers.get("x-forwarded-host", request.url.netloc)
+    return f"{scheme}://{host}{request.scope.get('root_path', '')}"
