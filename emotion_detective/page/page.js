@@ -1,4 +1,4 @@
-/* What Gradio leaves unsaid: why there is no camera, and what the example pictures show. */
+/* What Gradio leaves undone: it turns cameras off, says why there is none, names the examples. */
 () => {
   const describe = (image) => {
     const name = image.src.split("/").pop().split(".")[0]; // one_face
@@ -9,36 +9,106 @@
   const describeNew = ({ target }) => target.matches?.(examples) && describe(target);
   document.addEventListener("load", describeNew, true);
 
-  // Gradio asks for the camera in a promise whose failure nobody catches: a click on "Click to
-  // Access Webcam" would seem to do nothing. The reason takes the place of these words, in every
-  // tab, as all cameras share one permission; a click on it tries again.
+  // A camera that nobody sees is off. Gradio lets one run on after a snapshot, a recording and a
+  // change of tab. This does not listen to Gradio's tabs and buttons, whose names change, but looks
+  // whether a <video> that is displayed shows the camera: that holds for any way to leave it.
+  const LOOK_MS = 200;
+  const UNSHOWN_MS = 5000; // from the permission to a slow camera's first picture
   const reasons = {
     NotAllowedError:
-      "The camera is blocked. Allow it beside the browser's address bar, then click here again.",
-    NotFoundError: "No camera was found. Connect one, then click here again.",
-    NotReadableError: "Another program is using the camera. Close it, then click here again.",
+      "The camera is blocked. Allow it beside the browser's address bar, then try again.",
+    NotFoundError: "No camera was found. Connect one, then try again.",
+    NotReadableError: "Another program is using the camera. Close it, then try again.",
+    SecurityError:
+      "This browser gives no camera to pages without https. Choose a file instead, " +
+      "or open this page with https.",
   };
-  const insecure =
-    "This browser gives no camera to pages without https. Choose a file instead, " +
-    "or open this page with https.";
-  // A clipboard that is refused gives the same error as a camera.
+  const cameras = new Map(); // each MediaStream given out -> what was asked for, and when
   const refused = new WeakSet();
-  const ask = navigator.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices);
-  if (ask)
-    navigator.mediaDevices.getUserMedia = (wanted) =>
-      ask(wanted).catch((error) => {
-        refused.add(error);
-        throw error;
-      });
-  window.addEventListener("unhandledrejection", (event) => {
-    const asked = /mediaDevices|getUserMedia/.test(event.reason?.message);
-    const reason = !navigator.mediaDevices && asked ? insecure
-      : refused.has(event.reason) ? reasons[event.reason.name] : null;
-    if (!reason) return;
-    event.preventDefault();
-    for (const place of document.querySelectorAll("[title='grant webcam access'] .wrap")) {
-      place.setAttribute("role", "alert");
-      place.lastChild.textContent = reason;
+  let refusal = null;
+
+  // Browsers have no `mediaDevices` on pages without https; a stand-in says why.
+  const devices = navigator.mediaDevices ?? {
+    getUserMedia: () => Promise.reject(new DOMException("no https", "SecurityError")),
+    enumerateDevices: () => Promise.resolve([]),
+  };
+  if (!navigator.mediaDevices) Object.defineProperty(navigator, "mediaDevices", { value: devices });
+  const askBrowser = devices.getUserMedia.bind(devices);
+  const ask = async (wanted) => {
+    try {
+      const stream = await askBrowser(wanted);
+      refusal = null;
+      return stream;
+    } catch (error) {
+      refused.add(error);
+      refusal = reasons[error.name] ?? `The camera cannot be used: ${error.message}`;
+      look();
+      throw error;
     }
+  };
+  devices.getUserMedia = async (wanted) => {
+    const stream = await ask(wanted);
+    cameras.set(stream, { wanted, since: performance.now() });
+    look();
+    return stream;
+  };
+  // Gradio catches no refusal: the console would call it a fault of the page.
+  window.addEventListener("unhandledrejection", (event) => {
+    if (refused.has(event.reason)) event.preventDefault();
   });
+
+  const isOn = (stream) => stream.getTracks().some((track) => track.readyState === "live");
+  const screens = (stream) =>
+    [...document.querySelectorAll("video")].filter((video) => video.srcObject === stream);
+  const isShown = (stream) => screens(stream).some((video) => video.checkVisibility());
+  const turnOff = (stream) => {
+    for (const track of stream.getTracks().filter((track) => track.readyState === "live")) {
+      track.stop();
+      track.dispatchEvent(new Event("ended")); // as if unplugged: `stop` alone tells nobody
+    }
+  };
+  // Into the same stream: whoever shows it, or records from it, need not know.
+  const turnOn = async (stream) => {
+    const fresh = await ask(cameras.get(stream).wanted);
+    fresh.getTracks().forEach((track) => stream.addTrack(track));
+    look();
+  };
+  const look = () => {
+    for (const [stream, camera] of cameras) {
+      camera.seen ||= isShown(stream);
+      const starting = !camera.seen && performance.now() - camera.since < UNSHOWN_MS;
+      if (document.hidden || !(isShown(stream) || starting)) turnOff(stream);
+      // An empty stream has no size: a snapshot would be black, and Gradio takes none without size.
+      if (!isOn(stream)) stream.getTracks().forEach((track) => stream.removeTrack(track));
+      if (!isOn(stream) && !screens(stream).length) cameras.delete(stream);
+    }
+    tell();
+  };
+  setInterval(look, LOOK_MS);
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("pagehide", () => [...cameras.keys()].forEach(turnOff));
+
+  // One line in a corner, whichever tab the camera is on.
+  const line = document.body.appendChild(document.createElement("div"));
+  line.id = "camera";
+  line.setAttribute("role", "status");
+  const text = line.appendChild(document.createElement("span"));
+  const button = line.appendChild(document.createElement("button"));
+  const state = () => {
+    const on = [...cameras.keys()].filter(isOn);
+    const off = [...cameras.keys()].find((stream) => !isOn(stream) && isShown(stream));
+    if (on.length) return ["on", "Camera is on", "Turn off", () => on.forEach(turnOff)];
+    if (refusal) return ["refused", refusal, "Close", () => (refusal = null)];
+    if (off) return ["off", "Camera is off", "Turn on", () => turnOn(off)];
+    return ["", "", "", null];
+  };
+  const tell = () => {
+    const [kind, words, action, act] = state();
+    button.onclick = async () => {
+      await act();
+      look();
+    };
+    if (text.textContent === words) return; // or a screen reader would repeat it
+    [line.className, text.textContent, button.textContent] = [kind, words, action];
+  };
 };

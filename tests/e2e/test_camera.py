@@ -1,4 +1,4 @@
-"""Cameras that are refused, missing or out of reach, and recordings: whole ones and empty ones."""
+"""Cameras: refused, missing, out of reach; off as soon as nobody sees them; recordings."""
 
 import re
 from pathlib import Path
@@ -25,6 +25,20 @@ HINDRANCES = {
         "This browser gives no camera to pages without https. Choose a file instead",
     ),
 }
+# Keeps what the browser itself gives out, before the page's own script can.
+TRACKS = """
+tracks = [];
+const give = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  const stream = await give(wanted);
+  tracks.push(...stream.getTracks());
+  return stream;
+};
+"""
+HIDE = """
+Object.defineProperty(document, "hidden", { value: true, configurable: true });
+document.dispatchEvent(new Event("visibilitychange"));
+"""
 # Counts what is recorded. `delivered` of false keeps it from the page until the recording is over,
 # as a browser without a free core does: Gradio then uploads nothing.
 RECORDER = """
@@ -47,16 +61,68 @@ def test_a_page_without_a_camera_says_why_and_goes_on(chromium, open_page, serve
     browser = chromium(*arguments)
     name = ELSEWHERE if hindrance == "insecure" else "127.0.0.1"
     page = open_page(browser, f"http://{name}:{urlsplit(server).port}")
+    told = page.locator("#camera")
     for tab in ("Live", "Video", "Photo"):
         open_tab(page, tab)
         if tab != "Live":
             page.locator(f"#{tab.lower()} button[aria-label='Capture from camera']").click()
-        place = page.locator(f"#{tab.lower()} [title='grant webcam access']")
-        place.get_by_role("button").click()
-        expect(place.get_by_role("alert")).to_have_text(re.compile(f"^\\s*{re.escape(sentence)}"))
+        page.locator(f"#{tab.lower()} [title='grant webcam access']").click()
+        expect(told).to_contain_text(sentence)
+        told.get_by_role("button", name="Close").click()
+        expect(told).to_have_text("")
     page.set_input_files("#photo input[type=file]", PORTRAIT)
     expect(page.locator("#summary")).to_contain_text("1 face: ")
     browser.close()
+
+
+def show_camera(page, tab: str) -> None:
+    open_tab(page, tab)
+    page.locator(f"#{tab.lower()} button[aria-label='Capture from camera']").click()
+    page.locator(f"#{tab.lower()} [title='grant webcam access']").click()
+    expect_camera(page, "is on")
+
+
+def expect_camera(page, told: str) -> None:
+    """The page says this of the camera, "" of none, and the newest track agrees."""
+    line = page.locator("#camera > span")
+    expect(line).to_have_text(f"Camera {told}" if told else "")
+    assert page.evaluate("tracks.at(-1).readyState") == ("live" if told == "is on" else "ended")
+
+
+def test_a_camera_is_on_only_while_it_is_seen_and_says_so(open_page):
+    page = open_page(script=TRACKS)
+    show_camera(page, "Photo")
+    open_tab(page, "About")
+    expect_camera(page, "")
+    open_tab(page, "Photo")
+    expect_camera(page, "is off")
+    page.locator("#photo button[aria-label='capture photo']").click()  # takes no black picture
+    page.get_by_role("button", name="Turn on").click()
+    expect_camera(page, "is on")
+    page.get_by_role("button", name="Turn off").click()
+    expect_camera(page, "is off")
+    page.get_by_role("button", name="Turn on").click()
+    expect_camera(page, "is on")
+    page.locator("#photo button[aria-label='capture photo']").click()
+    expect(page.locator("#summary")).to_contain_text("1 face: ")
+    expect_camera(page, "")
+    show_camera(page, "Video")
+    page.evaluate(HIDE)
+    expect_camera(page, "is off")
+    assert page.evaluate("tracks.filter((track) => track.readyState === 'live').length") == 0
+
+
+def test_a_change_of_tab_ends_a_recording_and_sends_nothing(open_page):
+    page = open_page(script=TRACKS)
+    show_camera(page, "Video")
+    page.locator("#video button[aria-label='start recording']").click()
+    open_tab(page, "About")
+    expect(page.locator("#camera")).to_have_text("")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1000)
+    assert asked == []
+    assert page.evaluate("tracks.map((track) => track.readyState)") == ["ended"]
 
 
 def record(page) -> None:
