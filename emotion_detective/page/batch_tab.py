@@ -9,7 +9,7 @@ import pandas as pd
 from emotion_detective.inference import pictures
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.rows import FILE_COLUMNS, Row, to_csv
-from emotion_detective.page import batch_files, html, words
+from emotion_detective.page import batch_files, html, uploads, words
 from emotion_detective.video import drawing
 
 START = "Choose pictures or zip files, then press Analyze."
@@ -27,7 +27,7 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     with gr.Row():
-        uploads = _files_column()
+        files = _files_column()
         with gr.Column(scale=3, min_width=320):
             status = gr.HTML(html.message(START), elem_id="batch-status")
             with gr.Row():
@@ -45,7 +45,7 @@ def tab(detective: EmotionDetective) -> None:
     start.click(None, None, status, js=html.progress_at_once(WAITING), **PRIVATE)
     running = start.click(
         partial(_analyze, detective),
-        uploads,
+        files,
         [status, table, gallery, download],
         preprocess=False,
         **CONCURRENCY,
@@ -58,7 +58,7 @@ def tab(detective: EmotionDetective) -> None:
 
 def _files_column() -> gr.File:
     with gr.Column(scale=2, min_width=320):
-        uploads = gr.File(
+        files = gr.File(
             label="Pictures",
             elem_id="batch-files",
             file_count="multiple",
@@ -66,7 +66,7 @@ def _files_column() -> gr.File:
             height=260,
         )
         gr.Markdown(LIMITS, elem_classes="note")
-    return uploads
+    return files
 
 
 def _rows_table() -> gr.Dataframe:
@@ -80,13 +80,13 @@ def _rows_table() -> gr.Dataframe:
     )
 
 
-def _analyze(detective: EmotionDetective, uploads: list | None) -> Iterator[tuple]:
+def _analyze(detective: EmotionDetective, files: list | None) -> Iterator[tuple]:
     """Yield the status after every file, and table, pictures and CSV at the end."""
-    if not uploads:
+    if not files:
         yield html.message(START), *_nothing_found()
         return
     try:
-        found = uploads.uploaded_files(uploads)
+        found = uploads.uploaded_files(files)
     except ValueError as error:
         yield html.message(str(error)), *_nothing_found()
         return
