@@ -27,6 +27,7 @@ sys.modules.setdefault("triton", None)
 import gradio as gr
 from starlette.middleware import Middleware
 
+from emotion_detective.inference import pictures
 from emotion_detective.inference.detective import ServedDetective
 from emotion_detective.inference.loading import MODEL_VARIABLE
 from emotion_detective.inference.rows import Row, to_csv
@@ -82,8 +83,9 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAns
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
     with uploads.errors_as_messages():
-        predictions = detective.analyze(uploads.uploaded_path(picture), bool(whole_picture))
-    return api.picture_answer(detective.classifier, predictions)
+        opened = pictures.read_picture(uploads.uploaded_path(picture))
+    predictions = detective.read(opened.picture, bool(whole_picture))
+    return api.picture_answer(detective.classifier, predictions, opened.notice)
 
 
 def _with_type_of_answers(steps: Callable[..., Iterator]) -> Callable[..., Iterator]:

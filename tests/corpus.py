@@ -13,10 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
+import pillow_heif
 from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000"),
+    *("HEIC", "JXL"),
+)
 ORIENTATION = 0x0112  # EXIF tag
 # Large enough that whoever reads it for each of 1,000 tags takes a gigabyte.
 REPEATED_BYTES, REPEATS = 1_000_000, 1_000
@@ -37,9 +42,14 @@ def noise(width: int = 96, height: int = 64) -> Image.Image:
 
 
 def encoded(picture: Image.Image, suffix: str, **options) -> bytes:
-    """Return the file of a picture."""
+    """Return the file of a picture; as HEIC and JXL too, which Pillow does not write."""
+    if suffix == "JXL":
+        return imagecodecs.jpegxl_encode(np.asarray(picture), **options)
     file = BytesIO()
-    picture.save(file, suffix, **options)
+    if suffix == "HEIC":
+        pillow_heif.from_pillow(picture).save(file, **options)
+    else:
+        picture.save(file, suffix, **options)
     return file.getvalue()
 
 
@@ -168,11 +178,39 @@ def sizes() -> Iterator[OddFile]:
     jpeg = encoded(noise(), "JPEG")
     start = jpeg.index(b"\xff\xc0") + 5
     yield OddFile("says-65535.jpg", jpeg[:start] + b"\xff" * 4 + jpeg[start + 4 :], False)
+    yield from new_formats_that_say_they_are_large()
     yield OddFile("says-much.ppm", b"P6 99999 99999 255\n", False)
     yield OddFile("repeated.tiff", repeated(), False)
     unpacked = zlib.compress(bytes(100_000_000))
     yield OddFile("text-bomb.png", with_chunks((b"zTXt", b"a\0\0" + unpacked)), None)
     yield OddFile("profile-bomb.png", with_chunks((b"iCCP", b"a\0\0" + unpacked)), None)
+
+
+def new_formats_that_say_they_are_large() -> Iterator[OddFile]:
+    """Yield HEIC, JPEG 2000 and JPEG XL with a false size in the header."""
+    heic, jp2, jxl = (encoded(noise(), suffix) for suffix in ("HEIC", "JPEG2000", "JXL"))
+    for side in (0, 20_001, 2**31 - 1):
+        size = struct.pack(">II", side, side)
+        yield OddFile(f"says-{side}.heic", replaced(heic, b"ispe", 4, size), False)
+        lie = replaced(jp2, b"ihdr", 0, size)
+        yield OddFile(f"says-{side}.jp2", lie, False)
+        yield OddFile(f"says-{side}-twice.jp2", replaced(lie, b"\xff\x51", 4, size), False)
+        yield OddFile(f"says-{side}-inside.jp2", replaced(jp2, b"\xff\x51", 4, size), False)
+    lie = replaced(jp2, b"ihdr", 0, struct.pack(">II", 4_000, 4_000))
+    lie = replaced(lie, b"\xff\x51", 4, struct.pack(">II", 4_000, 4_000))
+    tiny_tiles = replaced(lie, b"\xff\x51", 20, struct.pack(">II", 1, 1))
+    yield OddFile("16-million-tiles.jp2", tiny_tiles, False)
+    large = encoded(Image.new("RGB", (5_000, 5_000), "teal"), "HEIC")
+    small = replaced(large, b"ispe", 4, struct.pack(">II", 96, 64))
+    yield OddFile("says-small.heic", small, False)
+    billion = ((2**30 - 1) << 3 | 3 << 1).to_bytes(12, "little")  # SizeHeader: not small, 30 bits
+    yield OddFile("says-billion.jxl", b"\xff\x0a" + billion + jxl[14:], False)
+
+
+def replaced(content: bytes, mark: bytes, offset: int, value: bytes) -> bytes:
+    """Return a file with other bytes, so many after a mark."""
+    start = content.index(mark) + len(mark) + offset
+    return content[:start] + value + content[start + len(value) :]
 
 
 def no_pictures() -> Iterator[OddFile]:

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_unsure_is_confidence_below_the_checkpoints_threshold(detective, astrona
 
 
 def test_unreadable_bytes_are_one_sentence(detective):
-    with pytest.raises(ValueError, match="no picture that can be read"):
+    with pytest.raises(ValueError, match="is an SVG drawing, which is not read"):
         detective.analyze(b"<svg onload=alert(1)>")
 
 
@@ -106,7 +107,26 @@ def test_what_went_wrong_reaches_who_asked(tiny_checkpoint):
     with pytest.raises(ValueError, match="No folder"):
         ServedDetective.from_pretrained("nowhere at all")
     served = ServedDetective.from_pretrained(tiny_checkpoint)
-    with pytest.raises(ValueError, match="no picture that can be read"):
+    with pytest.raises(ValueError, match="is an SVG drawing, which is not read"):
         served.analyze(b"<svg>")
     assert served.analyze(Image.new("RGB", (50, 50))) == []
     assert compute(max, 1, 2) == 2
+
+
+def test_a_notebooks_arrays_and_files_are_analyzed_as_the_picture_is(detective, astronaut):
+    (expected,) = detective.analyze(astronaut)
+    file = BytesIO()
+    astronaut.save(file, "PNG")
+    for source in (np.asarray(astronaut), file, file.getvalue()):
+        assert detective.analyze(source) == [expected]
+    with pytest.raises(TypeError, match=r"^A picture is a path, bytes, an open binary file, a PIL"):
+        detective.analyze(["photo.jpg"])
+
+
+def test_a_cut_picture_is_analyzed_and_its_gap_logged(detective, astronaut, caplog):
+    file = BytesIO()
+    astronaut.save(file, "JPEG")
+    (prediction,) = detective.analyze(file.getvalue()[:-2000])
+    assert prediction.detection_probability > 0.99
+    (line,) = caplog.messages
+    assert line.startswith("The file is cut short or damaged: only ")

@@ -77,6 +77,8 @@ def test_a_batch_is_summed_up_with_what_was_left_out():
     ]
     said = "3 files: 2 faces, 1 file without one, 1 that cannot be read."
     assert words.batch_summary(rows, files=3, left_out=0) == said
+    cut = words.batch_summary(rows, files=3, left_out=0, cut_short=2)
+    assert cut == f"{said[:-1]}, 2 cut short and read in part."
     assert words.batch_summary(rows, files=3, left_out=7) == f"{said} 7 more were left out."
 
 

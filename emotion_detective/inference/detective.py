@@ -8,6 +8,7 @@ training.
         print(prediction.label, prediction.confidence)
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from PIL import Image
 from emotion_detective.inference import faces
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS, Classifier
-from emotion_detective.inference.pictures import open_picture
+from emotion_detective.inference.pictures import Source, read_picture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,22 @@ class EmotionDetective:
         """
         return cls(load_classifier(source, revision), faces.FaceDetector())
 
-    def analyze(
-        self, picture: Image.Image | Path | str | bytes, whole_picture: bool = False
-    ) -> list[Prediction]:
+    def analyze(self, picture: Source, whole_picture: bool = False) -> list[Prediction]:
         """Return one prediction a face, largest face first; no face: [].
 
+        Takes what a notebook has: a path, bytes, an open binary file, a PIL image, or a NumPy array
+        of uint8, RGB `(H, W, 3)` or gray `(H, W)`. What a file that is cut short lacks is logged.
         With `whole_picture` the picture is read as one face, without looking for any: for
         pictures cropped to a face already, such as FER2013's.
 
         Raises:
-            ValueError: the picture cannot be read or is too large; see `pictures.open_picture`.
+            TypeError: none of these.
+            ValueError: the picture cannot be read or is too large; see `pictures.read_picture`.
         """
-        return self.read(open_picture(picture), whole_picture)
+        opened = read_picture(picture)
+        if opened.notice:
+            logger.warning("%s", opened.notice)
+        return self.read(opened.picture, whole_picture)
 
     def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
         """Return what `analyze` does, of a picture that is opened already."""

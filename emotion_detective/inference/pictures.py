@@ -1,17 +1,25 @@
 """A picture file -> an upright RGB picture, or one sentence that says why not. Knows no faces.
 
-`open_picture` reads what Pillow can, within limits: a file may be a stranger's, and is believed as
-little as possible. What `decoding.py` is for videos.
+    opened = read_picture(path)            # opened.picture, opened.notice: "" or what is missing
+    picture = open_picture(path)           # the picture alone
+
+What Pillow and the decoders of `formats.py` can, within limits: a file may be a stranger's, and is
+believed as little as possible. What `decoding.py` is for videos.
 """
 
 import math
+import os
 import struct
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
+
+from emotion_detective.inference import formats
 
 # Limits of one picture file. 64 MB and 64 million pixels hold every phone's full-resolution photo
 # but the 108-megapixel ones. A JPEG of 64 million pixels that EXIF turns adds 740 MB while it is
@@ -19,9 +27,9 @@ from PIL import Image, ImageOps
 MAX_FILE_BYTES = 64_000_000
 MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 20_000
-# Formats whose decoders are worth their risk: none of them runs a program, as EPS does.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-# What Pillow's decoders may raise on broken files, whatever the format.
+# Its decoder takes 32 bytes and 0.6 microseconds a pixel.
+MAX_JPEG2000_PIXELS = 24_000_000
+# What decoders may raise on broken files, whatever the format.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -38,43 +46,138 @@ DECODE_ERRORS = (
 MAX_READINGS, FREE_BYTES = 3, 1_000_000
 # EXIF of a JPEG cannot be longer. Pillow's memory for it grows with the square of its length.
 MAX_EXIF_BYTES = 65_536
-# Largest value of the usual number ranges in modes of more than 8 bits a channel.
-WHITE_LEVELS = (1.0, 255.0, 65535.0)
+# Largest value of the usual number ranges in modes of more than 8 bits a channel: 1 of floats, then
+# 8, 10, 12, 14 and 16 bits, which cameras and scanners keep in files of 16.
+WHITE_LEVELS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+# Floats from 0 to 1 that were sharpened or hold highlights go beyond 1.
+MAX_FLOAT_HIGHLIGHT = 8.0
+# Of 16 bits a colour Pillow keeps the upper 8: too little where they never pass this.
+MAX_LOST_LEVEL = 63
+# Less of a cut file is no picture any more.
+MIN_PERCENT_READ = 10
+JPEG_END = b"\xff\xd9"
+
+Source = Path | str | bytes | BinaryIO | Image.Image | np.ndarray
+SOURCES = (
+    "a path, bytes, an open binary file, a PIL image, or a NumPy array of uint8 with the shape "
+    "(H, W, 3) or (H, W)"
+)
 
 
-def open_picture(source: Path | str | bytes | Image.Image) -> Image.Image:
+class _Refused(ValueError):
+    """A sentence for the user, where a decoder's own errors are ValueErrors too."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture as shown, RGB, and one sentence on what of it could not be read, or ""."""
+
+    picture: Image.Image
+    notice: str = ""
+
+
+def open_picture(source: Source) -> Image.Image:
+    """Return a picture as shown, of a file that may be cut short; see `read_picture`."""
+    return read_picture(source).picture
+
+
+def read_picture(source: Source) -> Opened:
     """Return a picture as shown: RGB, EXIF orientation applied, the first frame of an animation.
 
-    Transparency is dropped and palettes are resolved as `transformers` does it.
+    Transparency is dropped and palettes are resolved as `transformers` does it. Arrays hold gray
+    or RGB. Of a file that is cut short there is what can be read, and a notice.
 
     Raises:
+        TypeError: not one of `SOURCES`.
         ValueError: no picture, a broken one, or one over `MAX_FILE_BYTES`, `MAX_PIXELS` or
             `MAX_SIDE_PX`; one sentence with the remedy.
     """
-    picture = source if isinstance(source, Image.Image) else _open_file(source)
-    _check_size(picture)
+    if isinstance(source, np.ndarray):
+        return Opened(_from_array(source))
+    if isinstance(source, Image.Image):
+        _check_size(source.size)
+        try:
+            source.load()
+        except DECODE_ERRORS as error:
+            raise _broken(source.format) from error
+        return Opened(_to_rgb(_upright(source, source)))
+    return _decoded(_content(source))
+
+
+def _content(source: Path | str | bytes | BinaryIO) -> bytes:
+    """Return a file's bytes, within the limit."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            raise ValueError(f"{str(source)!r} is a folder; name a picture file.")
+        if not path.is_file():
+            raise ValueError(f"There is no file {str(source)!r}; check the path.")
+        _check_bytes(path.stat().st_size)
+        return path.read_bytes()
+    if hasattr(source, "read"):
+        if source.seekable():
+            source.seek(0)  # as Pillow does: what was just written is read from its start
+        source = source.read(MAX_FILE_BYTES + 1)
+    if not isinstance(source, bytes | bytearray | memoryview):
+        raise TypeError(f"A picture is {SOURCES}, not {type(source).__name__}.")
+    _check_bytes(len(source))
+    return bytes(source)
+
+
+def _from_array(values: np.ndarray) -> Image.Image:
+    is_gray, is_color = values.ndim == 2, values.ndim == 3 and values.shape[-1] == 3
+    if values.dtype != np.uint8 or not (is_gray or is_color):
+        raise TypeError(
+            f"A picture is {SOURCES}, not an array of {values.dtype} with the shape {values.shape}."
+        )
+    _check_size(values.shape[1::-1])
+    return Image.fromarray(values).convert("RGB")
+
+
+def _decoded(content: bytes) -> Opened:
+    """Return the picture of a file, by the decoder that its first bytes name."""
+    if not content:
+        raise ValueError("The file is empty; save or upload it again.")
+    head = content[: formats.HEAD_BYTES]
+    if name := formats.unread_format(head):
+        raise ValueError(
+            f"The file is {name}, which is not read here; save it as JPEG or PNG."
+            if name != "a video"
+            else "The file is a video, not a picture; save one of its frames as JPEG or PNG."
+        )
+    try:
+        if formats.is_heif(head):
+            return Opened(_to_rgb(formats.open_heif(content, _check_size)))
+        if formats.is_jxl(head):
+            return Opened(_to_rgb(_to_8_bits(formats.decode_jxl(content, _check_size))))
+    except _Refused:
+        raise
+    except DECODE_ERRORS as error:
+        raise _broken("HEIC" if formats.is_heif(head) else "JPEG XL") from error
+    return _by_pillow(content)
+
+
+def _by_pillow(content: bytes) -> Opened:
+    picture = _open(content)
+    if formats.is_camera_raw(picture):
+        raise ValueError(
+            f"The file is {formats.CAMERA}, which is not read here; save it as JPEG or PNG."
+        )
+    _check_size(picture.size, MAX_JPEG2000_PIXELS if picture.format == "JPEG2000" else MAX_PIXELS)
+    notice = ""
     try:
         picture.load()
     except DECODE_ERRORS as error:
-        raise ValueError(
-            f"The {picture.format or 'picture'} file is broken or cut short and cannot be read; "
-            "save or upload it again."
-        ) from error
-    return _to_rgb(_upright(picture))
+        picture, notice = _what_is_there(picture, content, error)
+    deep = _deep(picture, content)
+    shown = picture if deep is None else _to_8_bits(deep)
+    return Opened(_to_rgb(_upright(shown, picture)), notice)
 
 
-def _open_file(source: Path | str | bytes) -> Image.Image:
-    if not isinstance(source, bytes) and not Path(source).is_file():
-        raise ValueError(f"There is no file {str(source)!r}; check the path.")
-    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise ValueError(
-            f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
-            "save it smaller."
-        )
-    file = _Metered(source if isinstance(source, bytes) else Path(source).read_bytes())
+def _open(content: bytes) -> ImageFile.ImageFile:
+    file = _Metered(content)
     try:
-        picture = Image.open(file, formats=FORMATS)
+        picture = Image.open(file, formats=formats.PILLOW_FORMATS)
         file.left = math.inf
         return picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -83,9 +186,11 @@ def _open_file(source: Path | str | bytes) -> Image.Image:
             "save it smaller."
         ) from error
     except DECODE_ERRORS as error:
+        if formats.starts_a_picture(content[: formats.HEAD_BYTES]):
+            raise _broken(None) from error
         raise ValueError(
-            f"The file ({size} bytes) is no picture that can be read; the formats are "
-            f"{', '.join(FORMATS)}."
+            f"The file ({len(content)} bytes) is no picture that can be read; the formats are "
+            f"{formats.NAMES}."
         ) from error
 
 
@@ -108,35 +213,111 @@ class _Metered(BytesIO):
         return data
 
 
-def _check_size(picture: Image.Image) -> None:
-    width, height = picture.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+def _what_is_there(
+    picture: ImageFile.ImageFile, content: bytes, error: Exception
+) -> tuple[Image.Image, str]:
+    """Return what can be read of a file that is cut short, and a sentence that says so."""
+    picture.tile = []  # nothing more to decode: Pillow then shows what it has
+    try:
+        percent = _percent_of_rows(picture)
+        if picture.format in ("JPEG", "MPO"):
+            # Given an end, a JPEG is decoded as far as it goes; a progressive one is not without.
+            picture = _open(content + JPEG_END)
+            picture.load()
+    except DECODE_ERRORS:
+        raise _broken(picture.format) from error
+    if not percent and picture.info.get("progressive"):
+        low, high = picture.convert("L").getextrema()
+        percent = 100 * (low < high)
+    if percent < MIN_PERCENT_READ:
+        raise _broken(picture.format) from error
+    return picture, (
+        f"The file is cut short or damaged: only {percent}% of the picture could be read."
+        if percent < 100
+        else "The file is cut short or damaged: some of the picture may be missing."
+    )
+
+
+def _percent_of_rows(picture: Image.Image) -> int:
+    """Return how many of a picture's rows hold anything, rounded down."""
+    return int(100 * np.asarray(picture).reshape(picture.height, -1).any(axis=1).mean())
+
+
+def _broken(name: str | None) -> ValueError:
+    return ValueError(
+        f"The {name or 'picture'} file is broken or cut short and cannot be read; save or upload "
+        "it again."
+    )
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_FILE_BYTES:
         raise ValueError(
-            f"The picture has {width} x {height} pixels; the limits are {MAX_PIXELS / 1e6:.0f} "
+            f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
+            "save it smaller."
+        )
+
+
+def _check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
+    width, height = size
+    if width * height > max_pixels or max(width, height) > MAX_SIDE_PX:
+        raise _Refused(
+            f"The picture has {width} x {height} pixels; the limits are {max_pixels / 1e6:.0f} "
             f"million in all and {MAX_SIDE_PX} a side. Save it smaller."
         )
     if min(width, height) == 0:
-        raise ValueError(f"The picture has {width} x {height} pixels: there is nothing to see.")
+        raise _Refused(f"The picture has {width} x {height} pixels: there is nothing to see.")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    in_hexadecimal = picture.info.get("Raw profile type exif", "")
-    if max(len(picture.info.get("exif", b"")), len(in_hexadecimal) // 2) > MAX_EXIF_BYTES:
+def _upright(picture: Image.Image, stored: Image.Image) -> Image.Image:
+    """Turn a picture as the EXIF of the stored one says; they may be the same."""
+    in_hexadecimal = stored.info.get("Raw profile type exif", "")
+    if max(len(stored.info.get("exif", b"")), len(in_hexadecimal) // 2) > MAX_EXIF_BYTES:
         return picture
     try:
+        if picture is not stored and (turn := stored.getexif().get(ExifTags.Base.Orientation)):
+            picture.getexif()[ExifTags.Base.Orientation] = turn
         return ImageOps.exif_transpose(picture)
     except DECODE_ERRORS:  # EXIF that cannot be read turns no picture
         return picture
 
 
+def _deep(picture: Image.Image, content: bytes) -> np.ndarray | None:
+    """Return all bits of 16-bit colours where Pillow's upper 8 hold too little; else None."""
+    if picture.mode not in ("RGB", "RGBA") or formats.bits_a_channel(picture, content) <= 8:
+        return None
+    peak = max(high for _, high in picture.convert("RGB").getextrema())
+    # Of JPEG 2000 Pillow rounds the whitest values up to black.
+    if peak > MAX_LOST_LEVEL and picture.format != "JPEG2000":
+        return None
+    values = formats.decode_deep(content, picture.format)
+    return values if values is not None and values.shape[1::-1] == picture.size else None
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode[0] not in "IF":
-        return picture.convert("RGB")
-    # Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
-    values = np.array(picture, np.float32)
-    # In place: the largest picture allowed takes 256 MB here.
+    if picture.mode[0] in "IF":
+        return _to_8_bits(np.array(picture)).convert("RGB")
+    if picture.mode in ("RGBa", "La"):  # premultiplied, of which Pillow makes no RGB at once
+        picture = picture.convert(picture.mode.upper())
+    return picture.convert("RGB")
+
+
+def _to_8_bits(values: np.ndarray) -> Image.Image:
+    """Return `(H, W)` or `(H, W, 3)` numbers of any range as a picture; 0 stays black.
+
+    Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
+    """
+    if values.dtype == np.uint8:
+        return Image.fromarray(values)
+    is_float = values.dtype.kind == "f"
+    values = values.astype(np.float32, copy=False)  # no caller keeps them
+    # In place: the largest picture allowed takes 256 MB here, 768 MB in colour.
     np.nan_to_num(values, copy=False, posinf=0, neginf=0)
     peak = float(values.max())
-    values *= 255 / next((level for level in WHITE_LEVELS if peak <= level), peak)
+    if is_float and peak <= MAX_FLOAT_HIGHLIGHT:
+        white = 1.0
+    else:
+        white = next((level for level in WHITE_LEVELS if peak <= level), peak)
+    values *= 255 / white
     np.clip(values, 0, 255, out=values)
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+    return Image.fromarray(values.astype(np.uint8))

@@ -88,12 +88,14 @@ def model_answer(classifier: Classifier) -> ModelAnswer:
     return {"id": classifier.name, "revision": classifier.revision}
 
 
-def picture_answer(classifier: Classifier, predictions: Sequence[Prediction]) -> PictureAnswer:
-    """Return the answer for one picture."""
+def picture_answer(
+    classifier: Classifier, predictions: Sequence[Prediction], notice: str = ""
+) -> PictureAnswer:
+    """Return the answer for one picture; `notice` says what of its file could not be read."""
     return {
         "model": model_answer(classifier),
         "faces": [_face_answer(prediction) for prediction in predictions],
-        "message": summary(predictions),
+        "message": f"{summary(predictions)} {notice}".rstrip(),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from emotion_detective.inference.detective import EmotionDetective, Prediction
-from emotion_detective.inference.pictures import MAX_FILE_BYTES, open_picture
+from emotion_detective.inference.pictures import MAX_FILE_BYTES, read_picture
 from emotion_detective.inference.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
 from emotion_detective.video import drawing
 
@@ -48,11 +48,15 @@ Source = Path | bytes
 
 @dataclass(frozen=True)
 class FileResult:
-    """One file's rows, and the picture and faces that they tell of; None if unreadable."""
+    """One file's rows, and the picture and faces that they tell of; None if unreadable.
+
+    `notice` says what of the file could not be read, "" of a whole one.
+    """
 
     rows: list[Row]
     picture: Image.Image | None = None
     faces: Sequence[Prediction] = ()
+    notice: str = ""
 
     def thumbnail(self) -> Image.Image | None:
         """Return the picture, small and with the faces drawn."""
@@ -140,9 +144,9 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
     """Yield one result a file, in order."""
     for name, source in files:
         try:
-            picture = open_picture(source)
-            found = detective.read(picture)
+            opened = read_picture(source)
+            found = detective.read(opened.picture)
         except ValueError:
             yield FileResult([unreadable_row(name)])
             continue
-        yield FileResult(file_rows(name, found), picture, found)
+        yield FileResult(file_rows(name, found), opened.picture, found, opened.notice)

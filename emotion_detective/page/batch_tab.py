@@ -93,11 +93,12 @@ def _analyze(detective: EmotionDetective, files: list | None) -> Iterator[tuple]
     yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch_files.count(found)
     wanted = min(total, batch_files.MAX_FILES)
-    done, rows, thumbnails = 0, [], []
+    done, rows, thumbnails, cut_short = 0, [], [], 0
     for done, result in enumerate(
         batch_files.read(detective, batch_files.pictures(found)), start=1
     ):
         rows += result.rows
+        cut_short += bool(result.notice)
         if thumbnail := result.thumbnail():
             thumbnails.append((thumbnail, result.rows[0]["file"]))
         text = f"{done} of {wanted} files"
@@ -105,7 +106,7 @@ def _analyze(detective: EmotionDetective, files: list | None) -> Iterator[tuple]
     csv = uploads.keep(to_csv(rows), "batch.csv")
     button = gr.DownloadButton(value=csv, interactive=True)
     yield (
-        html.message(words.batch_summary(rows, done, total - done)),
+        html.message(words.batch_summary(rows, done, total - done, cut_short)),
         _table(rows, detective.classifier.unsure_below),
         thumbnails,
         button,

@@ -151,10 +151,10 @@ def _analyze(detective: EmotionDetective, upload: dict | None, whole_picture: bo
         return _told(START)
     try:
         path = uploads.uploaded_path(upload)
-        picture = pictures.open_picture(path)
+        opened = pictures.read_picture(path)
     except ValueError as error:
         return _told(str(error))
-    analysis = analyze(detective, picture, path.name, whole_picture)
+    analysis = analyze(detective, opened, path.name, whole_picture)
     message = analysis.answer["message"]
     if not analysis.in_view:
         return _told(message, analysis, _no_details(analysis.annotated()))
@@ -175,9 +175,10 @@ def _told(
 
 
 def analyze(
-    detective: EmotionDetective, picture: Image.Image, name: str, whole_picture: bool
+    detective: EmotionDetective, opened: pictures.Opened, name: str, whole_picture: bool
 ) -> Analysis:
     """Return an opened picture's faces with all that the tab shows and hands out."""
+    picture = opened.picture
     predictions = detective.read(picture, whole_picture)
     view, in_view = drawing.to_view(picture, predictions)
     return Analysis(
@@ -187,7 +188,7 @@ def analyze(
             heatmap.seen(detective.classifier, faces.crop(picture, prediction.box_xyxy))
             for prediction in predictions
         ],
-        answer=api.picture_answer(detective.classifier, predictions),
+        answer=api.picture_answer(detective.classifier, predictions, opened.notice),
         rows=file_rows(name, predictions),
     )
 

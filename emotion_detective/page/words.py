@@ -101,12 +101,17 @@ def _mostly(track: int, shares: Mapping[str, float]) -> str:
     return f"{track} {look} ({shares[emotion]:.0%} of the time)"
 
 
-def batch_summary(rows: Sequence[Mapping], files: int, left_out: int) -> str:
-    """Return one sentence for a batch's rows, of so many files; others were left out."""
+def batch_summary(rows: Sequence[Mapping], files: int, left_out: int, cut_short: int = 0) -> str:
+    """Return one sentence for a batch's rows, of so many files; others were left out.
+
+    `cut_short` of the files were read as far as they go.
+    """
     statuses = Counter(row["status"] for row in rows)
     sentence = f"{_count(files, 'file')}: {_count(statuses['ok'], 'face')}"
     if statuses["no_face"]:
         sentence += f", {_count(statuses['no_face'], 'file')} without one"
     if statuses["unreadable"]:
         sentence += f", {statuses['unreadable']} that cannot be read"
+    if cut_short:
+        sentence += f", {cut_short} cut short and read in part"
     return f"{sentence}. {left_out} more were left out." if left_out else f"{sentence}."
