@@ -21,7 +21,6 @@ import argparse
 import dataclasses
 import json
 import logging
-import shlex
 import sys
 import time
 import typing
@@ -30,7 +29,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from emotion_detective.inference import hub
-from emotion_detective.training.recipe import FRESH, TrainConfig, option_names
+from emotion_detective.training.recipe import FRESH, TrainConfig, option_names, read_recipe
 
 DTYPES = ("float32", "float16")
 
@@ -42,7 +41,6 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("httpx", "httpx2", "timm", "datasets", "accelerate"):
         logging.getLogger(name).setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
-    options.words = sys.argv[1:] if arguments is None else arguments
     try:
         options.run(options)
     except ValueError as error:
@@ -62,30 +60,21 @@ def train(options: argparse.Namespace) -> None:
 
     begin = time.perf_counter()
     config = _train_config(options)
-    if options.votes is None:
-        if options.vote_share is not None:
-            raise ValueError("--vote-share says how much votes count: name their CSV with --votes.")
-        config = dataclasses.replace(config, vote_share=0.0)
     if config.init not in FRESH:
         own = networks.create_network(init=config.init).pretrained_cfg["architecture"]
         config = dataclasses.replace(config, architecture=own)
-    networks.check_architecture(config.architecture, config.image_sizes)
+    networks.check_architecture(config)
     parts = data.load(options.data)
     output = Path(options.output)
     network, history = loop.train(
-        config,
-        parts,
-        output,
-        votes=options.votes,
-        resume=options.resume,
-        compile_network=options.compile,
+        config, parts, output, resume=options.resume, compile_network=options.compile
     )
     if not loop.is_main_process():
         return
     # After the hours of training, not before the first epoch.
     from emotion_detective.publish import export
 
-    run = export.describe_run(_command_line(options), config, options.data, parts, history)
+    run = export.describe_run(config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
     metrics = export.export(network, parts, output, size, run, history, dtype)
@@ -200,20 +189,6 @@ def analyze(options: argparse.Namespace) -> None:
     print(report)
 
 
-def _command_line(options: argparse.Namespace) -> str:
-    """Return the command as typed, without the folders of this machine."""
-
-    shown = {options.data: hub.display_name(options.data)}
-    for path in (options.output, options.init, options.votes):
-        if path and (path == options.output or Path(path).exists()):  # not a Hub id
-            shown[path] = Path(path).name
-    words = []
-    for word in options.words:
-        option, equals, value = word.partition("=")
-        words.append(option + equals + shown.get(value, value) if equals else shown.get(word, word))
-    return shlex.join(["python", "train_hub.py", *words])
-
-
 def _print_summary(metrics: dict, split: str) -> None:
     low, high = metrics["accuracy_interval"]
     print(
@@ -228,16 +203,17 @@ def _print_summary(metrics: dict, split: str) -> None:
 
 
 def _train_config(options: argparse.Namespace) -> TrainConfig:
-    """Return the recipe for `--init` with what the command line says otherwise."""
+    """Return the recipe for `--init`, or that of `--recipe`, with what the command line says."""
     given = {
-        field.name: value
+        field.name: tuple(value) if isinstance(value, list) else value
         for field in dataclasses.fields(TrainConfig)
         if (value := getattr(options, field.name, None)) is not None
     }
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    if "architecture" in given and options.init not in FRESH:
+    if "architecture" in given and options.init not in (None, *FRESH):
         raise ValueError(f"--init {options.init} has an architecture of its own: leave out --arch.")
-    return TrainConfig.for_init(given.pop("init"), **given)
+    if file := getattr(options, "recipe", None):
+        return read_recipe(Path(file), given)
+    return TrainConfig.for_init(given.pop("init", "imagenet"), **given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -272,7 +248,7 @@ def _add_find_lr(commands) -> None:
     command = _add_command(commands, find_lr)
     command.add_argument("--output", default="runs/find-lr", metavar="DIR", help="for the curve")
     command.add_argument("--steps", type=int, help="batches from lowest to highest")
-    _add_config_options(command, without=("vote_share",))
+    _add_config_options(command)
 
 
 def _add_compare(commands) -> None:
@@ -285,7 +261,7 @@ def _add_compare(commands) -> None:
     command.add_argument(
         "--lr", dest="rates", nargs="+", type=rate, default=[], metavar="RATE|ARCH=RATE"
     )
-    _add_config_options(command, without=("epochs", "architecture", "learning_rate", "vote_share"))
+    _add_config_options(command, without=("epochs", "architecture", "learning_rate"))
 
 
 def rate(word: str) -> tuple[str, float]:
@@ -297,9 +273,11 @@ def rate(word: str) -> tuple[str, float]:
 def _add_train(commands) -> None:
     command = _add_command(commands, train)
     command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
-    command.add_argument("--votes", metavar="CSV", help="FER+ votes to learn from as well")
     command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
+    command.add_argument(
+        "--recipe", metavar="FILE", help="metrics.json of a run to repeat; options given go before"
+    )
     command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")
     _add_config_options(command)
 
@@ -308,7 +286,7 @@ def _add_config_options(command: argparse.ArgumentParser, without: tuple[str, ..
     """Add an option for every field of TrainConfig; what is not given, the recipe decides."""
     group = command.add_argument_group("recipe", "see TrainConfig; the defaults follow --init")
     group.add_argument(
-        "--init", default="imagenet", help="imagenet, scratch, or a checkpoint to go on from"
+        "--init", help="imagenet (the default), scratch, or a checkpoint to go on from"
     )
     types = typing.get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):

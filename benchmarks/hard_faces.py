@@ -9,20 +9,20 @@ calls on the same images.
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
 import report
 import torch
-from kornia.geometry import rotate
 from PIL import Image
 
 from emotion_detective.evaluation.markdown import table
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import Classifier
 from emotion_detective.training import data
-from emotion_detective.training.augment import Glasses, to_float
+from emotion_detective.training.augment import compress, to_float, transform, wear_glasses
 
 RESULT = Path(__file__).with_suffix("")
 SEED = 0
@@ -30,18 +30,20 @@ SEED = 0
 
 def tilt(images: torch.Tensor, degrees: float) -> torch.Tensor:
     """Turn `(N, 1, S, S)` faces by this angle, every other one to the right."""
-    angles = torch.full((len(images),), float(degrees))
+    angles = torch.full((len(images),), math.radians(degrees))
     angles[::2] *= -1
-    return rotate(images, angles, padding_mode="border")
+    return transform(images, angles)
 
 
 # What is done to `(N, 1, S, S)` faces in 0..1.
 CONDITIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "as they are": lambda images: images,
-    "with glasses": Glasses(share=1.0),
+    "mirrored": lambda images: images.flip(-1),
+    "with glasses": lambda images: wear_glasses(images, share=1.0),
     "tilted by 15°": lambda images: tilt(images, 15),
     "tilted by 30°": lambda images: tilt(images, 30),
     "a third of the light": lambda images: images / 3,
+    "JPEG, quality 30": lambda images: compress(images, torch.full((len(images), 1, 1, 1), 30.0)),
 }
 
 
@@ -86,7 +88,7 @@ def main() -> None:
     asked = parser.parse_args()
     split = data.load(asked.data)["validation"]
     images = f"{len(split)} images of validation of {Path(asked.data).name}"
-    result = report.origin(report.command(), images, SEED, ("kornia",))
+    result = report.origin(report.command(), images, SEED)
     result["models"] = known_models(images) | {
         Path(model).name: accuracies(load_classifier(model), split) for model in asked.model
     }

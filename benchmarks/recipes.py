@@ -100,10 +100,6 @@ def markdown(runs: dict[str, dict]) -> Iterator[str]:
         "own targets: it compares only between runs with the same augmentation, smoothing and "
         "votes."
     )
-    for name, run in runs.items():
-        if changes(DEFAULTS, run["config"]) == NOTHING:
-            yield ""
-            yield f"{name} is `train_hub.py train --init scratch` with `--votes` and nothing else."
     for names, accuracies in repeated(runs).items():
         epochs = runs[names[0]]["epochs"]
         yield ""

@@ -53,7 +53,7 @@ def our_steps(run: loop.Run) -> Steps:
     while True:
         for indices in run.loaders["train"]:
             run.scheduler.step_update(update)
-            loop.step(run, indices, image_size)
+            loop.step(run, indices, image_size, run.config.augmentation)
             update += 1
             run.ema.update(network, step=update)
             yield

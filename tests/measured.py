@@ -11,7 +11,6 @@ from emotion_detective.evaluation import metrics
 from emotion_detective.inference.checkpoint import METRICS_FILE
 
 TRAINING = {
-    "command": "python train_hub.py train --data emotion-detection-fer.zip --output runs/first",
     "config": {"init": "scratch", "architecture": "test_resnet", "epochs": 40},
     "seed": 7,
     "dataset": {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from emotion_detective.evaluation.votes import COUNTED
 from emotion_detective.inference.model import LABELS
 from emotion_detective.training import data
 
@@ -28,6 +29,17 @@ def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
                 pixels[8 * i : 8 * i + 8] += 130  # a bright bar whose height tells the class
                 Image.fromarray(pixels).save(folder / split / label / f"im{number}.png")
     return folder
+
+
+def write_votes(path: Path, split: datasets.Dataset, without_label: int | None = None) -> Path:
+    """Write a CSV in which everybody voted for the image's own label."""
+    rows = [
+        f"{file},{','.join('9' if i == label else '0' for i in range(len(COUNTED)))}"
+        for file, label in zip(split["file"], split["label"], strict=True)
+        if label != without_label
+    ]
+    path.write_text("\n".join([f"path,{','.join(COUNTED)}", *rows]) + "\n")
+    return path
 
 
 def random_pictures(mode: str, count: int = 4, size: int = 64) -> list[Image.Image]:

@@ -115,35 +115,43 @@ def test_the_base_model_is_named_only_where_there_is_one(
 
 def test_the_run_can_be_repeated_from_the_card(measured):
     training = section(card.write_card(measured).read_text(), "Training")
-    assert "`python train_hub.py train --data emotion-detection-fer.zip" in training
+    command = "python train_hub.py train --recipe metrics.json --data emotion-detection-fer.zip"
+    assert f"- Command: `{command} --output {measured.name}`." in training
     assert "seed 7, 40 epochs, of which number 38 is kept" in training
     assert "in 30 minutes on 1 x NVIDIA H100 80GB HBM3, 2025-01-31" in training
     assert "torch 2.15.0, timm 1.0.31" in training
 
 
-def test_what_was_a_default_once_is_spelled_out_and_what_was_typed_stands(folder):
-    config = {"init": "scratch", "epochs": 40, "batch_size": 128, "image_sizes": [32, 48]}
-    config |= {"learning_rate": 0.5, "vote_share": 0.0, "limit": None, "weight_decay": 0.05}
-    typed = "python train_hub.py train --init scratch --epochs=40 --lr 5e-1"
-    change(folder, config=config, command=f"{typed} --resume")
-    training = section(card.write_card(folder).read_text(), "Training")
-    assert f"`{typed} --batch-size 128 --image-sizes 32 48`" in training
-
-
 def test_a_run_that_went_on_from_another_names_both_and_adds_their_time(folder):
     record = checkpoint.read_metrics(folder)["training"]
-    later = record["config"] | {"init": "first", "vote_share": 0.25}
-    later |= {"architecture": "resnet18"}
-    typed = "python train_hub.py train --votes v.csv --epochs 40 --init renamed"
-    change(folder, earlier=[record], config=later, command=typed)
+    later = record["config"] | {"init": "first", "votes": "votes.csv", "vote_share": 0.25}
+    change(folder, earlier=[record], config=later | {"architecture": "resnet18"})
     text = card.write_card(folder).read_text()
     training = section(text, "Training")
     assert "initialised at random" in training
-    assert training.index("- Command: `") < training.index("- Then, from there: `")
-    assert "--init runs/first`: seed 7, 40 epochs" in training
+    assert (
+        "No single command repeats it: each run went on from the checkpoint of the one before"
+        in training
+    )
+    assert "--recipe" not in training
+    assert "- Run 1 of 2: seed 7, 40 epochs" in training
+    assert "- Run 2 of 2: seed 7, 40 epochs" in training
     assert "In the last run, of each training target 25% is not the image's label" in training
     assert "Training took 1.0 hours" in section(text, "Cost")
     assert ModelCard(text).data.base_model is None
+
+
+def test_a_teacher_and_votes_are_named_only_where_they_decided_targets(folder):
+    config = checkpoint.read_metrics(folder)["training"]["config"]
+    config |= {"votes": None, "vote_share": 0.25, "teacher": None, "teacher_share": 0.5}
+    change(folder, config=config)
+    training = section(card.write_card(folder).read_text(), "Training")
+    assert "FER+" not in training.partition("### Where")[0]
+    assert "gives way" not in training
+    change(folder, config=config | {"teacher": "tiny", "votes": "votes.csv"})
+    training = section(card.write_card(folder).read_text(), "Training")
+    assert "25% is not the image's label" in training
+    assert "50% gives way to the mean of what the checkpoint `tiny` answers" in training
 
 
 def test_what_earlier_runs_learned_from_is_named(folder):

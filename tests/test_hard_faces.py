@@ -39,4 +39,4 @@ def test_the_table_has_a_row_a_model():
     result = hard_faces.report.origin("c", "d", 0)
     result["models"] = {"one": dict.fromkeys(hard_faces.CONDITIONS, 0.5)}
     text = "\n".join(hard_faces.markdown(result))
-    assert "| one | 50.0% | 50.0% | 50.0% | 50.0% | 50.0% |" in text
+    assert f"| one |{7 * ' 50.0% |'}" in text

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, TINY, write_source
+from small import ROOT, TINY, write_source, write_votes
 
-from emotion_detective.evaluation import votes
-from emotion_detective.training import augment, loop, run_folder
+from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
 
 SMALL = dict(
@@ -26,6 +25,7 @@ SMALL = dict(
     image_size_shares=(1.0,),
     learning_rate=3e-3,
     augmentation=0.0,
+    late_augmentation=0.0,
     erasing=0.0,
     mixup=0.0,
     ema_decay=0.9,
@@ -138,42 +138,44 @@ def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
     assert "conv1.0.weight" in moved
 
 
-def write_votes(path: Path, split, without_label: int | None = None) -> Path:
-    """Write a CSV in which everybody voted for the image's own label."""
-    rows = [
-        f"{file},{','.join('9' if i == label else '0' for i in range(len(votes.COUNTED)))}"
-        for file, label in zip(split["file"], split["label"], strict=True)
-        if label != without_label
-    ]
-    path.write_text("\n".join([f"path,{','.join(votes.COUNTED)}", *rows]) + "\n")
-    return path
-
-
-def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
-    path = write_votes(tmp_path / "votes.csv", parts["train"], without_label=5)
-    config = TrainConfig(**SMALL, epochs=1, vote_share=0.5, label_smoothing=0.0)
-    run = loop.prepare(config, parts, votes=path)
-    labels = run.labels["train"]
-    own = run.targets[torch.arange(len(labels)), labels]
-    assert (own[labels == 5] == 1).all()
-    # All votes for the label: its probability is high, but no regression says 1.
-    assert ((own[labels != 5] > 0.95) & (own[labels != 5] < 1)).all()
-
-
 def test_a_run_with_votes_is_not_resumed_without_or_with_others(parts, tmp_path):
     path = write_votes(tmp_path / "votes.csv", parts["train"])
-    config = TrainConfig(**SMALL, epochs=1, vote_share=0.5)
-    loop.train(config, parts, tmp_path / "run", votes=path)
-    with pytest.raises(ValueError, match=r"began with vote_share=0\.5, not 0\.0"):
-        loop.train(config, parts, tmp_path / "run", resume=True)
+    config = TrainConfig(**SMALL, epochs=1, votes=str(path))
+    loop.train(config, parts, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"began with votes=votes\.csv, not None"):
+        loop.train(TrainConfig(**SMALL, epochs=1), parts, tmp_path / "run", resume=True)
     write_votes(path, parts["train"], without_label=1)
     with pytest.raises(ValueError, match="began with votes_checksum="):
-        loop.train(config, parts, tmp_path / "run", votes=path, resume=True)
+        loop.train(config, parts, tmp_path / "run", resume=True)
+
+
+def test_every_batch_has_a_side_of_its_own_near_the_epoch_s(parts, monkeypatch):
+    config = TrainConfig(**{**SMALL, "image_sizes": (48,)}, epochs=1, size_spread=0.17)
+    sides, step = [], loop.step
+    monkeypatch.setattr(
+        loop, "step", lambda run, i, side, *rest: sides.append(side) or step(run, i, side, *rest)
+    )
+    run = loop.prepare(config, parts)
+    row = loop._train_epoch(run, 0)
+    assert set(sides) == {40, 48, 56}
+    assert row["image_size"] == 48
+    before = list(sides)
+    loop._train_epoch(loop.prepare(config, parts), 0)
+    assert sides[len(before) :] == before
+
+
+def test_augmentation_is_weak_in_the_last_tenth():
+    config = TrainConfig(epochs=20, augmentation=0.8, late_augmentation=0.2)
+    assert [config.augmentation_at(epoch) for epoch in range(20)] == [0.8] * 18 + [0.2] * 2
+    one = TrainConfig(epochs=1, frozen_epochs=0, augmentation=0.8, late_augmentation=0.2)
+    assert one.augmentation_at(0) == 0.8
 
 
 def test_image_size_grows_over_the_epochs():
     config = TrainConfig(epochs=10, image_sizes=(32, 48, 64), image_size_shares=(0.2, 0.4, 0.4))
     assert [config.image_size_at(e) for e in range(10)] == [32] * 2 + [48] * 4 + [64] * 4
+    assert config.batch_sizes_at(2) == [48]
+    assert config.batch_sizes_at(9) == [56, 64, 72]
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 64])
@@ -194,7 +196,7 @@ def test_best_epoch_is_sought_at_the_final_image_size():
     ("wrong", "message"),
     [
         (dict(epochs=0), "epochs must be above 0, not 0"),
-        (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 4 entries"),
+        (dict(image_sizes=(32, 64)), "image_sizes has 2 and image_size_shares 3 entries"),
         (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
         (dict(vote_share=25), "vote_share is a share of 1, not 25"),
         (dict(erasing=-0.1), r"erasing is a share of 1, not -0\.1"),
@@ -213,30 +215,17 @@ def test_fine_tuning_has_its_own_recipe():
     assert fine_tuning.epochs == 3
     assert fine_tuning.frozen_epochs == 1
     assert fine_tuning.layer_decay < 1
+    assert TrainConfig.for_init("imagenet", epochs=1).frozen_epochs == 0
 
 
-def test_augmentation_keeps_shape_and_range_and_is_repeatable():
-    images = torch.rand(16, 1, 48, 48)
-    module = augment.build_augmentation(strength=1.0, erasing=1.0)
-    torch.manual_seed(3)
-    one = module(images)
-    torch.manual_seed(3)
-    assert torch.equal(module(images), one)
-    assert one.shape == images.shape
-    assert one.min() >= 0 and one.max() <= 1
-    assert not torch.allclose(one[0], one[1])
-
-
-def test_glasses_darken_the_eyes_of_their_share_and_nothing_else():
-    images = torch.ones(400, 1, 96, 96)
-    torch.manual_seed(0)
-    worn = augment.Glasses(0.25)(images)
-    with_glasses = (worn < 1).flatten(1).any(dim=1)
-    assert with_glasses.float().mean() == pytest.approx(0.25, abs=0.07)
-    dark = (worn < 1).float().mean(dim=0)[0]
-    assert dark[:18].sum() == 0 and dark[56:].sum() == 0  # forehead; nose, cheeks and mouth
-    torch.testing.assert_close(dark, dark.flip(1), atol=0.06, rtol=0)
-    assert torch.equal(augment.Glasses(0.0)(images), images)
+def test_fine_tuning_is_the_last_third_of_the_run_from_scratch():
+    scratch, fine_tuning = (TrainConfig.for_init(init) for init in ("scratch", "imagenet"))
+    last = range(scratch.epochs - fine_tuning.epochs, scratch.epochs)
+    assert fine_tuning.epochs == pytest.approx(scratch.epochs / 3, rel=0.15)
+    for epoch, of_scratch in enumerate(last):
+        assert fine_tuning.batch_sizes_at(epoch) == scratch.batch_sizes_at(of_scratch)
+    assert fine_tuning.augmentation == scratch.augmentation
+    assert fine_tuning.late_augmentation == scratch.late_augmentation
 
 
 def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_checkpoint):
@@ -247,21 +236,6 @@ def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_
     first, *others = [torch.cat(list(run.loaders["train"])).tolist() for run in (fresh, *again)]
     assert others[0] == others[1] != first
     assert again[0].seed == again[1].seed != fresh.seed
-
-
-def test_augmentation_never_turns_a_face_upside_down():
-    images = torch.linspace(0, 1, 48).view(1, 1, 48, 1).expand(64, 1, 48, 48)  # dark above
-    torch.manual_seed(0)
-    augmented = augment.build_augmentation(strength=1.0, erasing=0.0)(images)
-    top, bottom = augmented[:, :, :24].mean(dim=(1, 2, 3)), augmented[:, :, 24:].mean(dim=(1, 2, 3))
-    assert (top < bottom).all()
-
-
-def test_normalised_input_is_gray_in_three_equal_channels():
-    inputs = augment.normalize(torch.full((2, 1, 8, 8), 0.75))
-    assert inputs.shape == (2, 3, 8, 8)
-    assert torch.equal(inputs, torch.ones(2, 3, 8, 8))
-    assert inputs.is_contiguous(memory_format=torch.channels_last)
 
 
 def command(source: Path, output: Path, *more: str) -> list[str]:

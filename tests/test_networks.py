@@ -11,6 +11,7 @@ from timm.optim import param_groups_layer_decay
 
 from emotion_detective.inference import checkpoint
 from emotion_detective.training import networks
+from emotion_detective.training.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
 
@@ -50,21 +51,34 @@ def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
         torch.testing.assert_close(tensor, stored[name], rtol=0, atol=0)
 
 
+def test_whole_blocks_are_left_out_where_the_recipe_says_so():
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 64, 64)
+    dropped, kept = (networks.create_network(TINY, drop_path=rate) for rate in (0.9, 0.0))
+    for module in dropped.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(module.weight)  # the last of a block begins at 0
+    assert not torch.equal(dropped(images), dropped(images))
+    assert torch.equal(kept(images), kept(images))
+
+
 @pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
 def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architecture):
     with pytest.raises(ValueError, match=f"No checkpoint can be made of {architecture}"):
-        networks.check_architecture(architecture, (96,))
+        networks.check_architecture(TrainConfig(architecture=architecture))
 
 
 @pytest.mark.parametrize("architecture", ["resnet50", "vgg16", "convnext_tiny", TINY, "nosuchnet"])
 def test_other_architectures_are_not_refused(architecture):
-    networks.check_architecture(architecture, (64, 96))
+    networks.check_architecture(TrainConfig(architecture=architecture))
 
 
 def test_an_architecture_with_a_size_of_its_own_says_which():
-    with pytest.raises(ValueError, match="takes images of 224 px only: add --image-sizes 224"):
-        networks.check_architecture("vit_tiny_patch16_224", (96,))
-    networks.check_architecture("vit_tiny_patch16_224", (224,))
+    one = {"architecture": "vit_tiny_patch16_224", "image_size_shares": (1.0,)}
+    for wrong in ({"image_sizes": (96,)}, {"image_sizes": (224,), "size_spread": 0.2}):
+        with pytest.raises(ValueError, match=r"images of 224 px only: add .* --size-spread 0\."):
+            networks.check_architecture(TrainConfig(**one | wrong))
+    networks.check_architecture(TrainConfig(**one, image_sizes=(224,), size_spread=0.0))
 
 
 def test_alexnet_s_layers_learn_the_slower_the_further_down():

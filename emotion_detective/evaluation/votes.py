@@ -53,6 +53,11 @@ class Votes:
         return self.others_each.sum(axis=1)
 
     @property
+    def total(self) -> np.ndarray:
+        """`(N,)` votes for any answer."""
+        return self.counts.sum(axis=1) + self.others
+
+    @property
     def majority(self) -> np.ndarray:
         """`(N,)` indices of LABELS, NO_MAJORITY where the votes have none."""
         first = self.counts.max(axis=1)
@@ -65,7 +70,7 @@ class Votes:
     def is_distribution(self) -> np.ndarray:
         """`(N,)` bool: whether the six labels hold enough of the votes."""
         six = self.counts.sum(axis=1)
-        return (six > 0) & (six >= MIN_SHARE_OF_SIX * (six + self.others))
+        return (six > 0) & (six >= MIN_SHARE_OF_SIX * self.total)
 
 
 def checksum(path: Path | str) -> int:
@@ -105,6 +110,16 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
     nothing = np.zeros(len(COUNTED), int)
     table = np.stack([rows.get(file, nothing) for file in files])
     return Votes(table[:, : len(LABELS)], table[:, len(LABELS) :])
+
+
+def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
+    """Return `(N,)` bool: whether more than half of an image's voters see no face.
+
+    Raises:
+        ValueError: as `read_votes`.
+    """
+    votes = read_votes(path, files)
+    return votes.others_each[:, OTHER_COLUMNS.index("NF")] > votes.total / 2
 
 
 def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> np.ndarray:
@@ -150,7 +165,7 @@ def vote_metrics(
     voted = majority != NO_MAJORITY
     named = probabilities.argmax(axis=1) == majority
     return {
-        "n": int((votes.counts.sum(axis=1) + votes.others > 0).sum()),
+        "n": int((votes.total > 0).sum()),
         "n_majority": int(voted.sum()),
         "agreement": _mean(named[voted]),
         "agreement_interval": bootstrap_interval(named[voted]),

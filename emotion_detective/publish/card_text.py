@@ -4,8 +4,6 @@
 `metrics.json` lacks, which `card.py` turns into a sentence. Nothing here reads or writes files.
 """
 
-import dataclasses
-import json
 import re
 import shlex
 from collections import Counter
@@ -15,7 +13,6 @@ from pathlib import PurePosixPath
 from emotion_detective.evaluation.markdown import table
 from emotion_detective.inference.model import LABELS
 from emotion_detective.publish.card_metadata import Facts, base_model, metadata
-from emotion_detective.training.recipe import FRESH, TrainConfig, option_names
 
 # Rated power of the accelerator in watts, by a part of its name; from NVIDIA's data sheets of the
 # SXM modules. Without an entry the card states hours and hardware, and no energy.
@@ -145,12 +142,17 @@ def data(facts: Facts) -> str:
     dataset = facts.training["dataset"]
     counts = ", ".join(f"{dataset[split]} {split}" for split in ("train", "validation", "test"))
     name = "FER2013 in six classes, from " if facts.is_fer2013 else ""
-    return f"{name}`{dataset['source']}`: {counts} images.{votes(facts)}{earlier_data(facts)}"
+    targets = votes(facts) + teacher(facts)
+    return f"{name}`{dataset['source']}`: {counts} images.{targets}{earlier_data(facts)}"
 
 
 def votes(facts: Facts) -> str:
     """Say how far the training targets followed FER+'s votes, or nothing."""
-    shares = [run["config"].get("vote_share", 0) for run in facts.runs]
+    # A run with a record of no votes had none; older records have a share of 0 then.
+    shares = [
+        run["config"].get("vote_share", 0) if run["config"].get("votes", True) else 0
+        for run in facts.runs
+    ]
     if not any(shares):
         return ""
     last = [share for share in shares if share][-1]
@@ -160,6 +162,17 @@ def votes(facts: Facts) -> str:
         f" {begin} each training target {last:.0%} is not the image's label but how likely "
         "a logistic regression finds each label given the image's ten votes in FER+ (Barsoum et "
         "al. 2016, arXiv 1608.01041)."
+    )
+
+
+def teacher(facts: Facts) -> str:
+    """Say how far the last run's targets followed a teacher's answers, or nothing."""
+    config = facts.training["config"]
+    if not config.get("teacher"):
+        return ""
+    return (
+        f" Of the result {config['teacher_share']:.0%} gives way to the mean of what the "
+        f"checkpoint `{config['teacher']}` answers to the image and to its mirror image."
     )
 
 
@@ -193,38 +206,27 @@ def data_licence(facts: Facts) -> str:
 
 
 def runs(facts: Facts) -> str:
-    """One line a run: command, length and time."""
-    befores = [None, *facts.runs]
-    return "\n".join(
-        f"- {'Then, from there' if before else 'Command'}: `{command(run, before)}`: seed "
-        f"{run['seed']}, {run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
+    """The command that repeats the run, and one line for each run behind the weights."""
+    several = len(facts.runs) > 1
+    told = [
+        f"- {f'Run {number} of {len(facts.runs)}: ' if several else ''}seed {run['seed']}, "
+        f"{run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
         f"{duration(run['seconds'])} on {run['hardware']}, {run['date']}."
-        for before, run in zip(befores, facts.runs, strict=False)
-    )
+        for number, run in enumerate(facts.runs, start=1)
+    ]
+    return "\n".join([f"- {command(facts)}", *told])
 
 
-def command(run: dict, before: dict | None) -> str:
-    """Return what repeats a run with the code of today.
-
-    As it was typed, but with the defaults of its day spelled out where they have changed, from its
-    first epoch, and going on from where the run `before` it was written to.
-    """
-    words = [word for word in shlex.split(run["command"]) if word != "--resume"]
-    typed = {word.partition("=")[0] for word in words}
-    settings = {name: value for name, value in run["config"].items() if value is not None}
-    if "--votes" not in typed:
-        settings.pop("vote_share", None)
-    if settings["init"] not in FRESH:  # a checkpoint has an architecture of its own
-        settings.pop("architecture")
-    now = json.loads(json.dumps(dataclasses.asdict(TrainConfig.for_init(settings["init"]))))
-    for name, value in settings.items():
-        options = option_names(name)
-        if value != now.get(name, value) and typed.isdisjoint(options):
-            words += [options[0], *map(str, value if isinstance(value, list) else [value])]
-    written = shlex.split(before["command"]) if before else []
-    if "--output" in written and "--init" in words:
-        words[words.index("--init") + 1] = written[written.index("--output") + 1]
-    return shlex.join(words)
+def command(facts: Facts) -> str:
+    """Say which command repeats the training, or why none does."""
+    if len(facts.runs) > 1:
+        return (
+            "No single command repeats it: each run went on from the checkpoint of the one before."
+        )
+    source = facts.training["dataset"]["source"]
+    words = ["python", "train_hub.py", "train", "--recipe", "metrics.json"]
+    line = shlex.join([*words, "--data", source, "--output", facts.name])
+    return f"Command: `{line}`."
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,6 @@ lies on disk is then evaluated, and its card is rendered from what was measured.
 `train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`. Knows no Hub.
 """
 
-import dataclasses
 import json
 from datetime import date
 from pathlib import Path
@@ -30,7 +29,7 @@ from emotion_detective.inference.hub import display_name
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import Classifier
 from emotion_detective.publish import card
-from emotion_detective.training import loop, machine
+from emotion_detective.training import loop, machine, targets
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import best_row
 
@@ -132,7 +131,6 @@ def _write_metrics(folder: Path, metrics: dict) -> None:
 
 
 def describe_run(
-    command: str,
     config: TrainConfig,
     source: str,
     parts: datasets.DatasetDict,
@@ -141,15 +139,14 @@ def describe_run(
     """Return the record of a finished run, as plain values without folders of this machine.
 
     Args:
-        command: what was typed.
         source: what `--data` named, of which `parts` were made.
         history: a row an epoch, as `loop.train` returns them.
     """
     counts = {split: len(part) for split, part in parts.items()}
     counts["train"] = min(counts["train"], config.limit or counts["train"])
     return {
-        "command": command,
-        "config": dataclasses.asdict(config) | {"init": _shown_init(config.init)},
+        "config": config.recorded(),
+        "learned_from": targets.describe_sources(config),
         "seed": config.seed,
         "dataset": {"source": display_name(source)} | counts,
         "hardware": machine.describe_hardware(),
@@ -161,11 +158,6 @@ def describe_run(
         "date": date.today().isoformat(),
         "earlier": _earlier_runs(config.init),
     }
-
-
-def _shown_init(init: str) -> str:
-    """Return `init`, of a folder the name only: its path could pass for a Hub id."""
-    return Path(init).name if Path(init).is_dir() else init
 
 
 def _earlier_runs(init: str) -> list[dict]:

@@ -1,76 +1,170 @@
 """Batch augmentation on the device: faces as they are in, faces as they might be out.
 
-Every picture of a batch gets its own transformation, computed for the whole batch at once by
-kornia, on whatever device the batch is on. The random numbers are torch's global ones, so that a
-seed set before an epoch repeats it. This module knows no network and no optimiser.
+Every picture of a batch gets its own transformation, computed for the whole batch at once on
+whatever device the batch is on. The random numbers are torch's global ones, so that a seed set
+before an epoch repeats it. This module knows no network and no optimiser.
 """
 
-import kornia.augmentation as K
+import math
+
 import torch
-from torch import nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 
 from emotion_detective.inference.model import GRAY_MEAN, GRAY_STD
 
+# At full strength. Published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv
+# 2105.03588) shift by twice as much and turn by a third: users tilt their heads.
+MAX_DEGREES, MAX_SHIFT, MAX_LOG_SCALE, MAX_LOG_STRETCH = 30, 0.1, 0.22, 0.1
 # Of all faces, at full strength.
-GLASSES_SHARE = 0.1
+GLASSES_SHARE, COARSE_SHARE, COMPRESSED_SHARE = 0.15, 0.3, 0.3
 # From the middle and from the top to the eyes: about where the mean of FER2013's PublicTest images
 # is darkest, (30, 35) and (65, 35) of 96 pixels.
 EYE_ASIDE, EYE_DOWN = (0.16, 0.2), (0.33, 0.41)
+# Sides in pixels of faces that were smaller than the network's input. FER2013's have 48.
+COARSE_SIDES = (24, 48)
+JPEG_QUALITY = (15, 90)
+# The luminance table of the JPEG standard (ITU-T T.81, Annex K), for quality 50.
+JPEG_TABLE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
 
 
-def build_augmentation(strength: float, erasing: float) -> nn.Module:
-    """Return a module from `(N, 1, S, S)` floats in 0..1 to the same, augmented.
+def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tensor:
+    """Return `(N, 1, S, S)` faces in 0..1, each altered in its own way.
 
-    `strength` scales rotation, shift, scale, light and the share of faces with glasses, 1.0 being
-    the published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv 2105.03588) at
-    half their shift and twice their rotation, as users tilt their heads; `erasing` is the
-    probability of blanking a rectangle (Zhong et al. 2017, arXiv 1708.04896). A face is never
-    turned upside down: no user's camera does it and the label would not survive it.
+    `strength` scales how far faces turn, move, grow, darken, blur or sharpen, and the share of
+    those that wear glasses or were small or compressed; 0 leaves all but the mirroring. `erasing`
+    is the probability of blanking a rectangle (Zhong et al. 2017, arXiv 1708.04896). A face is
+    never turned upside down: no user's camera does it and the label would not survive it.
     """
-    geometry_and_light = K.AugmentationSequential(
-        K.RandomHorizontalFlip(p=0.5),
-        K.RandomAffine(
-            degrees=20 * strength,
-            translate=(0.1 * strength, 0.1 * strength),
-            scale=(1 - 0.2 * strength, 1 + 0.2 * strength),
-            padding_mode="border",
-            p=1.0,
-        ),
-        K.RandomBrightness((1 - 0.3 * strength, 1 + 0.3 * strength), p=1.0),
-        K.RandomContrast((1 - 0.4 * strength, 1 + 0.4 * strength), p=1.0),
-        K.RandomErasing(p=erasing, scale=(0.02, 0.2), ratio=(0.3, 3.3), value=0.5),
-        data_keys=["input"],
+    images = wear_glasses(images, GLASSES_SHARE * strength)
+    images = relight(move(images, strength), strength)
+    images = refocus(coarsen(images, COARSE_SHARE * strength), strength)
+    images = images + torch.randn_like(images) * draw(images, 0, 0.25 * strength) ** 2
+    low, high = JPEG_QUALITY
+    compressed = compress(images, draw(images, low, high))
+    images = torch.where(draw(images, 0, 1) < COMPRESSED_SHARE * strength, compressed, images)
+    return erase(images.clamp(0, 1), erasing)
+
+
+def draw(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Return a number from this range for each image, `(N, 1, 1, 1)`."""
+    return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high)
+
+
+def move(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """Mirror half of the faces; turn, stretch, scale and shift each."""
+    most = (math.radians(MAX_DEGREES), MAX_LOG_SCALE, MAX_LOG_STRETCH, 2 * MAX_SHIFT, 2 * MAX_SHIFT)
+    angle, scale, stretch, x, y = (
+        strength * limit * draw(images, -1, 1).flatten() for limit in most
     )
-    return nn.Sequential(Glasses(GLASSES_SHARE * strength), geometry_and_light)
+    mirrored = torch.where(draw(images, 0, 1).flatten() < 0.5, -1.0, 1.0)
+    across, down = mirrored * (scale + stretch).exp(), (scale - stretch).exp()
+    return transform(images, angle, across, down, x, y)
 
 
-class Glasses(nn.Module):
-    """Draws glasses on a share of `(N, 1, S, S)` faces in 0..1, where FER2013 has the eyes.
+def transform(
+    images: torch.Tensor,
+    angle: torch.Tensor,
+    across: torch.Tensor | float = 1.0,
+    down: torch.Tensor | float = 1.0,
+    x: torch.Tensor | float = 0.0,
+    y: torch.Tensor | float = 0.0,
+) -> torch.Tensor:
+    """Turn `(N, 1, S, S)` images by `(N,)` radians, shrink and shift them, the border going on."""
+    rows = (
+        (across * angle.cos(), -across * angle.sin(), x + 0 * angle),
+        (down * angle.sin(), down * angle.cos(), y + 0 * angle),
+    )
+    theta = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1)
+    grid = affine_grid(theta, list(images.shape), align_corners=False)
+    return grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def relight(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """Change gamma, contrast and light, down to a third of it, and darken one side."""
+    images = images ** (0.5 * strength * draw(images, -1, 1)).exp()
+    middle = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = middle + (images - middle) * (strength * draw(images, -0.6, 0.4)).exp()
+    light = (strength * (0.25 - 1.35 * draw(images, 0, 1) ** 2)).exp()
+    across = torch.linspace(-1, 1, images.shape[-1], device=images.device)
+    side = draw(images, -1, 1) ** 3 * across + draw(images, -1, 1) ** 3 * across[:, None]
+    return (images * light * (1 - 0.4 * strength * side)).clamp(0, 1)
+
+
+def coarsen(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Make a share of the faces as coarse as small ones are that were enlarged."""
+    size = images.shape[-1]
+    low, high = (min(side, size) for side in COARSE_SIDES)
+    side = int(torch.randint(low, high + 1, ()))  # one for the batch, which is many times faster
+    small = interpolate(images, size=side, mode="bilinear", antialias=True)
+    coarse = interpolate(small, size=size, mode="bilinear")
+    return torch.where(draw(images, 0, 1) < share, coarse, images)
+
+
+def refocus(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """Blur or sharpen each face."""
+    radius = round(images.shape[-1] / 64)
+    blurred = avg_pool2d(images, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+    return images + (images - blurred) * strength * draw(images, -1, 1.5)
+
+
+def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
+    """Return what JPEG leaves of `(N, 1, S, S)` gray images at `(N, 1, 1, 1)` quality, 1 to 99.
+
+    The quantised cosine transform of 8x8 blocks, on any device; the files' own coding loses
+    nothing.
+    """
+    size, steps = images.shape[-1], torch.arange(8, device=images.device)
+    cosines = torch.cos(math.pi / 8 * (steps + 0.5) * steps[:, None]) / 2
+    cosines[0] /= math.sqrt(2)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
+    table = torch.tensor(JPEG_TABLE, device=images.device)
+    table = (table * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
+    padded = pad(images, (0, -size % 8) * 2, mode="replicate") - 128 / 255
+    blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 1, S / 8, S / 8, 8, 8)
+    found = ((cosines @ blocks @ cosines.T) / table).round() * table
+    blocks = cosines.T @ found @ cosines + 128 / 255
+    return blocks.transpose(3, 4).reshape(padded.shape)[..., :size, :size].clamp(0, 1)
+
+
+def erase(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Blank a rectangle of 2 to 20% of a share of the faces with gray."""
+    log_ratio = math.log(3.3)
+    area, ratio = draw(images, 0.02, 0.2), draw(images, -log_ratio, log_ratio).exp()
+    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
+    pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
+    left, top = draw(images, 0, 1) * (1 - width), draw(images, 0, 1) * (1 - height)
+    inside = (pixels - left - width / 2).abs() < width / 2
+    inside = inside & ((pixels - top - height / 2).abs() < height / 2).movedim(-1, -2)
+    return torch.where(inside & (draw(images, 0, 1) < share), 0.5, images)
+
+
+def wear_glasses(images: torch.Tensor, share: float) -> torch.Tensor:
+    """Draw glasses on a share of `(N, 1, S, S)` faces in 0..1, where FER2013 has the eyes.
 
     Two ellipses with a dark rim and a lens, clear more often than not, a bridge and temples. All
     lengths are shares of the picture's side; each is drawn from a range of its own for each face.
     """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        def draw(low: float, high: float) -> torch.Tensor:
-            return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high)
-
-        pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
-        middle, thickness = draw(0.46, 0.54), draw(0.015, 0.04)
-        aside = (pixels - middle).abs() - draw(*EYE_ASIDE)  # 0 at either eye, above outside of it
-        below = (pixels - draw(*EYE_DOWN)).movedim(-1, -2)
-        width, height = draw(0.11, 0.16), draw(0.08, 0.13)
-        radius = ((aside / width) ** 2 + (below / height) ** 2).sqrt()  # 1 on the rim
-        rim = (radius - 1).abs() * height < thickness / 2
-        bars = (below.abs() < thickness / 2) & (aside.abs() > width)  # bridge and temples
-        lens = torch.where(radius < 1, 1 - draw(-1, 0.8).clamp(min=0), 1)
-        worn = images * torch.where(rim | bars, draw(0, 0.4), lens)
-        return torch.where(draw(0, 1) < self.share, worn, images)
+    pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
+    middle, thickness = draw(images, 0.46, 0.54), draw(images, 0.015, 0.04)
+    # 0 at either eye, above outside of it
+    aside = (pixels - middle).abs() - draw(images, *EYE_ASIDE)
+    below = (pixels - draw(images, *EYE_DOWN)).movedim(-1, -2)
+    width, height = draw(images, 0.11, 0.16), draw(images, 0.08, 0.13)
+    radius = ((aside / width) ** 2 + (below / height) ** 2).sqrt()  # 1 on the rim
+    rim = (radius - 1).abs() * height < thickness / 2
+    bars = (below.abs() < thickness / 2) & (aside.abs() > width)  # bridge and temples
+    lens = torch.where(radius < 1, 1 - draw(images, -1, 0.8).clamp(min=0), 1)
+    worn = images * torch.where(rim | bars, draw(images, 0, 0.4), lens)
+    return torch.where(draw(images, 0, 1) < share, worn, images)
 
 
 def to_float(images: torch.Tensor, image_size: int) -> torch.Tensor:

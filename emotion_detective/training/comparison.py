@@ -89,7 +89,6 @@ def compare(
             f"The checkpoint {base.init} has one architecture, its own: compare from --init "
             f"{' or '.join(FRESH)}."
         )
-    base = dataclasses.replace(base, vote_share=0.0)  # no votes here
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)

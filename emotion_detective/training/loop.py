@@ -9,7 +9,6 @@ the seed, the first weights and the epoch's number, and after each the whole sta
 `train_hub.py train`.
 """
 
-import dataclasses
 import logging
 import math
 import time
@@ -33,14 +32,13 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
-from emotion_detective.evaluation.votes import checksum, soft_targets
 from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data, machine, run_folder
-from emotion_detective.training.augment import build_augmentation, normalize, to_float
+from emotion_detective.training import data, machine, run_folder, targets
+from emotion_detective.training.augment import augment, normalize, to_float
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import History, best_row
@@ -61,8 +59,8 @@ GUESSING_LOSS = math.log(len(LABELS))
 class Run:
     """What the epochs of a run share; tensors are on the device, loaders yield indices.
 
-    `targets` `(N, 6)` are what the training images are to be answered with, as probabilities.
-    `seed` decides batches and augmentation.
+    `targets` `(N, 6)` are probabilities, those of the training images. `seed` decides batches and
+    augmentation.
     """
 
     config: TrainConfig
@@ -76,7 +74,6 @@ class Run:
     labels: dict[str, torch.Tensor]
     targets: torch.Tensor
     loaders: dict[str, torch.utils.data.DataLoader]
-    augment: nn.Module
     mix: nn.Module
     history: History
     seed: int
@@ -87,28 +84,24 @@ def train(
     parts: datasets.DatasetDict,
     output: Path,
     *,
-    votes: Path | str | None = None,
     resume: bool = False,
     compile_network: bool = False,
 ) -> tuple[nn.Module, list[dict]]:
     """Train and return the network with the weights of its best epoch, and the rows of all epochs.
 
-    `votes` is a CSV of FER+ votes that the targets are mixed with (`votes.soft_targets`).
     Writes `train_config.json`, `metrics.jsonl`, the state of the last epoch and the EMA weights of
     the best one into `output`. In several processes every one returns the same.
 
     Raises:
         ValueError: `output` holds another run, `resume` finds none, a finished one, or one of
-            another recipe or data, `votes` cannot be used, or an epoch cannot be written.
+            another recipe or data, its votes or its teacher cannot be used, or an epoch cannot be
+            written.
     """
-    if votes is None:
-        config = dataclasses.replace(config, vote_share=0.0)
     accelerator = _accelerator(config)
     learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
-    if votes is not None:
-        learned_from["votes_checksum"] = checksum(votes)
-    run_folder.claim(accelerator, dataclasses.asdict(config) | learned_from, output, resume)
-    run = prepare(config, parts, accelerator, compile_network, votes)
+    learned_from |= targets.describe_sources(config)
+    run_folder.claim(accelerator, config.recorded(), learned_from, output, resume)
+    run = prepare(config, parts, accelerator, compile_network, output)
     if resume:
         run_folder.restore(accelerator, output)
     for epoch in range(len(run.history.rows), config.epochs):
@@ -158,14 +151,17 @@ def prepare(
     parts: datasets.DatasetDict,
     accelerator: Accelerator | None = None,
     compile_network: bool = False,
-    votes: Path | str | None = None,
+    folder: Path | None = None,
 ) -> Run:
-    """Return a run at its first step: network, optimiser, images on the device."""
+    """Return a run at its first step: network, optimiser, images on the device.
+
+    The teacher's answers are kept in `folder`, or taken from it.
+    """
     machine.keep_freed_memory()
     accelerator = accelerator or _accelerator(config)
     set_seed(config.seed)
     device = accelerator.device
-    network = create_network(config.architecture, config.init)
+    network = create_network(config.architecture, config.init, config.drop_path)
     seed = _seed_of_epochs(config, network)
     set_seed(seed)  # the loader of the training images takes this one
     network = network.to(device, memory_format=torch.channels_last)
@@ -179,12 +175,14 @@ def prepare(
         **({"fused": True} if config.optimizer in FUSED_OPTIMIZERS else {}),
     )
     images, labels = {}, {}
-    splits = dict(train=data.subset(parts["train"], config.limit, config.seed))
+    train_split = data.subset(parts["train"], config.limit, config.seed)
+    splits = {"train": targets.leave_out_no_face(config, train_split)}
     splits["validation"] = parts["validation"]
     for name, split in splits.items():
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
-    targets = _targets(config, splits["train"], votes).to(device)
+    with accelerator.main_process_first():  # it asks the teacher and writes, the others read
+        taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
     loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
@@ -201,9 +199,8 @@ def prepare(
         scheduler=_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
         images=images,
         labels=labels,
-        targets=targets,
+        targets=targets.make_targets(config, splits["train"], taught).to(device),
         loaders=loaders,
-        augment=build_augmentation(config.augmentation, config.erasing),
         mix=v2.MixUp(alpha=config.mixup) if config.mixup else nn.Identity(),
         history=history,
         seed=seed,
@@ -230,18 +227,6 @@ def _scheduler(
         warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
         t_in_epochs=False,
     )
-
-
-def _targets(
-    config: TrainConfig, split: datasets.Dataset, votes: Path | str | None
-) -> torch.Tensor:
-    """Return `(N, 6)` probabilities: the labels, moved towards votes and smoothed."""
-    labels = torch.tensor(split["label"])
-    targets = one_hot(labels, len(LABELS)).float()
-    if votes is not None and config.vote_share:
-        voted = soft_targets(votes, split["file"], labels.numpy())
-        targets = torch.lerp(targets, torch.from_numpy(voted).float(), config.vote_share)
-    return torch.lerp(targets, torch.full_like(targets, 1 / len(LABELS)), config.label_smoothing)
 
 
 def _loaders(
@@ -272,20 +257,25 @@ def _train_epoch(run: Run, epoch: int) -> dict:
     set_seed(run.seed + 1_000_003 * (epoch + 1), device_specific=True)
     loader.set_epoch(epoch)
     image_size = config.image_size_at(epoch)
+    # The same in every process, so that none waits for one with larger images.
+    sizes = np.random.default_rng([run.seed, epoch]).choice(
+        config.batch_sizes_at(epoch), len(loader)
+    )
     _freeze_body(accelerator.unwrap_model(run.network), epoch < config.frozen_epochs)
     run.network.train()
     update = epoch * len(loader)
     loss_sum = torch.zeros((), device=accelerator.device)
     begin = time.perf_counter()
     bar = tqdm(
-        loader,
+        zip(loader, sizes.tolist(), strict=True),
+        total=len(loader),
         desc=f"epoch {epoch + 1}/{config.epochs} at {image_size} px",
         disable=not accelerator.is_main_process,
         leave=False,
     )
-    for indices in bar:
+    for indices, side in bar:
         run.scheduler.step_update(update)
-        loss_sum += step(run, indices, image_size)
+        loss_sum += step(run, indices, side, config.augmentation_at(epoch))
         update += 1
         run.ema.update(accelerator.unwrap_model(run.network), step=update)
     seconds = time.perf_counter() - begin
@@ -300,10 +290,11 @@ def _train_epoch(run: Run, epoch: int) -> dict:
     }
 
 
-def step(run: Run, indices: torch.Tensor, image_size: int) -> torch.Tensor:
+def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> torch.Tensor:
     """Learn from one batch of training images; return its loss, a scalar on the device."""
     with torch.no_grad():
-        inputs = run.augment(to_float(run.images["train"][indices], image_size))
+        faces = to_float(run.images["train"][indices], image_size)
+        inputs = augment(faces, strength, run.config.erasing)
         inputs, targets = run.mix((inputs, run.targets[indices]))
     loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
     run.accelerator.backward(loss)

@@ -60,7 +60,7 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
     for i, indices in enumerate(tqdm(itertools.islice(batches, steps), total=steps, leave=False)):
         rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (i / (steps - 1))
         run.scheduler.update_groups(rate)  # keeps the layers' relation
-        loss = loop.step(run, indices, config.image_sizes[-1])
+        loss = loop.step(run, indices, config.image_sizes[-1], config.augmentation)
         loss = run.accelerator.reduce(loss, "mean").item()  # all processes stop at the same step
         average = MEMORY * average + (1 - MEMORY) * loss
         smoothed = average / (1 - MEMORY ** (i + 1))

@@ -3,8 +3,6 @@
 Architectures and weights are timm's. Called by `loop.py`.
 """
 
-from collections.abc import Sequence
-
 import timm
 import torch
 import torchvision
@@ -12,7 +10,7 @@ import torchvision
 from emotion_detective.inference.hub import HUB_ERRORS, first_line
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS
-from emotion_detective.training.recipe import ARCHITECTURE, FRESH
+from emotion_detective.training.recipe import ARCHITECTURE, FRESH, TrainConfig
 
 # What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
 # Wightman et al. 2021, arXiv 2110.00476).
@@ -21,7 +19,9 @@ IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
 ALEXNET = "alexnet"
 
 
-def create_network(architecture: str = ARCHITECTURE, init: str = "scratch") -> torch.nn.Module:
+def create_network(
+    architecture: str = ARCHITECTURE, init: str = "scratch", drop_path: float = 0.0
+) -> torch.nn.Module:
     """Return a timm network with six outputs, in training mode.
 
     `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
@@ -38,10 +38,13 @@ def create_network(architecture: str = ARCHITECTURE, init: str = "scratch") -> t
         near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
         raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
+    options = {"num_classes": len(LABELS)}
+    if drop_path:  # not every architecture has it
+        options["drop_path_rate"] = drop_path
     try:
         if init == "scratch":
-            return timm.create_model(architecture, num_classes=len(LABELS)).train()
-        return timm.create_model(name, pretrained=True, num_classes=len(LABELS)).train()
+            return timm.create_model(architecture, **options).train()
+        return timm.create_model(name, pretrained=True, **options).train()
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
@@ -50,7 +53,7 @@ def create_network(architecture: str = ARCHITECTURE, init: str = "scratch") -> t
         ) from error
 
 
-def check_architecture(architecture: str, image_sizes: Sequence[int]) -> None:
+def check_architecture(config: TrainConfig) -> None:
     """Refuse, before hours of training, what no checkpoint could be made of.
 
     Raises:
@@ -58,6 +61,7 @@ def check_architecture(architecture: str, image_sizes: Sequence[int]) -> None:
             convolution or its classifier is not a single layer, so that nothing can be folded
             into it (`checkpoint.py`).
     """
+    architecture = config.architecture
     known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
     if architecture == ALEXNET or (
         known and not (isinstance(known.first_conv, str) and isinstance(known.classifier, str))
@@ -66,10 +70,11 @@ def check_architecture(architecture: str, image_sizes: Sequence[int]) -> None:
             f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
             "one first convolution and one classifier. `train_hub.py compare` can train it."
         )
-    if known and known.fixed_input_size and set(image_sizes) != {known.input_size[-1]}:
+    sizes = {size for epoch in range(config.epochs) for size in config.batch_sizes_at(epoch)}
+    if known and known.fixed_input_size and sizes != {known.input_size[-1]}:
         raise ValueError(
             f"{architecture} takes images of {known.input_size[-1]} px only: add --image-sizes "
-            f"{known.input_size[-1]} --image-size-shares 1."
+            f"{known.input_size[-1]} --image-size-shares 1 --size-spread 0."
         )
 
 

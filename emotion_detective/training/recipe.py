@@ -4,50 +4,67 @@
 follows it; it is saved with the run and stands in the checkpoint's `metrics.json`.
 """
 
+import dataclasses
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 ARCHITECTURE = "resnet50"
 # What `init` can be for any architecture; a checkpoint has one of its own.
 FRESH = ("scratch", "imagenet")
+# Augmentation is weak at the end of a run: the faces that a network is used for are not augmented.
+LATE_SHARE = 0.1
+# The fields that are shares of 1.
+SHARES = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmup_share")
+# A batch's side is a multiple of this many pixels.
+SIDE_STEP = 8
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides a run's result but the data; by default from scratch.
 
-    The defaults join what the runs behind the embedded checkpoint had in common or found better
-    (`benchmarks/ablations.md`). As one run, with votes, they are `scratch64` in
-    `benchmarks/recipes.md`: less accurate than those six runs one after the other, whose commands
-    are on the checkpoint's card, but more accurate on faces with glasses or in little light
-    (`benchmarks/hard_faces.md`).
+    The defaults are one long run from random weights: every run so far was better for being longer
+    (`benchmarks/recipes.md`), and published ones take 250 to 300 epochs. Single settings:
+    `benchmarks/ablations.md`.
 
     `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
     network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
     small pictures teach the rough features several times faster (progressive resizing, Tan & Le
-    2021, arXiv 2104.00298); the last size is the checkpoint's. `layer_decay` multiplies the
-    learning rate once for each layer that lies further from the classifier. During `frozen_epochs`
-    only the classifier learns. `vote_share` is how much of a training target FER+'s votes decide,
-    where a run is given them. `limit` keeps that many training images.
+    2021, arXiv 2104.00298); the last size is the checkpoint's. There each batch has a side of its
+    own, `size_spread` smaller or larger at most, as the network is used for faces of other sizes
+    than its own. `layer_decay` multiplies the learning rate once for
+    each layer that lies further from the classifier. During `frozen_epochs` only the classifier
+    learns. `augmentation` is the strength of it, `late_augmentation` that of the last tenth.
+    Of a training target `teacher_share` is the answer of the checkpoint `teacher`, and of the rest
+    `vote_share` is decided by FER+'s votes, in the CSV `votes`. `limit` keeps that many training
+    images.
     """
 
     init: str = "scratch"
     architecture: str = ARCHITECTURE
-    epochs: int = 64
+    epochs: int = 210
     batch_size: int = 64
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     layer_decay: float | None = None
-    warmup_share: float = 0.1
+    warmup_share: float = 0.05
     frozen_epochs: int = 0
-    image_sizes: tuple[int, ...] = (32, 48, 64, 96)
-    image_size_shares: tuple[float, ...] = (0.11, 0.2, 0.42, 0.27)
-    augmentation: float = 0.8
+    image_sizes: tuple[int, ...] = (48, 64, 96)
+    image_size_shares: tuple[float, ...] = (0.4, 0.3, 0.3)
+    size_spread: float = 0.17
+    augmentation: float = 0.7
+    late_augmentation: float = 0.3
     erasing: float = 0.1
     mixup: float = 0.0
     label_smoothing: float = 0.0
+    votes: str | None = None
     vote_share: float = 0.25
-    ema_decay: float = 0.998
+    teacher: str | None = None
+    teacher_share: float = 0.5
+    drop_path: float = 0.0
+    ema_decay: float = 0.9995
     clip_norm: float = 5.0
     limit: int | None = None
     seed: int = 0
@@ -57,7 +74,7 @@ class TrainConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("erasing", "label_smoothing", "vote_share", "warmup_share"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share of 1, not {getattr(self, name)}.")
         if len(self.image_sizes) != len(self.image_size_shares):
@@ -76,9 +93,33 @@ class TrainConfig:
 
     @classmethod
     def for_init(cls, init: str, **overrides) -> "TrainConfig":
-        """Return the recipe for "scratch", or the fine-tuning one for any other `init`."""
+        """Return the recipe for "scratch", or the fine-tuning one for any other `init`.
+
+        Raises:
+            ValueError: a share of the votes or of a teacher, and no votes or teacher.
+        """
+        for share, source in (("vote_share", "votes"), ("teacher_share", "teacher")):
+            if share in overrides and not overrides.get(source):
+                (option, *_), (of, *_) = option_names(share), option_names(source)
+                raise ValueError(f"{option} is the share of what {of} names: name it as well.")
         recipe = {} if init == "scratch" else FINE_TUNING
+        if "epochs" in overrides and recipe:  # a run of one epoch has none to spare
+            recipe = recipe | {
+                "frozen_epochs": min(recipe["frozen_epochs"], overrides["epochs"] - 1)
+            }
         return cls(**{"init": init, **recipe, **overrides})
+
+    def recorded(self) -> dict:
+        """Return the fields as plain values; of files and folders the name only.
+
+        A path tells of this machine, and could pass for a Hub id.
+        """
+        names = {
+            name: Path(value).name
+            for name in ("init", "votes", "teacher")
+            if (value := getattr(self, name)) is not None and Path(value).exists()
+        }
+        return dataclasses.asdict(self) | names
 
     def image_size_at(self, epoch: int) -> int:
         """Return the side of the network's input in pixels for an epoch, counted from 0."""
@@ -89,6 +130,44 @@ class TrainConfig:
                 return size
         return self.image_sizes[-1]
 
+    def batch_sizes_at(self, epoch: int) -> list[int]:
+        """Return the sides in pixels that the batches of an epoch are drawn from."""
+        size = self.image_size_at(epoch)
+        # Few sides, as a compiled network is compiled for each.
+        is_last = size == self.image_sizes[-1]
+        steps = int(self.size_spread * size / SIDE_STEP) if is_last else 0
+        return [size + SIDE_STEP * step for step in range(-steps, steps + 1)]
+
+    def augmentation_at(self, epoch: int) -> float:
+        """Return the strength of the augmentation in an epoch, counted from 0."""
+        late = epoch >= self.epochs - round(LATE_SHARE * self.epochs)
+        return self.late_augmentation if late else self.augmentation
+
+
+def read_recipe(path: Path, given: dict) -> TrainConfig:
+    """Return the recipe of a run from its record, with the fields in `given` changed.
+
+    The record is a checkpoint's `metrics.json` or a run's `train_config.json`.
+
+    Raises:
+        ValueError: no record, or one of a code with other settings.
+    """
+    try:
+        record = json.loads(path.read_text())
+        recorded = record["training"]["config"] if "training" in record else record["config"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no record of a training run: name a checkpoint's metrics.json."
+        ) from error
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if gone := sorted(recorded.keys() - known):
+        raise ValueError(f"{path} has the settings {', '.join(gone)}, which training has no more.")
+    if missing := sorted(known - recorded.keys() - given.keys()):
+        options = ", ".join(option_names(name)[0] for name in missing)
+        raise ValueError(f"{path} does not say {', '.join(missing)}: give {options}.")
+    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()}
+    return TrainConfig(**settings | given)
+
 
 def option_names(field: str) -> list[str]:
     """Return the command line's names for a field of TrainConfig."""
@@ -96,11 +175,11 @@ def option_names(field: str) -> list[str]:
     return [f"--{field.replace('_', '-')}", *short.get(field, [])]
 
 
-# Eight epochs after the notebook that this project grew from: the classifier first, then all layers
-# with rates that fall towards the input. Not measured: the rate is the one that `find-lr` is for.
+# After the notebook that this project grew from: the classifier first, then all layers with rates
+# that fall towards the input. Sizes, augmentation and length are those of the last third of the
+# recipe from scratch. Not measured: the rate is the one that `find-lr` is for.
 FINE_TUNING = dict(
-    epochs=8,
-    batch_size=64,
+    epochs=63,
     learning_rate=1e-3,
     layer_decay=0.7,
     frozen_epochs=1,

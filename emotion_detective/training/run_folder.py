@@ -23,6 +23,7 @@ STATE_PREFIX = "state_"  # and the number of epochs done
 BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
+TEACHER_FILE = "teacher_{:08x}.safetensors"
 # What safetensors, torch.save and the rest raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
 
@@ -52,15 +53,17 @@ def best_row(rows: list[dict]) -> dict:
     return max(at_last_size, key=lambda row: row["validation_accuracy"])
 
 
-def claim(accelerator: Accelerator, settings: dict, output: Path, resume: bool) -> None:
+def claim(
+    accelerator: Accelerator, config: dict, learned_from: dict, output: Path, resume: bool
+) -> None:
     """Make `output` this run's folder, or refuse: by all processes alike.
 
-    `settings` are what a resumed run must have begun with: its recipe, how many images, which
-    votes.
+    A resumed run must have begun with the same `config`, the recipe as plain values, and have
+    `learned_from` the same: how many images, which votes, which teacher.
     """
     problem = [None]
     if accelerator.is_main_process:
-        text = json.dumps(settings, indent=2) + "\n"
+        text = json.dumps({"config": config, "learned_from": learned_from}, indent=2) + "\n"
         problem = [_folder_problem(json.loads(text), output, resume)]
         if problem == [None]:
             output.mkdir(parents=True, exist_ok=True)
@@ -82,6 +85,7 @@ def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
     before = json.loads(path.read_text())
+    now, before = ({**told["config"], **told["learned_from"]} for told in (now, before))
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
         name = changed[0]
@@ -144,4 +148,5 @@ def remove_state(output: Path) -> None:
     """Delete what only `resume` needs, hundreds of megabytes, once the checkpoint is written."""
     for state in _states(output):
         shutil.rmtree(state)
-    (output / BEST_WEIGHTS_FILE).unlink(missing_ok=True)
+    for path in (output / BEST_WEIGHTS_FILE, *output.glob("teacher_*.safetensors")):
+        path.unlink(missing_ok=True)

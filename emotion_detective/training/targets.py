@@ -1,0 +1,120 @@
+"""What a training run teaches: `(N, 6)` probabilities for the training images.
+
+The label, moved towards FER+'s votes (`votes.py`), towards a teacher's answers and towards an even
+distribution. Called by `loop.py`.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import one_hot
+
+from emotion_detective.evaluation import votes
+from emotion_detective.inference.checkpoint import write_whole
+from emotion_detective.inference.loading import load_classifier
+from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.training.augment import to_float
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import TEACHER_FILE
+
+logger = logging.getLogger(__name__)
+
+BATCH = 256  # images that the teacher sees at a time
+
+
+def leave_out_no_face(config: TrainConfig, split: datasets.Dataset) -> datasets.Dataset:
+    """Return the split without what FER+'s voters call no face; log how many are left out."""
+    if config.votes is None:
+        return split
+    seen = np.flatnonzero(~votes.sees_no_face(config.votes, split["file"]))
+    if left_out := len(split) - len(seen):
+        logger.info("left out %d training images: most voters see no face", left_out)
+    return split.select(seen)
+
+
+def make_targets(
+    config: TrainConfig, split: datasets.Dataset, taught: torch.Tensor | None
+) -> torch.Tensor:
+    """Return `(N, 6)` probabilities; `taught` are the teacher's, if there is one."""
+    labels = torch.tensor(split["label"])
+    targets = one_hot(labels, len(LABELS)).float()
+    if config.votes is not None and config.vote_share:
+        voted = votes.soft_targets(config.votes, split["file"], labels.numpy())
+        targets = torch.lerp(targets, torch.from_numpy(voted).float(), config.vote_share)
+    if taught is not None:
+        targets = torch.lerp(targets, taught, config.teacher_share)
+    return torch.lerp(targets, torch.full_like(targets, 1 / len(LABELS)), config.label_smoothing)
+
+
+def describe_sources(config: TrainConfig) -> dict[str, int]:
+    """Return checksums of the votes and the teacher, which tell a run from another.
+
+    Raises:
+        ValueError: a file or checkpoint that is not there.
+    """
+    checksums: dict[str, int] = {}
+    if config.votes is not None:
+        checksums["votes_checksum"] = votes.checksum(config.votes)
+    if config.teacher is not None:
+        checksums["teacher_checksum"] = checksum(load_classifier(config.teacher))
+    return checksums
+
+
+def checksum(classifier: Classifier) -> int:
+    """Return a number that changes with a checkpoint's weights."""
+    total = 0
+    for value in classifier.network.state_dict().values():
+        total = zlib.crc32(value.contiguous().numpy().tobytes(), total)
+    return total
+
+
+def ask_teacher(
+    config: TrainConfig,
+    images: torch.Tensor,
+    folder: Path | None,
+    autocast: Callable[[], AbstractContextManager],
+) -> torch.Tensor | None:
+    """Return the teacher's `(N, 6)` probabilities for `(N, 1, S, S)` uint8 images; None without.
+
+    Each is the mean of those for the image and its mirror image. They are kept in the run's
+    `folder`, so that a run which goes on has the same.
+    """
+    if config.teacher is None:
+        return None
+    classifier = load_classifier(config.teacher)
+    key = zlib.crc32(images.cpu().numpy().tobytes(), checksum(classifier))
+    path = folder and folder / TEACHER_FILE.format(key)
+    if path and path.is_file():
+        return load_file(path)["probabilities"]
+    probabilities = _flip_averaged(classifier, images, autocast)
+    if path:
+        write_whole(path, lambda fresh: save_file({"probabilities": probabilities}, fresh))
+    return probabilities
+
+
+@torch.no_grad()
+def _flip_averaged(
+    classifier: Classifier, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]
+) -> torch.Tensor:
+    network = classifier.network.to(images.device, memory_format=torch.channels_last).eval()
+    mean, std = (
+        torch.tensor(classifier.data_config[name], device=images.device).view(3, 1, 1)
+        for name in ("mean", "std")
+    )
+    found = []
+    for batch in images.split(BATCH):
+        faces = to_float(batch, classifier.data_config["input_size"][-1])
+        inputs = ((torch.cat((faces, faces.flip(-1))) - mean) / std).contiguous(
+            memory_format=torch.channels_last
+        )
+        with autocast():
+            logits = network(inputs).float()
+        found.append(torch.stack(logits.softmax(dim=1).chunk(2)).mean(dim=0).cpu())
+    return torch.cat(found)

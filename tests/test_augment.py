@@ -1,0 +1,109 @@
+"""Augmentation: each alteration does what it says, within 0..1, the same for the same seed."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emotion_detective.training import augment
+
+
+@pytest.mark.parametrize("size", [32, 44, 96])
+def test_augmentation_keeps_shape_and_range_and_is_repeatable(size):
+    images = torch.rand(16, 1, size, size)
+    torch.manual_seed(3)
+    one = augment.augment(images, strength=1.0, erasing=1.0)
+    torch.manual_seed(3)
+    assert torch.equal(augment.augment(images, strength=1.0, erasing=1.0), one)
+    assert one.shape == images.shape
+    assert one.min() >= 0 and one.max() <= 1
+    assert not torch.allclose(one[0], one[1])
+
+
+def test_without_strength_a_face_is_itself_or_its_mirror_image():
+    torch.manual_seed(0)
+    images = torch.rand(64, 1, 48, 48)
+    found = augment.augment(images, strength=0.0, erasing=0.0)
+    same = (found - images).abs().amax(dim=(1, 2, 3)) < 1e-4
+    mirrored = (found - images.flip(-1)).abs().amax(dim=(1, 2, 3)) < 1e-4
+    assert (same ^ mirrored).all()
+    assert 16 < mirrored.sum() < 48
+
+
+def test_glasses_darken_the_eyes_of_their_share_and_nothing_else():
+    images = torch.ones(400, 1, 96, 96)
+    torch.manual_seed(0)
+    worn = augment.wear_glasses(images, 0.25)
+    with_glasses = (worn < 1).flatten(1).any(dim=1)
+    assert with_glasses.float().mean() == pytest.approx(0.25, abs=0.07)
+    dark = (worn < 1).float().mean(dim=0)[0]
+    assert dark[:18].sum() == 0 and dark[56:].sum() == 0  # forehead; nose, cheeks and mouth
+    torch.testing.assert_close(dark, dark.flip(1), atol=0.06, rtol=0)
+    assert torch.equal(augment.wear_glasses(images, 0.0), images)
+
+
+def test_augmentation_never_turns_a_face_upside_down():
+    images = torch.linspace(0, 1, 48).view(1, 1, 48, 1).expand(64, 1, 48, 48)  # dark above
+    torch.manual_seed(0)
+    augmented = augment.move(images, strength=1.0)
+    top, bottom = augmented[:, :, :24].mean(dim=(1, 2, 3)), augmented[:, :, 24:].mean(dim=(1, 2, 3))
+    assert (top < bottom).all()
+
+
+def test_a_turned_circle_stays_one():
+    across = torch.linspace(-1, 1, 96)
+    disc = ((across**2 + across[:, None] ** 2) < 0.2).float().expand(32, 1, 96, 96)
+    torch.manual_seed(0)
+    moved = augment.move(disc, strength=1.0)
+    area = moved.mean(dim=(1, 2, 3)) / disc.mean()
+    assert area.min() > 0.55 and area.max() < 1.7  # as scales go, exp(-2 * 0.22) to exp(2 * 0.22)
+    height = (moved.amax(dim=3) > 0.5).sum(dim=2) / (moved.amax(dim=2) > 0.5).sum(dim=2)
+    assert height.min() > 0.7 and height.max() < 1.4
+
+
+@pytest.mark.parametrize("quality", [20, 60])
+def test_compression_leaves_what_a_jpeg_file_leaves(astronaut, quality):
+    face = np.array(astronaut.convert("L").resize((96, 96)))
+    file = io.BytesIO()
+    Image.fromarray(face).save(file, "JPEG", quality=quality)
+    expected = torch.tensor(np.array(Image.open(file))) / 255
+    images = torch.tensor(face)[None, None] / 255
+    found = augment.compress(images, torch.full((1, 1, 1, 1), float(quality)))[0, 0]
+    assert (found - expected).abs().mean() < 0.003
+    assert (images[0, 0] - expected).abs().mean() > 0.009
+
+
+def test_faces_are_made_coarse_blurred_or_sharpened():
+    torch.manual_seed(0)
+    images = torch.rand(64, 1, 96, 96)
+    detail = images.var()
+    coarse = augment.coarsen(images, 1.0)
+    assert coarse.var() < 0.5 * detail
+    assert torch.equal(augment.coarsen(images, 0.0), images)
+    focused = augment.refocus(images, 1.0).var(dim=(1, 2, 3))
+    assert (focused < 0.8 * detail).any() and (focused > 1.2 * detail).any()
+
+
+def test_erasing_blanks_a_rectangle_of_its_share():
+    torch.manual_seed(0)
+    erased = augment.erase(torch.zeros(400, 1, 96, 96), 0.3) > 0
+    areas = erased.float().mean(dim=(1, 2, 3))
+    assert (areas > 0).float().mean() == pytest.approx(0.3, abs=0.07)
+    assert areas[areas > 0].min() > 0.01 and areas.max() < 0.23
+    rows, columns = erased.any(dim=3).sum(dim=2), erased.any(dim=2).sum(dim=2)
+    assert torch.equal((rows * columns)[:, 0], erased.sum(dim=(1, 2, 3)))
+
+
+def test_light_goes_down_to_a_third():
+    torch.manual_seed(0)
+    lit = augment.relight(torch.full((400, 1, 32, 32), 0.5), 1.0).mean(dim=(1, 2, 3))
+    assert lit.min() < 0.2 and lit.max() > 0.5
+
+
+def test_normalised_input_is_gray_in_three_equal_channels():
+    inputs = augment.normalize(torch.full((2, 1, 8, 8), 0.75))
+    assert inputs.shape == (2, 3, 8, 8)
+    assert torch.equal(inputs, torch.ones(2, 3, 8, 8))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
