@@ -21,11 +21,15 @@ import argparse
 import dataclasses
 import json
 import logging
+import multiprocessing
+import os
 import sys
+import threading
 import time
 import typing
 from pathlib import Path
 
+import multiprocess
 from safetensors import SafetensorError
 
 from emotion_detective.inference import hub
@@ -178,7 +182,7 @@ def analyze(options: argparse.Namespace) -> None:
     """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
     from emotion_detective.training import analysis
 
-    report = analysis.analyze(
+    report = analysis.write_rows(
         options.model,
         options.data,
         Path(options.output),
@@ -355,5 +359,24 @@ def _add_analyze(commands) -> None:
     )
 
 
+def _end_with_parent() -> None:
+    """Have this process end as soon as its parent is gone, killed perhaps.
+
+    It would finish what it is at, beside the process that the next call starts, and then wait for
+    more for ever.
+    """
+
+    def follow() -> None:
+        # Both are None while this process still reads what it is to do.
+        while not (parent := multiprocess.parent_process() or multiprocessing.parent_process()):
+            time.sleep(0.1)
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+if __name__ == "__mp_main__":  # a process that `datasets` or `multiprocessing` started
+    _end_with_parent()
 if __name__ == "__main__":
     sys.exit(main())

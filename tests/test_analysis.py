@@ -3,15 +3,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
+import pandas as pd
 import pytest
 from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
@@ -45,7 +45,7 @@ def rows_of(output: Path) -> list[dict]:
 
 
 def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
-    report = analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
+    report = analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
     detective = EmotionDetective.from_pretrained(tiny_checkpoint)
     files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
     expected = [row for result in batch_files.read(detective, files) for row in result.rows]
@@ -73,16 +73,13 @@ def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
     ],
 )
 def test_a_gap_in_a_dataset_is_a_row_that_says_so(image, tiny_checkpoint):
-    worker = SimpleNamespace(
-        detective=EmotionDetective.from_pretrained(tiny_checkpoint),
-        work=SimpleNamespace(whole_picture=False),
-    )
-    assert analysis.Worker._rows(worker, "0", image) == [unreadable_row("0")]
+    rows = analysis.read_picture(EmotionDetective.from_pretrained(tiny_checkpoint), "0", image)
+    assert rows == [unreadable_row("0")]
 
 
 def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):
     arguments = str(tiny_checkpoint), str(folder), tmp_path
-    analysis.analyze(*arguments, shards=3)
+    analysis.write_rows(*arguments, shards=3)
     whole = rows_of(tmp_path)
     first, second, third = sorted(tmp_path.glob("*.parquet"))
     assert [path.name for path in (first, third)] == [
@@ -90,11 +87,12 @@ def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoi
         "part-00002-of-00003.parquet",
     ]
     second.unlink()
-    second.with_name(f"{second.name}.unfinished").write_bytes(b"cut short by a kill")
+    second.with_name(f".{second.name}.unfinished").write_bytes(b"cut short by a kill")
     before = [path.stat().st_mtime_ns for path in (first, third)]
-    report = analysis.analyze(*arguments, shards=3)
+    assert pd.read_parquet(tmp_path).status.tolist() == ["no_face", "unreadable"]
+    report = analysis.write_rows(*arguments, shards=3)
     assert [path.stat().st_mtime_ns for path in (first, third)] == before
-    assert (report.rows, report.finished_before) == ({"ok": 1}, 2)
+    assert (report.rows, report.finished_before) == (Counter(ok=1), 2)
     assert rows_of(tmp_path) == whole
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".parquet"}
 
@@ -108,26 +106,29 @@ def test_a_killed_shard_leaves_no_file_under_its_name(
 
     monkeypatch.setattr(datasets.Dataset, "to_parquet", killed)
     with pytest.raises(KeyboardInterrupt):
-        analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path)
+        analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path)
     assert list(tmp_path.glob("*.parquet")) == []
 
 
 def test_a_whole_picture_is_one_face(folder, tiny_checkpoint, tmp_path):
-    analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, whole_picture=True)
+    analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path, whole_picture=True)
     assert [row["box"] for row in rows_of(tmp_path)] == [[0, 0, 64, 64], [0, 0, 200, 200], None]
 
 
 def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
     arguments = str(tiny_checkpoint), str(folder), tmp_path
-    analysis.analyze(*arguments, shards=99)
+    analysis.write_rows(*arguments, shards=99)
     assert len(list(tmp_path.glob("*.parquet"))) == 3  # no shard without pictures
     with pytest.raises(ValueError, match=r"began with other shards and whole_picture: repeat it"):
-        analysis.analyze(*arguments, shards=2, whole_picture=True)
+        analysis.write_rows(*arguments, shards=2, whole_picture=True)
     plan = json.loads((tmp_path / analysis.PLAN_FILE).read_text())
     for changed in ("weights", "pictures", "schema_version"):
         (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | {changed: "another"}))
         with pytest.raises(ValueError, match=f"began with other {changed}: repeat it"):
-            analysis.analyze(*arguments, shards=99)
+            analysis.write_rows(*arguments, shards=99)
+    (tmp_path / analysis.PLAN_FILE).unlink()
+    with pytest.raises(ValueError, match=r"holds parquet files and no _analysis\.json"):
+        analysis.write_rows(*arguments)
 
 
 def test_a_picture_that_is_replaced_by_one_as_large_is_another(tmp_path):
@@ -170,41 +171,69 @@ def test_what_cannot_be_analyzed_is_one_line(
     assert not Path("out").exists()
 
 
-def test_a_process_ended_from_outside_is_one_line(folder, tiny_checkpoint, tmp_path, monkeypatch):
-    ended = Future()
-    ended.set_exception(BrokenProcessPool())
-    monkeypatch.setattr(analysis.ProcessPoolExecutor, "submit", lambda *_: ended)
-    with pytest.raises(ValueError, match="repeat the command with fewer --processes"):
-        analysis.analyze(str(tiny_checkpoint), str(folder), tmp_path, processes=2)
+@pytest.mark.parametrize("count", [2, 5])
+def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch, count):
+    arguments = str(tiny_checkpoint), str(folder)
+    analysis.write_rows(*arguments, tmp_path / "one", shards=3)
+    reports = []
+    for rank in range(count):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", str(count))
+        reports.append(analysis.write_rows(*arguments, tmp_path / "several", shards=3))
+    assert sum((report.rows for report in reports), Counter()).total() == 3
+    assert sum(report.shards for report in reports) == 3
+    assert not any(report.finished_before for report in reports)
+    assert str(reports[-1]).startswith(f"part {count} of {count}: ")
+    assert rows_of(tmp_path / "several") == rows_of(tmp_path / "one")
+
+
+def processes_of(run: subprocess.Popen) -> list[int]:
+    """Return the ids of the processes that a run has started to share its work."""
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return [
+        int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
 
 
 @pytest.mark.slow
-def test_two_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
+def test_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
     """By the README's command, to the same rows as one process gets from the folder."""
-    source = write_source(tmp_path / "faces", train=2, test=1)
+    source = write_source(tmp_path / "faces", train=8, test=2)
     hub.store.upload("user/faces", source, "dataset")
     hub.store.upload("user/tiny", tiny_checkpoint)
     command = [sys.executable, str(ROOT / "train_hub.py"), "analyze", "--model", "user/tiny"]
     command += ["--data", "user/faces", "--output", "out", "--whole-picture"]
-    command += ["--shards", "18", "--processes", "2"]
+    command += ["--shards", "60", "--processes", "2"]
     env = hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as first:
-        while not list((tmp_path / "out").glob("*.parquet")):
-            assert first.poll() is None
-            time.sleep(0.01)
-        assert_children_end_with(first)
 
+    def finished() -> int:
+        return len(list((tmp_path / "out").glob("*.parquet")))
+
+    def at_work() -> subprocess.Popen:
+        run = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+        before = finished()
+        while finished() == before:
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.01)
+        return run
+
+    with at_work() as run:
+        os.kill(processes_of(run)[0], signal.SIGKILL)
+        assert run.wait() == 2
+        assert "repeat the command, with fewer --processes" in run.stderr.read().splitlines()[-1]
+    with at_work() as run:
+        assert_children_end_with(run)
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    (finished,) = re.findall(r"(\d+) of 18 shards were finished before", run.stdout)
-    assert f"{18 - int(finished)} rows ({18 - int(finished)} faces, 0 pictures" in run.stdout
-    assert int(finished) >= 1
+    (before,) = re.findall(r"(\d+) of 60 shards were finished before", run.stdout)
+    assert 2 <= int(before) < finished() == 60
+    assert f"{60 - int(before)} rows ({60 - int(before)} faces, 0 pictures" in run.stdout
     rows = rows_of(tmp_path / "out")
     assert [row["file"] for row in rows] == [
-        *[f"train/{i}" for i in range(12)],
-        *[f"test/{i}" for i in range(6)],
+        *[f"train/{i}" for i in range(48)],
+        *[f"test/{i}" for i in range(12)],
     ]
-    analysis.analyze(str(tiny_checkpoint), str(source), tmp_path / "one", whole_picture=True)
+    analysis.write_rows(str(tiny_checkpoint), str(source), tmp_path / "one", whole_picture=True)
     happy = [row["happy"] for row in rows]
     assert len(set(happy)) > 10
     assert sorted(happy) == pytest.approx(

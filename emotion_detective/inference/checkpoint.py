@@ -151,7 +151,7 @@ def fold_temperature(network: torch.nn.Module, temperature: float) -> torch.nn.M
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, which takes its name once it is finished."""
-    fresh = path.with_name(f"{path.name}.unfinished")
+    """Let `write` fill a hidden file beside `path`, which takes its name once it is finished."""
+    fresh = path.with_name(f".{path.name}.unfinished")
     write(fresh)
     os.replace(fresh, path)

@@ -1,29 +1,28 @@
 """A folder of pictures or a Hub dataset, however large -> parquet files, one row a face.
 
     python train_hub.py analyze --model DIR_OR_REPO --data FOLDER_OR_HUB_ID --output DIR
-    datasets.load_dataset("parquet", data_files="DIR/*.parquet", split="train")
+    torchrun --nnodes 2 ... train_hub.py analyze ...     # the same on each of two machines
+    pandas.read_parquet("DIR")
 
-The rows are those of `/analyze_batch` (`Row`). The work is divided into shards, one file
-each, and several processes take one after the other. A file appears under its name once it is
-whole: a run that was killed goes on with the shards that are missing. Knows no Gradio.
+The rows are those of `/analyze_batch` (`Row`). The pictures are divided into shards, one file
+each; `datasets` gives each machine its part of them, and each process of a machine its part of
+these. A file appears under its name once it is whole: a run that was killed goes on with the shards
+that are missing. Knows no Gradio.
 """
 
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import multiprocess
 import torch
-from tqdm.auto import tqdm
+from datasets.distributed import split_dataset_by_node
 
 from emotion_detective.inference import hub
 from emotion_detective.inference.checkpoint import write_whole
@@ -31,11 +30,13 @@ from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS, Classifier
 from emotion_detective.inference.rows import SCHEMA_VERSION, Row, file_rows, unreadable_row
-from emotion_detective.training import machine, sources
+from emotion_detective.training import sources
 
 # What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
 SHARD_PICTURES = 1000
-PLAN_FILE = "analysis.json"
+# Readers of a folder of parquet pass over names that start like this.
+PLAN_FILE = "_analysis.json"
+STATUSES = ("ok", "no_face", "unreadable")
 FEATURES = datasets.Features(
     file=datasets.Value("string"),
     status=datasets.Value("string"),
@@ -49,41 +50,40 @@ PICTURES = datasets.Features(file=datasets.Value("string"), image=datasets.Image
 
 
 @dataclass(frozen=True)
+class Node:
+    """Which of the processes that share the work this is, as `torchrun` and `accelerate` say."""
+
+    rank: int
+    count: int
+
+    @classmethod
+    def from_environment(cls) -> "Node":
+        """Return the only one where nobody says otherwise."""
+        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
+@dataclass(frozen=True)
 class Report:
-    """What one run did: rows by status, its seconds, and how many shards stood finished before."""
+    """What one node did: rows by status, its seconds, and how many shards stood finished before."""
 
     rows: Counter
     seconds: float
     shards: int
     finished_before: int
+    node: Node
 
     def __str__(self) -> str:
         total = self.rows.total()
+        part = f"part {self.node.rank + 1} of {self.node.count}: " if self.node.count > 1 else ""
         return (
-            f"{total} rows ({self.rows['ok']} faces, {self.rows['no_face']} pictures without one, "
-            f"{self.rows['unreadable']} unreadable) in {self.seconds:.0f} s, "
+            f"{part}{total} rows ({self.rows['ok']} faces, {self.rows['no_face']} pictures without "
+            f"one, {self.rows['unreadable']} unreadable) in {self.seconds:.0f} s, "
             f"{total / self.seconds:.1f} rows a second; {self.finished_before} of {self.shards} "
             "shards were finished before"
         )
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every process needs to analyze any shard."""
-
-    pictures: datasets.Dataset
-    model: str
-    shards: int
-    whole_picture: bool
-    output: Path
-    threads: int
-
-    def path(self, shard: int) -> Path:
-        """Return where the rows of a shard belong."""
-        return self.output / f"part-{shard:05d}-of-{self.shards:05d}.parquet"
-
-
-def analyze(
+def write_rows(
     model: str,
     source: str,
     output: Path,
@@ -95,7 +95,8 @@ def analyze(
     """Write the rows of all pictures of `source` into `output`, as far as they are not there yet.
 
     A picture that cannot be read gets a row with the status unreadable. With `whole_picture` every
-    picture is read as one face, for pictures cropped to a face already.
+    picture is read as one face, for pictures cropped to a face already. Under `torchrun` or
+    `accelerate launch` each process writes its part.
 
     Raises:
         ValueError: no such model or pictures, a count below 1, `output` holds an analysis of
@@ -106,17 +107,16 @@ def analyze(
             raise ValueError(f"--{name} must be 1 or more, not {count}.")
     pictures, key = find_pictures(source)
     shards = min(shards or math.ceil(len(pictures) / SHARD_PICTURES), len(pictures))
-    classifier = load_classifier(model)
-    _claim(output, _plan(classifier, key, shards, whole_picture))
+    classifier, node = load_classifier(model), Node.from_environment()
+    _claim(output, _plan(classifier, key, shards, whole_picture), node)
     if classifier.revision:  # no process must meet a newer one
         model = f"{classifier.name}@{classifier.revision}"
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    work = Work(pictures, model, shards, whole_picture, output, threads)
-    missing = [shard for shard in range(shards) if not work.path(shard).is_file()]
-    begin, rows = time.perf_counter(), Counter()
-    for counted in tqdm(_run(work, missing, processes), "shards", len(missing)):
-        rows += counted
-    return Report(rows, time.perf_counter() - begin, shards, shards - len(missing))
+    writer = ShardWriter(pictures, model, shards, whole_picture, output, _threads(processes))
+    own = _divide(shards, node)
+    missing = [shard for shard in own if not writer.path(shard).is_file()]
+    begin = time.perf_counter()
+    rows = _write_shards(writer, missing, processes)
+    return Report(rows, time.perf_counter() - begin, len(own), len(own) - len(missing), node)
 
 
 def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
@@ -178,75 +178,107 @@ def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) ->
     }
 
 
-def _claim(output: Path, plan: dict) -> None:
+def _claim(output: Path, plan: dict, node: Node) -> None:
     """Make `output` the folder of this plan, or refuse."""
     path = output / PLAN_FILE
-    if not path.is_file():
-        output.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda fresh: fresh.write_text(json.dumps(plan, indent=2) + "\n"))
-        return
-    before = json.loads(path.read_text())
-    if changed := [name for name in plan if before.get(name) != plan[name]]:
-        raise ValueError(
-            f"The analysis in {output} began with other {' and '.join(changed)}: repeat it as it "
-            "began, or name another --output."
-        )
-
-
-def _run(work: Work, missing: list[int], processes: int) -> Iterator[Counter]:
-    """Yield the rows by status of one missing shard after the other."""
-    if processes == 1:
-        yield from map(Worker(work).write_shard, missing)
-        return
-    # A fresh interpreter for each: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _become_worker, (work,)) as pool:
-        running = [pool.submit(_write_shard, shard) for shard in missing]
-        try:
-            for done in as_completed(running):
-                yield done.result()
-        except BrokenProcessPool as error:
+    begun = list(output.glob("*.parquet"))  # looked for first: a plan is there before its files
+    if path.is_file():
+        before = json.loads(path.read_text())
+        if changed := [name for name in plan if before.get(name) != plan[name]]:
             raise ValueError(
-                "A process was ended from outside, perhaps for its memory: repeat the command with "
-                "fewer --processes. Finished shards are kept."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+                f"The analysis in {output} began with other {' and '.join(changed)}: repeat it as "
+                "it began, or name another --output."
+            )
+        return
+    if begun:
+        raise ValueError(f"{output} holds parquet files and no {PLAN_FILE}: name another --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    # Each node writes the same, under a name of its own until it is whole.
+    fresh = output / f".{PLAN_FILE}.{node.rank}"
+    fresh.write_text(json.dumps(plan, indent=2) + "\n")
+    os.replace(fresh, path)
 
 
-class Worker:
-    """One process's model, loaded once for all its shards."""
+def _divide(shards: int, node: Node) -> list[int]:
+    """Return this node's shards: of all, or nodes that start apart would divide what is missing."""
+    if node.rank >= shards:
+        return []
+    numbers = datasets.Dataset.from_dict({"shard": range(shards)})
+    return list(split_dataset_by_node(numbers, node.rank, node.count)["shard"])
 
-    def __init__(self, work: Work) -> None:
-        datasets.disable_progress_bars()  # one bar, over shards, is enough
-        torch.set_num_threads(work.threads)
-        self.work = work
-        self.detective = EmotionDetective.from_pretrained(work.model)
 
-    def write_shard(self, shard: int) -> Counter:
+def _threads(processes: int) -> int:
+    """Return how many threads each process may use beside the others of this machine."""
+    beside = processes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return max(1, (os.cpu_count() or 1) // beside)
+
+
+def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> Counter:
+    """Write the missing shards, and count their rows by status."""
+    if not missing:
+        return Counter()
+    if (
+        processes > 1
+    ):  # a fresh interpreter for each: neither CUDA nor torch's threads can be forked
+        multiprocess.set_start_method("spawn", force=True)
+    try:
+        counts = datasets.Dataset.from_dict({"shard": missing}).map(
+            writer,
+            num_proc=min(processes, len(missing)) if processes > 1 else None,
+            new_fingerprint=os.urandom(8).hex(),  # nothing is cached: the files are the result
+            desc="Shards",
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"A process ended before its work ({hub.first_line(error)}): repeat the command, with "
+            "fewer --processes if memory ran out. Finished shards are kept."
+        ) from error
+    return Counter({status: sum(counts[status]) for status in STATUSES})
+
+
+@dataclass
+class ShardWriter:
+    """What a process needs to write any shard; each process loads the model once."""
+
+    pictures: datasets.Dataset
+    model: str
+    shards: int
+    whole_picture: bool
+    output: Path
+    threads: int
+    detective: EmotionDetective | None = None
+
+    def path(self, shard: int) -> Path:
+        """Return where the rows of a shard belong."""
+        return self.output / f"part-{shard:05d}-of-{self.shards:05d}.parquet"
+
+    def __call__(self, work: dict[str, int]) -> dict[str, int]:
         """Analyze the pictures of a shard, write their rows, and count these by status."""
-        pictures = self.work.pictures.shard(self.work.shards, shard, contiguous=True)
-        rows = [row for picture in pictures for row in self._rows(**picture)]
+        if self.detective is None:
+            datasets.disable_progress_bars()  # one bar, over shards, is enough
+            torch.set_num_threads(self.threads)
+            self.detective = EmotionDetective.from_pretrained(self.model)
+        shard = work["shard"]
+        pictures = self.pictures.shard(self.shards, shard, contiguous=True)
+        rows = [
+            row
+            for picture in pictures
+            for row in read_picture(self.detective, **picture, whole_picture=self.whole_picture)
+        ]
         table = datasets.Dataset.from_list(rows, features=FEATURES)
-        write_whole(self.work.path(shard), table.to_parquet)
-        return Counter(row["status"] for row in rows)
-
-    def _rows(self, file: str, image: dict | None) -> list[Row]:
-        if sources.is_gap(image):
-            return [unreadable_row(file)]
-        picture = Path(image["path"]) if image["bytes"] is None else image["bytes"]
-        try:
-            found = self.detective.analyze(picture, self.work.whole_picture)
-        except ValueError:
-            return [unreadable_row(file)]
-        return file_rows(file, found)
+        write_whole(self.path(shard), table.to_parquet)
+        counts = Counter(row["status"] for row in rows)
+        return {status: counts[status] for status in STATUSES}
 
 
-def _become_worker(work: Work) -> None:
-    global _worker
-    machine.end_with_parent()
-    _worker = Worker(work)
-
-
-def _write_shard(shard: int) -> Counter:
-    return _worker.write_shard(shard)
+def read_picture(
+    detective: EmotionDetective, file: str, image: dict | None, whole_picture: bool = False
+) -> list[Row]:
+    """Return the rows of an undecoded picture, or the one of a picture that cannot be read."""
+    if sources.is_gap(image):
+        return [unreadable_row(file)]
+    picture = Path(image["path"]) if image["bytes"] is None else image["bytes"]
+    try:
+        return file_rows(file, detective.analyze(picture, whole_picture))
+    except ValueError:
+        return [unreadable_row(file)]

@@ -130,7 +130,7 @@ def _result(cell: Cell, work: Callable[[Cell], dict]) -> dict:
     logger.info("%s", cell.folder.name)
     begin = {"architecture": cell.config.architecture, "epochs": cell.config.epochs}
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=machine.end_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         try:
             return pool.submit(work, cell).result()
         except Exception as error:  # whatever it is, the other cells are not lost

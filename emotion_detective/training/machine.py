@@ -1,10 +1,8 @@
-"""What the program runs on: for the numbers that depend on it, what it can do, its processes."""
+"""What the program runs on: for the numbers that depend on it, and what it can do."""
 
 import ctypes
-import multiprocessing
 import os
 import platform
-import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,20 +62,6 @@ def keep_freed_memory() -> None:
     if libc := _glibc():
         libc.mallopt(M_MMAP_THRESHOLD, ONE_TENSOR_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, ALL_BYTES)
-
-
-def end_with_parent() -> None:
-    """Have this process of `multiprocessing` end as soon as its parent is gone, killed perhaps.
-
-    A worker would finish what it is at, beside the one that the next call starts, and then wait for
-    more for ever.
-    """
-
-    def follow() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _glibc() -> ctypes.CDLL | None:
