@@ -244,7 +244,9 @@ def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.
     command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
     command.set_defaults(run=run)
     if data:
-        command.add_argument("--data", required=True, metavar="SRC", help="zip, folder or Hub id")
+        command.add_argument(
+            "--data", required=True, metavar="SRC", help="zip, folder, fer2013.csv or Hub id"
+        )
     return command
 
 

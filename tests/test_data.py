@@ -6,10 +6,13 @@ import shutil
 import time
 import zipfile
 from collections import Counter
+from pathlib import Path
+from unittest import mock
 
 import datasets
 import numpy as np
 import pytest
+from corpus import encoded
 from PIL import Image
 from small import random_pictures, write_source
 
@@ -117,6 +120,263 @@ def test_subset_is_the_same_for_the_same_seed(source):
     assert len(data.subset(split, None, 0)) == len(split)
 
 
+OTHER_NAMES = {
+    "angry": "Anger",
+    "fearful": "fear",
+    "happy": "Happiness",
+    "neutral": "NEUTRAL",
+    "sad": "1_sadness",
+    "surprised": "suprise",
+}
+
+
+def renamed(source: Path) -> Path:
+    """Give every class of a folder another of its names."""
+    for folder in sorted(source.glob("*/*")):
+        folder.rename(folder.with_name(OTHER_NAMES[folder.name]))
+    return source
+
+
+def test_other_names_of_the_classes_are_the_same_classes(source):
+    expected = {split: Counter(part["label"]) for split, part in data.load(source).items()}
+    parts = data.load(renamed(source))
+    assert {split: Counter(part["label"]) for split, part in parts.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("Train", "val", "TEST"),
+        ("Training", "PublicTest", "PrivateTest"),
+        ("train_set", "valid", "test images"),
+        ("TRAINING", "dev", "Testing"),
+        ("images/train", "images/Validation", "images/test"),
+    ],
+)
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_other_names_of_the_splits_are_used_and_told(
+    train, validation, test, is_zip, tmp_path, caplog
+):
+    for name, count, seed in ((train, 5, 0), (validation, 3, 1), (test, 2, 2)):
+        made = write_source(tmp_path / f"made{seed}", train=count, test=0, seed=seed) / "train"
+        (tmp_path / "fer" / name).parent.mkdir(parents=True, exist_ok=True)
+        made.rename(tmp_path / "fer" / name)
+    source = tmp_path / "fer"
+    with caplog.at_level(logging.INFO):
+        parts = data.load(zipped(source, tmp_path / "fer.zip") if is_zip else source)
+    assert [len(part) for part in parts.values()] == [30, 18, 12]
+    for split, name, count in zip(
+        data.SPLITS, (train, validation, test), (30, 18, 12), strict=True
+    ):
+        assert f"{split} has {count} images, from {name.split('/')[-1]}." in caplog.text
+
+
+def test_class_folders_alone_are_divided_the_same_way_each_time_and_told(source, tmp_path, caplog):
+    only = tmp_path / "only" / "faces"
+    only.parent.mkdir()
+    (source / "train").rename(only)
+    parts = data.load(only.parent)
+    assert {split: Counter(part["label"]) for split, part in parts.items()} == {
+        "train": dict.fromkeys(range(6), 16),
+        "validation": dict.fromkeys(range(6), 2),
+        "test": dict.fromkeys(range(6), 2),
+    }
+    told = "has no validation and no test: a stratified 10% of train becomes validation and as much"
+    assert told in caplog.text
+    copy = shutil.copytree(only.parent, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert data.load(copy)["test"]["file"] == parts["test"]["file"]
+
+
+def test_a_folder_without_test_gets_one_and_keeps_its_validation(source):
+    shutil.rmtree(source / "test")
+    write_source(source.with_name("other"), train=3, test=0, seed=4)
+    (source.with_name("other") / "train").rename(source / "val")
+    parts = data.load(source)
+    assert [len(part) for part in parts.values()] == [108, 18, 12]
+    assert all(file.startswith("val/") for file in parts["validation"]["file"])
+
+
+def test_an_unknown_class_beside_the_others_is_named(source):
+    (source / "train" / "contempt").mkdir()
+    Image.new("L", (48, 48), 9).save(source / "train" / "contempt" / "im0.png")
+    for folder in (source, source / "train"):
+        with pytest.raises(
+            ValueError, match=r"unknown class 'contempt'; .* Rename or remove it\.$"
+        ):
+            data.load(folder)
+
+
+def test_what_is_left_out_is_counted_and_named(source, caplog):
+    (source / "notes.txt").write_text("made by hand")
+    (source / "extra" / "happy").mkdir(parents=True)
+    Image.new("L", (48, 48), 9).save(source / "extra" / "happy" / "im0.png")
+    Image.new("L", (48, 48), 9).save(source / "train" / "im0.png")
+    (source / "train" / "disgust").mkdir()
+    Image.new("L", (48, 48), 8).save(source / "train" / "disgust" / "im0.png")
+    data.load(source)
+    assert ": 1 files that are no pictures are left out (notes.txt)." in caplog.text
+    folders = "2 pictures in folders of no split and class are left out (extra/happy, train)."
+    assert folders in caplog.text
+    assert "1 images of classes that are not used are left out (disgusted)." in caplog.text
+
+
+def test_folders_inside_a_class_and_around_all_are_looked_into(source):
+    expected = len(data.load(source)["test"])
+    for folder in list(source.glob("*/*")):
+        (folder / "a" / "b").mkdir(parents=True)
+        for file in folder.glob("*.png"):
+            file.rename(folder / "a" / "b" / file.name)
+    around = source.with_name("around") / "archive"
+    around.parent.mkdir()
+    source.rename(around)
+    assert len(data.load(around.parent)["test"]) == expected
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(source, tmp_path):
+    pool = tmp_path / "pool"
+    (source / "test" / "happy").rename(pool)
+    (source / "test" / "happy").symlink_to(pool, target_is_directory=True)
+    (source / "train" / "sad" / "again").symlink_to(source, target_is_directory=True)
+    (source / "train" / "nowhere").symlink_to(tmp_path / "none")
+    parts = data.load(source)
+    assert Counter(parts["test"]["label"]) == dict.fromkeys(range(6), 4)
+    assert len(parts["train"]) + len(parts["validation"]) == 120
+
+
+def test_pictures_are_told_by_content_whatever_their_suffix(source):
+    for number, file in enumerate(sorted(source.rglob("*.png"))):
+        suffix = (".jfif", ".jpe", ".mpo", "")[number % 4]
+        Image.open(file).save(file.with_suffix(suffix), "JPEG")
+        file.unlink()
+    parts = data.load(source)
+    assert [len(part) for part in parts.values()] == [108, 12, 24]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_deep_pictures_are_trained_on_as_the_page_shows_them(source, dtype):
+    expected, _ = data.to_tensors(data.load(source)["test"], 48)
+    for file in source.rglob("*.png"):
+        gray = np.asarray(Image.open(file))
+        deep = gray.astype(dtype) * 257 if dtype == np.uint16 else gray.astype(dtype) / 255
+        file.unlink()
+        Image.fromarray(deep).save(file.with_suffix(".tif"))
+    parts = data.load(source)
+    assert [len(part) for part in parts.values()] == [108, 12, 24]
+    images, _ = data.to_tensors(parts["test"], 48)
+    np.testing.assert_allclose(images.numpy(), expected.numpy(), atol=1)
+
+
+def test_heic_pictures_are_kept_for_readers_without_their_decoder(source):
+    for file in source.rglob("*.png"):
+        file.with_suffix(".heic").write_bytes(encoded(Image.open(file).convert("RGB"), "HEIC"))
+        file.unlink()
+    assert data.load(source)["test"][0]["image"].format == "PNG"
+
+
+def test_a_validation_that_is_test_is_kept_with_a_warning(source, caplog):
+    shutil.copytree(source / "test", source / "val")
+    parts = data.load(source)
+    assert len(parts["validation"]) == len(parts["test"]) == 24
+    assert not any(parts["validation"]["clean"]) and not any(parts["test"]["clean"])
+    assert "validation holds the images of test, and is kept for want of others" in caplog.text
+
+
+def test_five_images_a_class_are_enough_to_divide_and_one_is_not(tmp_path):
+    parts = data.load(write_source(tmp_path / "five", train=5, test=1))
+    assert [len(part) for part in parts.values()] == [24, 6, 6]
+    with pytest.raises(ValueError, match=r"validation: .* train one more for each split"):
+        data.load(write_source(tmp_path / "one", train=1, test=1))
+
+
+KAGGLE_NUMBERS = {"angry": 0, "fearful": 2, "happy": 3, "sad": 4, "surprised": 5, "neutral": 6}
+
+
+def as_csv(source: Path, header: str, usages: dict[str, str]) -> str:
+    """Return a folder as Kaggle's fer2013.csv, in columns as the header has them."""
+    lines = [header]
+    for file in sorted(source.rglob("*.png")):
+        values = {
+            "emotion": str(KAGGLE_NUMBERS[file.parent.name]),
+            "pixels": " ".join(map(str, np.asarray(Image.open(file)).ravel())),
+            "Usage": usages[file.parent.parent.name],
+        }
+        lines.append(",".join(values[name.strip()] for name in header.split(",")))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", "emotion, Usage, pixels"])
+@pytest.mark.parametrize("packed", [None, "zip", "folder"])
+def test_the_csv_of_kaggles_challenge_gives_what_its_pictures_give(
+    source, header, packed, tmp_path
+):
+    (source / "test").rename(source / "PrivateTest")
+    write_source(source.with_name("other"), train=3, test=0, seed=4)
+    (source.with_name("other") / "train").rename(source / "PublicTest")
+    expected = data.load(source)
+    usages = {"train": "Training", "PublicTest": "PublicTest", "PrivateTest": "PrivateTest"}
+    (tmp_path / "csv").mkdir()
+    path = tmp_path / "csv" / "fer2013.csv"
+    path.write_text(as_csv(source, header, usages))
+    if packed == "zip":
+        with zipfile.ZipFile(tmp_path / "csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(path, "fer2013/fer2013.csv")
+        path = tmp_path / "csv.zip"
+    parts = data.load(path.parent if packed == "folder" else path)
+    for split in data.SPLITS:
+        one, other = (data.to_tensors(loaded[split], 48) for loaded in (expected, parts))
+        assert sorted(map(str, one[1].tolist())) == sorted(map(str, other[1].tolist()))
+        assert one[0].double().sum() == other[0].double().sum()
+
+
+def test_a_csv_without_usage_is_divided(source, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text(as_csv(source, "emotion,pixels", {"train": "", "test": ""}))
+    assert [len(part) for part in data.load(path).values()] == [120, 12, 12]
+
+
+def test_public_and_private_files_in_one_folder_are_two_splits(source, caplog):
+    for number, file in enumerate(sorted((source / "test").rglob("*.png"))):
+        part = ("PublicTest", "PrivateTest")[number % 2]
+        file.rename(file.with_name(f"{part}_{number}.png"))
+    with caplog.at_level(logging.INFO):
+        parts = data.load(source)
+    assert [len(part) for part in parts.values()] == [120, 12, 12]
+    assert "validation has 12 images, from test, files PublicTest." in caplog.text
+
+
+@pytest.mark.parametrize("name", ["train", "Training"])
+def test_a_hub_datasets_names_are_understood_too(monkeypatch, name, caplog):
+    names = [*OTHER_NAMES.values(), "disgust"]
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
+    rows = [
+        {"image": {"bytes": encoded(picture, "PNG"), "path": None}, "label": i % 6}
+        for i, picture in enumerate(random_pictures("L", 120))
+    ]
+    part = datasets.Dataset.from_list(rows, features)
+    parts = datasets.DatasetDict({name: part, "unlabelled": part.select(range(6))})
+    monkeypatch.setattr("emotion_detective.inference.hub.load_hub_dataset", lambda _: parts)
+    loaded = data.load("user/faces")
+    assert [len(part) for part in loaded.values()] == [96, 12, 12]
+    assert "user/faces: 6 rows of unknown splits are left out (unlabelled)." in caplog.text
+
+
+@pytest.mark.parametrize("name", ["data/fer", "data/none.zip", "data/fer.csv", "./fer", "a/b/c"])
+def test_a_path_that_is_not_there_is_never_asked_for_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    monkeypatch.setattr("datasets.load_dataset", lambda _: pytest.fail("asked the Hub"))
+    with pytest.raises(ValueError, match=f"There is no data at '{name}'"):
+        data.load(name)
+
+
+def test_what_may_be_path_or_id_is_called_both_when_it_is_neither(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.load_dataset", mock.Mock(side_effect=FileNotFoundError("none")))
+    sentence = "There is no folder 'data/fer' here, and no dataset data/fer could be loaded"
+    with pytest.raises(ValueError, match=sentence):
+        data.load("data/fer")
+
+
 def test_missing_source_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"There is no data at '.*nowhere.zip'"):
         data.load(tmp_path / "nowhere.zip")
@@ -212,7 +472,9 @@ def test_zip_without_pictures_says_what_is_expected(tmp_path):
     path = tmp_path / "fer.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "hello")
-    with pytest.raises(ValueError, match="holds no pictures in train/CLASS/ and test/CLASS/"):
+    with pytest.raises(
+        ValueError, match="holds no pictures in folders named for classes, such as train/happy/"
+    ):
         data.load(path)
 
 

@@ -5,6 +5,7 @@ images, which a zip of pictures does not: so the images are found by their pixel
 """
 
 import csv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output
         ValueError: a file or column is missing, the files do not go together, or they know none of
             the images.
     """
-    pictures = [_pixels(text, fer2013) for (text,) in _columns(fer2013, ("pixels",))]
-    votes = list(_columns(ferplus, COUNTED))
+    pictures = [to_pixels(text, fer2013) for (text,) in read_columns(fer2013, ("pixels",))]
+    votes = list(read_columns(ferplus, COUNTED))
     if len(pictures) != len(votes):
         raise ValueError(
             f"{fer2013} has {len(pictures)} rows and {ferplus} {len(votes)}: they do not go "
@@ -57,23 +58,36 @@ def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output
     return len(rows)
 
 
-def _columns(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the named columns of every row; one of Kaggle's files has spaces before its names."""
+def read_columns(path: Path | zipfile.Path, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the named columns of every row; one of Kaggle's files has spaces before its names.
+
+    Raises:
+        ValueError: no such file or column, or a row that is cut short.
+    """
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
-        header = [name.strip() for name in next(reader, [])]
-        if missing := [name for name in names if name not in header]:
-            raise ValueError(f"{path} has no column {', '.join(missing)}: it is another file.")
-        places = [header.index(name) for name in names]
-        for row in filter(None, reader):
-            if len(row) < len(header):
-                raise ValueError(f"{path} is cut short in line {reader.line_num}: fetch it again.")
-            yield tuple(row[place] for place in places)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if missing := [name for name in names if name not in header]:
+                raise ValueError(f"{path} has no column {', '.join(missing)}: it is another file.")
+            places = [header.index(name) for name in names]
+            for row in filter(None, reader):
+                if len(row) < len(header):
+                    line = reader.line_num
+                    raise ValueError(f"{path} is cut short in line {line}: fetch it again.")
+                yield tuple(row[place] for place in places)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is no CSV of text and numbers: fetch it again.") from error
 
 
-def _pixels(text: str, path: Path) -> bytes:
+def to_pixels(text: str, path: Path | zipfile.Path) -> bytes:
+    """Return a row's pixels, one byte each.
+
+    Raises:
+        ValueError: they are no numbers from 0 to 255.
+    """
     try:
         return np.array(text.split(), np.uint8).tobytes()
     except (ValueError, OverflowError) as error:

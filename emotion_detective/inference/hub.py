@@ -11,6 +11,8 @@ from huggingface_hub.errors import (
 if TYPE_CHECKING:
     import datasets
 
+# A source with such a name is a file, or one that is missing.
+FILE_SUFFIXES = (".zip", ".csv")
 # A reason stands in the middle of a sentence.
 MAX_REASON_LETTERS = 200
 # What a request to the Hub raises: its refusals are OSErrors, a broken connection is the HTTPError
@@ -30,9 +32,13 @@ def is_hub_id(name: str) -> bool:
 
 
 def is_on_hub(source: str | Path) -> bool:
-    """True for a Hub dataset's id where no such file or folder is here."""
+    """True for what can be a Hub dataset's id and is nothing here.
+
+    Where the first half of "data/fer" is a folder of this machine, it is a path that is missing.
+    """
     source = str(source)
-    return is_hub_id(source) and not source.endswith(".zip") and not Path(source).exists()
+    is_file = source.lower().endswith(FILE_SUFFIXES)
+    return is_hub_id(source) and not is_file and not Path(source.partition("/")[0]).is_dir()
 
 
 def check_hub_id(name: str) -> None:
@@ -58,7 +64,8 @@ def load_hub_dataset(repo_id: str) -> "datasets.DatasetDict":
         parts = datasets.load_dataset(repo_id)
     except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
         raise ValueError(
-            f"The dataset {repo_id} could not be loaded from the Hub ({first_line(error)}). "
-            "Check the id, your token if it is private, and the network; or name a zip or folder."
+            f"There is no folder {repo_id!r} here, and no dataset {repo_id} could be loaded from "
+            f"the Hub ({first_line(error)}). Check the path, or the id, your token if it is "
+            "private, and the network."
         ) from error
     return parts

@@ -24,7 +24,7 @@ import multiprocess
 import torch
 from datasets.distributed import split_dataset_by_node
 
-from emotion_detective.inference import hub
+from emotion_detective.inference import formats, hub
 from emotion_detective.inference.checkpoint import write_whole
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.loading import load_classifier
@@ -135,7 +135,7 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
             f"There is no folder {source!r}: --data takes a folder of pictures or the id of a Hub "
             "dataset."
         )
-    paths = sorted(path for path in folder.rglob("*") if sources.is_picture(path.name))
+    paths = sorted(path for path in sources.walk(folder) if _is_picture(path))
     if not paths:
         raise ValueError(f"The folder {source!r} holds no pictures.")
     names = [path.relative_to(folder).as_posix() for path in paths]
@@ -145,6 +145,11 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
     columns = {"file": names, "image": [str(path) for path in paths]}
     key = sources.hash_files(paths, names)  # a picture that is replaced changes it
     return datasets.Dataset.from_dict(columns, PICTURES), key
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return formats.is_picture(path.name, file.read(formats.HEAD_BYTES))
 
 
 def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:

@@ -1,32 +1,28 @@
-"""Where images come from: the Kaggle zip, the folder it unpacks to, or a Hub dataset.
+"""Where images come from: a zip, a folder, Kaggle's fer2013.csv, or a Hub dataset.
 
 `open_local` and `open_hub_dataset` list what a source holds, without reading an image yet, or say
-in one sentence why it cannot be used. `data.py` makes splits of it. Knows no labels and no split
-rules.
+in one sentence why it cannot be used; `layout.py` finds splits and classes in the names. `data.py`
+makes splits of it. Knows no split rules.
 """
 
 import hashlib
+import io
+import math
+import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 
 import datasets
+import numpy as np
+from PIL import Image
 
-SPLITS = ("train", "validation", "test")
-PICTURE_SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif"),
-    *(".ppm", ".pgm", ".pbm"),
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One image of a source: its split, label and name there, before anything is read."""
-
-    split: str
-    label: str
-    file: str
+from emotion_detective.evaluation.ferplus import read_columns, to_pixels
+from emotion_detective.inference import formats
+from emotion_detective.training import layout
+from emotion_detective.training.layout import Entry
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Source:
 
 
 def open_local(source: str | Path) -> Source:
-    """Return what a zip or folder holds.
+    """Return what a zip, folder or CSV holds.
 
     Raises:
         ValueError: nothing there, an unsafe or broken zip, or another layout.
@@ -49,10 +45,11 @@ def open_local(source: str | Path) -> Source:
     if path.is_dir():
         return _open_folder(path)
     if path.is_file():
-        return _open_zip(path)
+        return _open_zip(path) if zipfile.is_zipfile(path) else _open_csv(path)
     raise ValueError(
         f"There is no data at {str(source)!r}. --data takes the zip from Kaggle "
-        "(ananthu017/emotion-detection-fer), the folder it unpacks to, or a Hub dataset id."
+        "(ananthu017/emotion-detection-fer), the folder it unpacks to, fer2013.csv, or a Hub "
+        "dataset id."
     )
 
 
@@ -60,47 +57,144 @@ def _open_zip(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is not a zip file, or a broken one: fetch it again.") from error
+        raise ValueError(f"{path} is a broken zip file: fetch it again.") from error
     infos = [info for info in archive.infolist() if not info.is_dir()]
-    for info in infos:
-        name = info.filename.replace("\\", "/")
+    names = [info.filename.replace("\\", "/") for info in infos]
+    for name in names:
         if name.startswith("/") or ":" in name or ".." in name.split("/"):
             raise ValueError(
-                f"{path} has an entry that points outside of it ({info.filename!r}): do not use it."
+                f"{path} has an entry that points outside of it ({name!r}): do not use it."
             )
-    names = [info.filename for info in infos]
     key = hash_lines(f"{info.filename} {info.CRC}" for info in infos)
-    return _arrange(str(path), names, lambda i: archive.read(infos[i]), key)
+
+    def head(i: int) -> bytes:
+        try:
+            with archive.open(infos[i]) as file:
+                return file.read(formats.HEAD_BYTES)
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
+            return b""
+
+    tables = [zipfile.Path(archive, info.filename) for info in infos]
+    return _arrange(str(path), names, head, lambda i: archive.read(infos[i]), key, tables)
 
 
 def _open_folder(path: Path) -> Source:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(walk(path))
     names = [file.relative_to(path).as_posix() for file in files]
+
+    def head(i: int) -> bytes:
+        with files[i].open("rb") as file:
+            return file.read(formats.HEAD_BYTES)
+
     key = hash_files(files, names)
-    return _arrange(str(path), names, lambda i: files[i].read_bytes(), key)
+    return _arrange(str(path), names, head, lambda i: files[i].read_bytes(), key, files)
 
 
-def _arrange(name: str, names: list[str], read: Callable[[int], bytes], key: str) -> Source:
-    """Keep the pictures in `.../{split}/{class}/file`; the folders are split and label."""
-    picked = [
-        (i, Entry(split=parts[-3], label=parts[-2], file="/".join(parts[-3:])))
-        for i, parts in enumerate(name.split("/") for name in names)
-        if len(parts) >= 3 and parts[-3] in SPLITS and is_picture(parts[-1])
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder; links to folders are followed, never into themselves."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        above = {os.path.realpath(parent), *map(os.path.realpath, _parents(parent, folder))}
+        folders[:] = [name for name in folders if os.path.realpath(f"{parent}/{name}") not in above]
+        yield from (file for name in names if (file := Path(parent, name)).is_file())
+
+
+def _parents(path: str, top: Path) -> list[Path]:
+    return [parent for parent in Path(path).parents if parent.is_relative_to(top)]
+
+
+def _arrange(
+    name: str,
+    names: list[str],
+    head: Callable[[int], bytes],
+    read: Callable[[int], bytes],
+    key: str,
+    tables: Sequence[Path | zipfile.Path],
+) -> Source:
+    """Keep the pictures whose folders name a split and a class; without pictures, look for a CSV.
+
+    Args:
+        names: of all files, from the source's top.
+        head, read: return the start and the whole of a file by its index.
+        tables: the files themselves, to be opened as text.
+    """
+    # A file's start is read only where its name says nothing: a zip of 35,000 entries takes long.
+    pictures = [
+        i
+        for i, file in enumerate(names)
+        if formats.is_picture(file, b"") or formats.is_picture(file, head(i))
     ]
-    if not picked:
+    if not pictures and (found := [t for t in tables if t.name.lower().endswith(".csv")]):
+        return _open_tables(name, found, key)
+    if others := set(range(len(names))).difference(pictures):
+        what = "files that are no pictures"
+        layout.warn_left_out(name, len(others), what, [names[i] for i in others])
+    picked = layout.arrange(name, [names[i] for i in pictures])
+    indices = [pictures[i] for i, _ in picked]
+    return Source(name, [entry for _, entry in picked], lambda i: read(indices[i]), key)
+
+
+def _open_csv(path: Path) -> Source:
+    with path.open("rb") as file:
+        first = file.readline(4096).decode(errors="replace").lower()
+    if "pixels" not in first:
         raise ValueError(
-            f"{name} holds no pictures in train/CLASS/ and test/CLASS/ folders, as in Kaggle's "
-            "ananthu017/emotion-detection-fer."
+            f"{path} is not a zip file, or a broken one, and no CSV with pixels such as "
+            "fer2013.csv: fetch it again."
         )
-    indices = [i for i, _ in picked]
-    entries = [entry for _, entry in picked]
-    return Source(name, entries, lambda i: read(indices[i]), key)
+    return _open_tables(str(path), [path], hash_files([path], [path.name]))
 
 
-def is_picture(name: str) -> bool:
-    """True for the name of a picture file."""
-    # macOS puts "._im0.png" beside "im0.png" in the zips it makes.
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+def _open_tables(name: str, tables: Sequence[Path | zipfile.Path], key: str) -> Source:
+    """Return what Kaggle's fer2013.csv holds, the one of the tables that names most: `Usage` too.
+
+    Raises:
+        ValueError: none has emotion and pixels, or one is broken.
+    """
+    for columns in (("emotion", "Usage"), ("emotion",)):
+        for table in tables:
+            try:
+                rows = list(read_columns(table, columns))
+                next(read_columns(table, ("pixels",)), None)
+            except ValueError:
+                continue
+            return _of_rows(name, table, rows, key)
+    raise ValueError(
+        f"{name} has no CSV with the columns emotion and pixels, as Kaggle's fer2013.csv has."
+    )
+
+
+def _of_rows(
+    name: str, table: Path | zipfile.Path, rows: list[tuple[str, ...]], key: str
+) -> Source:
+    entries = []
+    for number, (emotion, *usage) in enumerate(rows):
+        label = _csv_label(emotion.strip(), name)
+        origin = usage[0].strip() if usage else ""
+        split = layout.split_of(origin) if usage else layout.UNDIVIDED
+        if split is None:
+            raise ValueError(f"{name} has the unknown Usage {origin!r} in row {number + 1}.")
+        entries.append(Entry(split, label, f"{split}/{label}/{number}", origin))
+
+    @cache
+    def pixels() -> list[bytes]:
+        return [to_pixels(text, table) for (text,) in read_columns(table, ("pixels",))]
+
+    def read(i: int) -> bytes:
+        gray = np.frombuffer(pixels()[i], np.uint8)
+        side = math.isqrt(len(gray))
+        if side * side != len(gray) or not side:
+            raise ValueError(f"{len(gray)} pixels make no square")
+        png = io.BytesIO()
+        Image.fromarray(gray.reshape(side, side)).save(png, "PNG")
+        return png.getvalue()
+
+    return Source(name, entries, read, key)
+
+
+def _csv_label(emotion: str, name: str) -> str:
+    if emotion.isdecimal() and int(emotion) < len(layout.FER_CSV_LABELS):
+        return layout.FER_CSV_LABELS[int(emotion)]
+    return layout.label_of(emotion)
 
 
 def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
@@ -120,6 +214,9 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
         split: part.cast_column("image", datasets.Image(decode=False))
         for split, part in parts.items()
     }
+    if unknown := {split: len(part) for split, part in parts.items() if not layout.split_of(split)}:
+        layout.warn_left_out(repo_id, sum(unknown.values()), "rows of unknown splits", unknown)
+    parts = {split: part for split, part in parts.items() if split not in unknown}
     places = [(split, row) for split, part in parts.items() for row in range(len(part))]
     names = {split: part.features["label"].names for split, part in parts.items()}
     labels = {split: part["label"][:] for split, part in parts.items()}
@@ -127,7 +224,13 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
         if labels[split][row] in (None, -1):  # what `datasets` has for "no label"
             raise ValueError(f"Row {row} of the split {split} of {repo_id} has no label.")
     entries = [
-        Entry(split, names[split][labels[split][row]], f"{split}/{row}") for split, row in places
+        Entry(
+            layout.split_of(split),
+            layout.label_of(names[split][labels[split][row]]),
+            f"{split}/{row}",
+            split,
+        )
+        for split, row in places
     ]
 
     def read(i: int) -> bytes:
