@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emotion_detective.inference.detective import EmotionDetective, Prediction
-    from emotion_detective.inference.model import LABELS
+    from emotion_detective.inference.labels import LABELS
 
 __all__ = ["LABELS", "EmotionDetective", "Prediction"]
 
-_ROOMS = {"EmotionDetective": "detective", "Prediction": "detective", "LABELS": "model"}
+_ROOMS = {"EmotionDetective": "detective", "Prediction": "detective", "LABELS": "labels"}
 
 
 def __getattr__(name: str) -> object:

@@ -139,7 +139,7 @@ def test_an_empty_timeline_has_empty_tables():
     timeline = Timeline(LABELS)
     assert timeline.table().columns.tolist() == COLUMNS
     assert timeline.frequencies().columns.tolist() == ["track", "seconds", *LABELS, "unsure"]
-    assert timeline.csv() == ",".join(COLUMNS) + "\n"
+    assert timeline.csv() == ",".join(COLUMNS) + "\r\n"
     assert timeline.overall_frequencies() == {}
     assert (timeline.key_moments(), timeline.at(0), timeline.duration_s) == ([], [], 0.0)
 
@@ -181,9 +181,9 @@ def test_the_csv_is_the_table():
     read = pd.read_csv(io.StringIO(timeline.csv()))
     assert read.columns.tolist() == COLUMNS
     assert [json.loads(box) for box in read["box"]] == [[10, 20, 110, 120]] * 4
-    assert read["time_s"].tolist() == [0, 0.333, 0.667, 1]
+    assert read["time_s"].tolist() == [0, 0.333333, 0.666667, 1]
     assert read[list(LABELS)].to_numpy() == pytest.approx(
-        timeline.table()[list(LABELS)].to_numpy(), abs=1e-4
+        timeline.table()[list(LABELS)].to_numpy(), abs=1e-6
     )
 
 

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-LABELS = ("angry", "fearful", "happy", "neutral", "sad", "surprised")
+from emotion_detective.inference.labels import LABELS
+
 # FER2013's training pixels have mean 0.508 and standard deviation 0.255. The same value stands for
 # all three channels, or the luma could not be folded into the first convolution.
 GRAY_MEAN = 0.5

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.model import LABELS, Classifier
-from emotion_detective.inference.rows import Label
+from emotion_detective.inference.labels import LABELS, Label
+from emotion_detective.inference.model import Classifier
 from emotion_detective.page.words import summary
-from emotion_detective.video.timeline import Timeline
+from emotion_detective.video.timeline import UNSURE, Timeline
 
 
 class ModelAnswer(TypedDict):
@@ -22,15 +22,8 @@ class ModelAnswer(TypedDict):
     revision: str | None
 
 
-class Probabilities(TypedDict):
+class Probabilities(TypedDict("Probabilities", dict.fromkeys(LABELS, float))):
     """How likely each emotion is; they sum to 1."""
-
-    angry: float
-    fearful: float
-    happy: float
-    neutral: float
-    sad: float
-    surprised: float
 
 
 class FaceAnswer(TypedDict):
@@ -55,32 +48,23 @@ class PictureAnswer(TypedDict):
     message: str
 
 
-class VideoRow(TypedDict):
-    """One face in one frame; `track` is the same number for the same face over time."""
-
+class _Moment(TypedDict):
     time_s: float
     track: int
     box: list[float]
     label: Label
     confidence: float
-    angry: float
-    fearful: float
-    happy: float
-    neutral: float
-    sad: float
-    surprised: float
 
 
-class Shares(TypedDict, total=False):
+class VideoRow(_Moment, Probabilities):
+    """One face in one frame; `track` is the same number for the same face over time."""
+
+
+_Shares = TypedDict("_Shares", dict.fromkeys((*LABELS, UNSURE), float), total=False)
+
+
+class Shares(_Shares, total=False):  # said again: Gradio asks each class for its own
     """The share of time of each emotion over all faces, an unsure answer for itself; or no face."""
-
-    angry: float
-    fearful: float
-    happy: float
-    neutral: float
-    sad: float
-    surprised: float
-    unsure: float
 
 
 def model_answer(classifier: Classifier) -> ModelAnswer:

@@ -20,7 +20,6 @@ timeline can be copied (`copy.deepcopy`) and pickled.
 Faces are kept apart by `tracking.py`.
 """
 
-import json
 import math
 from bisect import bisect_right
 from collections import deque
@@ -31,6 +30,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from emotion_detective.inference.rows import to_csv
 
 if TYPE_CHECKING:  # detective.py imports torch
     from emotion_detective.inference.detective import Prediction
@@ -178,8 +179,7 @@ class Timeline:
     def csv(self) -> str:
         """Return the table as CSV text with a header line; `box` is a JSON list."""
         table = self.table()
-        table["box"] = table["box"].map(json.dumps)
-        return table.round({"time_s": 3}).to_csv(index=False, float_format="%.4f")
+        return to_csv(table.to_dict("records"), table.columns)
 
     def frequencies(self) -> pd.DataFrame:
         """Return `track, seconds, <labels>, unsure`: shares of the time that a track was seen.

@@ -1,0 +1,6 @@
+"""The six labels, in the order of all probabilities. Imports no torch, as model.py does."""
+
+from typing import Literal, get_args
+
+Label = Literal["angry", "fearful", "happy", "neutral", "sad", "surprised"]
+LABELS: tuple[str, ...] = get_args(Label)
