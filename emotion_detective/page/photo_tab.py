@@ -17,7 +17,7 @@ from PIL import Image
 from emotion_detective.inference import faces, heatmap, pictures
 from emotion_detective.inference.detective import EmotionDetective, Prediction, compute
 from emotion_detective.inference.rows import Row, file_rows, to_csv
-from emotion_detective.page import api, html, uploads, words
+from emotion_detective.page import api, html, upload_folder, uploads, words
 from emotion_detective.video import drawing
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
@@ -37,7 +37,7 @@ QUIET = {"show_progress": "hidden", **PRIVATE}
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a visitor's session keeps of a picture: small, and gone as files go.
+    """What is kept of a picture for its visitor: small, and gone as files go.
 
     `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
     holds each face as the network got it.
@@ -65,7 +65,7 @@ def tab(detective: EmotionDetective) -> None:
     with gr.Row():
         downloads = [_download(kind) for kind in ("PNG", "JSON", "CSV")]
     details = [annotated, card, seen, heat]
-    show_face = partial(_show_face, detective)
+    show_face = partial(_show_kept, detective)
     # Of choices that come faster than answers the last one counts. Not checked against the choices
     # on the page, which Gradio forgets with the session.
     latest = {"preprocess": False, "trigger_mode": "always_last", **QUIET}
@@ -171,7 +171,8 @@ def _told(
     """Return the outputs of `_analyze`; of the faces to choose from the first is chosen."""
     chosen = gr.Radio([*choices], value=1 if choices else None)
     details = details or _no_details(None)
-    return *_no_downloads(), analysis, html.message(message), chosen, *details
+    kept = analysis and upload_folder.Kept(analysis)
+    return *_no_downloads(), kept, html.message(message), chosen, *details
 
 
 def analyze(
@@ -193,12 +194,19 @@ def analyze(
     )
 
 
-def _show_face(detective: EmotionDetective, analysis: Analysis | None, number: int | None) -> tuple:
+def _show_kept(
+    detective: EmotionDetective, kept: upload_folder.Kept | None, number: int | None
+) -> tuple:
     """Return the details of the face with this number; of no number, all faces."""
+    analysis = kept and kept.value
     if analysis is None or (number or 0) > len(analysis.in_view):  # of a picture before this one
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
     if number is None:
         return _no_details(analysis.annotated())
+    return _show_face(detective, analysis, number)
+
+
+def _show_face(detective: EmotionDetective, analysis: Analysis, number: int) -> tuple:
     face, seen = analysis.in_view[number - 1], analysis.seen[number - 1]
     return (
         analysis.annotated(number),
@@ -212,8 +220,9 @@ def _no_details(annotated: Image.Image | None) -> tuple:
     return annotated, html.NO_FACE_CHOSEN, None, None
 
 
-def _number_at(analysis: Analysis | None, click: gr.SelectData) -> int | dict:
+def _number_at(kept: upload_folder.Kept | None, click: gr.SelectData) -> int | dict:
     """Return the number of the face that was clicked."""
+    analysis = kept and kept.value
     if analysis is None:
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
     index = drawing.face_at(analysis.in_view, *click.index)
@@ -224,7 +233,8 @@ def _no_downloads() -> list:
     return [gr.DownloadButton(value=None, interactive=False)] * 3
 
 
-def _write_downloads(analysis: Analysis | None) -> list:
+def _write_downloads(kept: upload_folder.Kept | None) -> list:
+    analysis = kept and kept.value
     if analysis is None:
         return _no_downloads()
     png = BytesIO()
