@@ -172,14 +172,14 @@ def test_a_push_that_fails_at_the_tag_is_finished_by_the_next(hub_here, measured
 
 def test_two_pushes_at_once_do_not_mix(hub_here, measured, better, monkeypatch):
     card.push(measured, REPO)
-    operations = card._operations
+    upload = card.HfApi.upload_folder
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         repo = hub_here.store.repo(REPO)
         repo.add_commit({**repo.files, "other.txt": hub_here.store.add(b"from somebody else")})
-        return operations(*arguments)
+        return upload(*arguments, **options)
 
-    monkeypatch.setattr(card, "_operations", interrupted)
+    monkeypatch.setattr(card.HfApi, "upload_folder", interrupted)
     not_pushed(better, REPO, "at the same time")
     assert "other.txt" in hub_here.store.repo(REPO).files
 

@@ -14,13 +14,7 @@ from pathlib import Path
 from string import Template
 
 import torch
-from huggingface_hub import (
-    CommitOperation,
-    CommitOperationAdd,
-    CommitOperationDelete,
-    HfApi,
-    ModelInfo,
-)
+from huggingface_hub import HfApi, ModelInfo
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from emotion_detective.inference.checkpoint import (
@@ -144,9 +138,10 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     if not force:
         _refuse_worse(read_metrics(staging), _metrics_of(api, there), repo_id)
     logger.info("uploading to %s", url)
-    commit = api.create_commit(
-        repo_id,
-        _operations(staging, [sibling.rfilename for sibling in there.siblings]),
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        folder_path=staging,
+        delete_patterns=f"{PLOTS_FOLDER}/*",  # plots that are gone
         commit_message="Publish the checkpoint with its metrics and card",
         parent_commit=there.sha,
     )
@@ -171,18 +166,6 @@ def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
             f"{repo_id} already holds a better model: {other['accuracy']:.4f} of validation right, "
             f"this one {mine['accuracy']:.4f}. Push to another name, or overwrite it with --force."
         )
-
-
-def _operations(staging: Path, there: list[str]) -> list[CommitOperation]:
-    """Return the additions of all staged files and the deletions of plots that are gone."""
-    files = {
-        path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()
-    }
-    gone = [name for name in there if name.startswith(f"{PLOTS_FOLDER}/") and name not in files]
-    return [
-        *(CommitOperationAdd(name, path) for name, path in sorted(files.items())),
-        *(CommitOperationDelete(name) for name in gone),
-    ]
 
 
 def _tag(api: HfApi, repo_id: str, commit: str) -> None:
