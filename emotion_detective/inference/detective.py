@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import torch
 from PIL import Image
 
 from emotion_detective.inference import faces
@@ -50,13 +51,22 @@ class EmotionDetective:
     detector: faces.FaceDetector
 
     @classmethod
-    def from_pretrained(cls, source: Path | str, revision: str | None = None) -> "EmotionDetective":
-        """Load a checkpoint from a folder or from the Hub.
+    def from_pretrained(
+        cls,
+        source: Path | str,
+        revision: str | None = None,
+        device: torch.device | str | None = None,
+    ) -> "EmotionDetective":
+        """Load a checkpoint from a folder or from the Hub, and the detector, onto one device.
+
+        `device` is a name that torch knows; without one, see `runtime.claim_device`.
 
         Raises:
-            ValueError: the checkpoint cannot be had or is broken; see `loading.load_classifier`.
+            ValueError: the checkpoint cannot be had or is broken, or there is no such device; see
+                `loading.load_classifier`.
         """
-        return cls(load_classifier(source, revision), faces.FaceDetector())
+        classifier = load_classifier(source, revision, device)
+        return cls(classifier, faces.FaceDetector(device=classifier.device))
 
     def analyze(self, picture: Source, whole_picture: bool = False) -> list[Prediction]:
         """Return one prediction a face, largest face first; no face: [].
@@ -113,9 +123,14 @@ class ServedDetective(EmotionDetective):
     """An `EmotionDetective` whose networks run in one thread, whichever thread asks."""
 
     @classmethod
-    def from_pretrained(cls, source: Path | str, revision: str | None = None) -> "ServedDetective":
+    def from_pretrained(
+        cls,
+        source: Path | str,
+        revision: str | None = None,
+        device: torch.device | str | None = None,
+    ) -> "ServedDetective":
         """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
-        return compute(super().from_pretrained, source, revision)
+        return compute(super().from_pretrained, source, revision, device)
 
     def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
         """Return one prediction a face, as `EmotionDetective.read` does."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from PIL import Image
+
+from emotion_detective.inference.mtcnn import Mtcnn
+from emotion_detective.inference.runtime import CPU
 
 # Longest side of the copy that faces are looked for in. On one core 640x480 takes 79 ms and
 # 1280x960 0.20 s; 12 megapixels take 0.23 s instead of 3.6 (benchmarks/detection.md). Smaller
@@ -49,12 +51,13 @@ class Face:
 class FaceDetector:
     """MTCNN with its weights loaded once; `detect` keeps no state and may run in many threads."""
 
-    def __init__(self, min_probability: float = MIN_DETECTION_PROBABILITY) -> None:
+    def __init__(
+        self,
+        min_probability: float = MIN_DETECTION_PROBABILITY,
+        device: torch.device = CPU,
+    ) -> None:
         self._min_probability = min_probability
-        # channels_last: max pooling with few channels is three times faster on a CPU.
-        self._mtcnn = MTCNN(min_face_size=MIN_FACE_PX, keep_all=True).to(
-            memory_format=torch.channels_last
-        )
+        self._mtcnn = Mtcnn(MIN_FACE_PX, device)
 
     def detect(self, picture: Image.Image) -> list[Face]:
         """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.
@@ -75,16 +78,9 @@ class FaceDetector:
 
     def _find(self, picture: Image.Image) -> tuple[np.ndarray, np.ndarray]:
         """Return MTCNN's `(N, 4)` boxes and `(N,)` probabilities; N may be 0."""
-        nothing = np.zeros((0, 4)), np.zeros(0)
-        if min(picture.size) <= MIN_FACE_PX:  # MTCNN fails on pictures smaller than its faces
-            return nothing
-        # (1, H, W, 3), but stored channel by channel: its pyramid is then resized faster.
-        planes = torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
-        with torch.inference_mode():
-            boxes, probabilities = self._mtcnn.detect(planes.permute(1, 2, 0)[None])
-        if boxes[0] is None:
-            return nothing
-        return boxes[0].astype(np.float64), probabilities[0].astype(np.float64)
+        if min(picture.size) <= MIN_FACE_PX:
+            return np.zeros((0, 4)), np.zeros(0)
+        return self._mtcnn.find(np.asarray(picture))
 
 
 def whole_picture(picture: Image.Image) -> Face:

@@ -33,6 +33,7 @@ from emotion_detective.inference.checkpoint import (
 )
 from emotion_detective.inference.hub import HUB_ERRORS, first_line
 from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.inference.runtime import claim_device
 
 # The environment variable that names the checkpoint a page serves.
 MODEL_VARIABLE = "EMOTION_MODEL"
@@ -52,27 +53,33 @@ UNUSABLE_CONFIG_ERRORS = (
 MAX_INPUT_PX = 1024
 
 
-def load_classifier(source: Path | str, revision: str | None = None) -> Classifier:
+def load_classifier(
+    source: Path | str, revision: str | None = None, device: torch.device | str | None = None
+) -> Classifier:
     """Load a checkpoint from a folder or from the Hub (`user/name` or `user/name@revision`).
 
-    Weights are computed with in float32 whatever they are stored in. Pickles are never read.
+    Weights are computed with in float32 whatever they are stored in, on the device that
+    `runtime.claim_device` chooses. Pickles are never read.
 
     Raises:
         ValueError: no such folder or repository, the Hub out of reach, a file missing, other
-            labels than `LABELS`, or weights that do not fit; one sentence with the remedy.
+            labels than `LABELS`, weights that do not fit, or no such device; one sentence with the
+            remedy.
     """
+    device = claim_device(device)
     folder, commit = _fetch(str(source), revision)
     config = _read_config(folder, source)
     network = _load_network(folder, config, source)
     metrics = read_metrics(folder)
     try:
         classifier = Classifier(
-            network=network.eval().to(memory_format=torch.channels_last),
+            network=network.eval(),
             data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
             name=str(source).partition("@")[0] if commit else folder.name,
             revision=commit,
             unsure_below=float(config.get("unsure_below", UNSURE_BELOW)),
             metrics=metrics,
+            device=device,
         )
         _try(classifier)
     except UNUSABLE_CONFIG_ERRORS as error:

@@ -1,7 +1,7 @@
 """The classifier: face crops in, the probabilities of six labels out.
 
 `loading.py` makes a `Classifier` from a checkpoint, which also says how pictures are prepared for
-it. Knows no face detection, no files and no Gradio.
+it; `runtime.py` computes its network. Knows no face detection, no files and no Gradio.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
+from emotion_detective.inference import runtime
 from emotion_detective.inference.labels import LABELS
 
 # FER2013's training pixels have mean 0.508 and standard deviation 0.255. The same value stands for
@@ -29,7 +30,7 @@ class Classifier:
 
     `unsure_below` is the confidence under which an answer is called unsure; `metrics` is the
     checkpoint's `metrics.json` ({} if it has none); `revision` is the Hub commit, None for a
-    folder.
+    folder. `device` computes the answers; `network` itself stays in the processor's memory.
     """
 
     network: torch.nn.Module
@@ -38,6 +39,11 @@ class Classifier:
     revision: str | None
     unsure_below: float
     metrics: dict
+    device: torch.device = runtime.CPU
+
+    @cached_property
+    def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        return runtime.forward_pass(self.network, self.device)
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:
@@ -49,11 +55,14 @@ class Classifier:
         rgb = [p if p.mode == "RGB" else p.convert("RGB") for p in pictures]
         return torch.stack([self._transform(picture) for picture in rgb])
 
-    @torch.inference_mode()
+    def logits(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the network's `(N, 6)` logits of a batch that `preprocess` made."""
+        return self._forward(batch)
+
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Return `(N, 6)` float32 probabilities in the order of `LABELS`; N may be 0."""
         batches = [pictures[i : i + MAX_BATCH] for i in range(0, len(pictures), MAX_BATCH)]
-        logits = [self.network(self.preprocess(batch)) for batch in batches]
+        logits = [self.logits(self.preprocess(batch)) for batch in batches]
         if not logits:
             return np.zeros((0, len(LABELS)), np.float32)
         return torch.cat(logits).softmax(dim=1).numpy()
