@@ -130,3 +130,11 @@ def test_a_cut_picture_is_analyzed_and_its_gap_logged(detective, astronaut, capl
     assert prediction.detection_probability > 0.99
     (line,) = caplog.messages
     assert line.startswith("The file is cut short or damaged: only ")
+
+
+def test_a_look_gives_the_crops_that_were_classified(tiny_checkpoint, astronaut):
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    predictions, crops = detective.look(astronaut)
+    assert predictions == detective.read(astronaut)
+    rows = detective.classifier.probabilities(crops)
+    assert rows[0] == pytest.approx(predictions[0].probabilities)

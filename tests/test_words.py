@@ -53,19 +53,39 @@ def test_a_verdict_names_both_emotions_of_an_unsure_face():
     assert words.verdict(TORN) == "unsure: sad 41% or neutral 38%"
 
 
-def test_reliability_is_the_precision_and_names_what_it_is_taken_for():
+def test_a_picture_is_tallied_and_has_a_text_alternative():
+    assert words.tally([]) == "No face found"
+    assert words.tally([HAPPY]) == "1 face: happy"
+    assert words.tally([HAPPY, TORN, HAPPY]) == "3 faces: 2 happy, 1 unsure"
+    assert words.alternative([]) == "Your picture. No face was found in it."
+    assert words.alternative([TORN]) == (
+        "Your picture with a box around every face found. 1 face: unsure between sad and neutral."
+    )
+
+
+def test_how_often_an_answer_is_right_is_the_precision_and_names_what_it_is_taken_for():
     counts = [[0] * 6 for _ in LABELS]
     happy, sad, neutral = (LABELS.index(label) for label in ("happy", "sad", "neutral"))
     counts[happy][happy], counts[neutral][happy], counts[sad][happy] = 80, 15, 5
     metrics = {"test": {"confusion_matrix": counts}}
-    assert words.reliability("happy", metrics) == (
-        'When this model answers "happy", sure or unsure, it is right 80% of the time (80 of 100 '
-        "test pictures); when it is wrong, the face is most often neutral."
+    assert words.often_right(HAPPY, metrics) == (
+        'When this model answers "happy", it is right 80% of the time (80 of 100 test pictures); '
+        "else the face is most often neutral."
     )
-    assert words.reliability("sad", metrics) == (
+    assert words.often_right(face(sad=1.0), metrics) == (
         'On the test pictures this model never answered "sad".'
     )
-    assert words.reliability("happy", {}) == ""
+    assert words.often_right(TORN, metrics) == ""
+
+
+def test_how_often_an_unsure_answer_is_right_is_said_too():
+    metrics = {"test": {"accuracy": 0.7, "answered_share": 0.6, "answered_accuracy": 0.9}}
+    assert words.often_right(TORN, metrics) == (
+        "This model is unsure of 40% of its test pictures. Its first guess is then right 40% of "
+        "the time: take it for a hint."
+    )
+    metrics["test"]["answered_share"] = 1.0
+    assert words.often_right(TORN, metrics) == ""
 
 
 def test_a_batch_is_summed_up_with_what_was_left_out():
@@ -85,5 +105,6 @@ def test_a_batch_is_summed_up_with_what_was_left_out():
 @pytest.mark.parametrize(
     "metrics", [{}, {"test": None}, {"test": 0.5}, {"test": {"accuracy": 0.5}}]
 )
-def test_metrics_of_another_program_say_nothing_of_reliability(metrics):
-    assert words.reliability("happy", metrics) == ""
+@pytest.mark.parametrize("prediction", [HAPPY, TORN])
+def test_metrics_of_another_program_say_nothing_of_how_often_it_is_right(metrics, prediction):
+    assert words.often_right(prediction, metrics) == ""

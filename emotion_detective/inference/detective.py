@@ -87,13 +87,25 @@ class EmotionDetective:
 
     def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
         """Return what `analyze` does, of a picture that is opened already."""
-        if whole_picture:
-            return self.classify(picture, [faces.whole_picture(picture)])
-        return self.classify(picture, self.detector.detect(picture))
+        predictions, _ = self.look(picture, whole_picture)
+        return predictions
+
+    def look(
+        self, picture: Image.Image, whole_picture: bool = False
+    ) -> tuple[list[Prediction], list[Image.Image]]:
+        """Return what `read` does, and the crop of each face that was classified."""
+        whole = [faces.whole_picture(picture)] if whole_picture else None
+        found = whole or self.detector.detect(picture)
+        crops = [faces.crop(picture, face.box_xyxy) for face in found]
+        return self._predictions(found, crops), crops
 
     def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
         """Return one prediction for each face of an opened picture, classified in one batch."""
-        crops = [faces.crop(picture, face.box_xyxy) for face in found]
+        return self._predictions(found, [faces.crop(picture, face.box_xyxy) for face in found])
+
+    def _predictions(
+        self, found: Sequence[faces.Face], crops: Sequence[Image.Image]
+    ) -> list[Prediction]:
         rows = self.classifier.probabilities(crops).tolist()
         return [self._prediction(face, row) for face, row in zip(found, rows, strict=True)]
 
@@ -132,6 +144,8 @@ class ServedDetective(EmotionDetective):
         """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
         return compute(super().from_pretrained, source, revision, device)
 
-    def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
-        """Return one prediction a face, as `EmotionDetective.read` does."""
-        return compute(super().read, picture, whole_picture)
+    def look(
+        self, picture: Image.Image, whole_picture: bool = False
+    ) -> tuple[list[Prediction], list[Image.Image]]:
+        """Return predictions and crops, as `EmotionDetective.look` does."""
+        return compute(super().look, picture, whole_picture)

@@ -1,4 +1,4 @@
-"""HTML of the page: a face's card with six bars in a fixed order, progress, a confusion matrix.
+"""HTML of the page: progress, a chart's legend, a confusion matrix.
 
 Only this program's own words and numbers go in, never file names or other texts of visitors.
 The classes are styled in `page.css`.
@@ -8,30 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.model import LABELS
-from emotion_detective.page import words
-from emotion_detective.video.drawing import COLORS, UNSURE_COLOR, percent
-
-NO_FACE_CHOSEN = (
-    '<div class="face-card empty">The six probabilities of the chosen face appear here.</div>'
-)
-
-
-def face_card(face: Prediction, number: int, metrics: dict) -> str:
-    """Return the card of one face; `metrics` is the checkpoint's `metrics.json`, {} without."""
-    color = UNSURE_COLOR if face.unsure else COLORS[face.label]
-    kind = "unsure" if face.unsure else "sure"
-    reliability = "" if face.unsure else words.reliability(face.label, metrics)
-    rows = "".join(
-        _bar(label, share) for label, share in zip(LABELS, face.probabilities, strict=True)
-    )
-    return (
-        f'<div class="face-card"><h2><span class="number {kind}" style="background:{color}">'
-        f"{number}</span> {_capitalised(words.looks(face))}</h2>"
-        f'<ul class="bars">{rows}</ul>'
-        f'<p class="reliability">{reliability}</p></div>'
-    )
 
 
 def progress(text: str, share: float | None = None) -> str:
@@ -78,15 +55,3 @@ def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:
         "the model calls what the column says</caption>"
         f"<tr><td></td>{head}</tr>{rows}</table></div>"
     )
-
-
-def _bar(label: str, share: float) -> str:
-    return (
-        f'<li><span class="label">{label}</span><span class="track" aria-hidden="true">'
-        f'<span style="width:{share:.1%};background:{COLORS[label]}"></span></span>'
-        f'<span class="share">{percent(share)}</span></li>'
-    )
-
-
-def _capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]

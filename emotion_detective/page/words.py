@@ -27,9 +27,25 @@ def summary(predictions: Sequence[Prediction]) -> str:
     if len(predictions) <= NAMED_FACES:
         told = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
         return f"{len(predictions)} faces: {', '.join(told)}."
+    return f"{tally(predictions)}."
+
+
+def tally(predictions: Sequence[Prediction]) -> str:
+    """Return how many faces there are of each answer: "5 faces: 3 happy, 2 unsure"."""
+    if not predictions:
+        return "No face found"
     counts = Counter("unsure" if p.unsure else p.label for p in predictions)
-    told = [f"{count} {label}" for label, count in counts.most_common()]
-    return f"{len(predictions)} faces: {', '.join(told)}."
+    told = ", ".join(f"{count} {label}" for label, count in counts.most_common())
+    if len(predictions) == 1:
+        return f"1 face: {next(iter(counts))}"
+    return f"{len(predictions)} faces: {told}"
+
+
+def alternative(predictions: Sequence[Prediction]) -> str:
+    """Return the text alternative of a picture with its faces boxed."""
+    if not predictions:
+        return "Your picture. No face was found in it."
+    return f"Your picture with a box around every face found. {summary(predictions)}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -57,14 +73,34 @@ def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
     return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:2]
 
 
-def reliability(label: str, metrics: dict) -> str:
-    """Return how often this answer is right on the test split, and what it is confused with.
+def often_right(face: Prediction, metrics: dict) -> str:
+    """Return how often an answer like this one is right on the test split, and what it hides.
 
-    Test pictures of which the model was unsure count too, under the likelier emotion.
-    `metrics` is the checkpoint's `metrics.json`; "" where it has no test results.
+    Of an emotion's answers those that were unsure count too, under the likelier emotion.
+    `metrics` is the checkpoint's `metrics.json`; "" where it has no such test results.
     """
     test = metrics.get("test")
-    if not isinstance(test, dict) or "confusion_matrix" not in test:
+    if not isinstance(test, dict):
+        return ""
+    return _unsure_right(test) if face.unsure else _label_right(face.label, test)
+
+
+def _unsure_right(test: dict) -> str:
+    known = ("accuracy", "answered_share", "answered_accuracy")
+    if not all(isinstance(test.get(name), float) for name in known):
+        return ""
+    accuracy, answered, answered_accuracy = (test[name] for name in known)
+    if not answered < 1:
+        return ""
+    right = (accuracy - answered * answered_accuracy) / (1 - answered)
+    return (
+        f"This model is unsure of {1 - answered:.0%} of its test pictures. Its first guess is then "
+        f"right {right:.0%} of the time: take it for a hint."
+    )
+
+
+def _label_right(label: str, test: dict) -> str:
+    if "confusion_matrix" not in test:
         return ""
     column = [row[LABELS.index(label)] for row in test["confusion_matrix"]]
     answered, right = sum(column), column[LABELS.index(label)]
@@ -72,14 +108,12 @@ def reliability(label: str, metrics: dict) -> str:
         return f'On the test pictures this model never answered "{label}".'
     mistakes = {true: n for true, n in zip(LABELS, column, strict=True) if true != label and n}
     sentence = (
-        f'When this model answers "{label}", sure or unsure, it is right {right / answered:.0%} '
-        f"of the time ({right:,} of {answered:,} test pictures)"
+        f'When this model answers "{label}", it is right {right / answered:.0%} of the time '
+        f"({right:,} of {answered:,} test pictures)"
     )
     if not mistakes:
         return f"{sentence}."
-    return (
-        f"{sentence}; when it is wrong, the face is most often {max(mistakes, key=mistakes.get)}."
-    )
+    return f"{sentence}; else the face is most often {max(mistakes, key=mistakes.get)}."
 
 
 def video_summary(shares: Mapping[int, Mapping[str, float]], seconds: float) -> str:

@@ -32,7 +32,6 @@ JPEG_QUALITY = 90
 LINE_SHARE = 1 / 320
 TEXT_SHARE = 1 / 42
 MIN_TEXT_PX = 12
-CHOSEN_LINE = 2.5  # times the usual width
 DASH = 5  # lines' widths
 MOST_SURE = 0.99
 PADDING_SHARE = 0.3  # of the text's height
@@ -79,30 +78,18 @@ def draw_faces(
     picture: Image.Image,
     predictions: Sequence[Prediction],
     numbers: Sequence[int] | None = None,
-    chosen: int | None = None,
 ) -> Image.Image:
     """Return a copy with a numbered, labelled box around each face.
 
     Args:
         numbers: what to call the faces; 1, 2, 3, ... if not given. Tracks pass their own.
-        chosen: the number of the face to draw with a thicker line.
     """
     drawn = picture.convert("RGB")
     pen = _Pen.for_picture(drawn)
     faces = list(zip(numbers or range(1, len(predictions) + 1), predictions, strict=True))
     for number, face in reversed(faces):  # the largest faces' tags stay on top
-        pen.draw(face, number, number == chosen)
+        pen.draw(face, number)
     return drawn
-
-
-def face_at(predictions: Sequence[Prediction], x: float, y: float) -> int | None:
-    """Return the index of the smallest box that holds the point, None where there is none."""
-    hits = [i for i, face in enumerate(predictions) if _contains(face.box_xyxy, x, y)]
-    return min(hits, key=lambda i: _width(predictions[i].box_xyxy), default=None)
-
-
-def _contains(box: BoxXyxy, x: float, y: float) -> bool:
-    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
 def _width(box: BoxXyxy) -> float:
@@ -126,14 +113,10 @@ class _Pen:
         font = ImageFont.load_default(text_px)
         return cls(ImageDraw.Draw(picture), picture.size, line_px, font)
 
-    def draw(self, face: Prediction, number: int, chosen: bool) -> None:
+    def draw(self, face: Prediction, number: int) -> None:
         color = UNSURE_COLOR if face.unsure else COLORS[face.label]
-        line_px = round(self.line_px * (CHOSEN_LINE if chosen else 1))
-        left, top, right, bottom = face.box_xyxy
-        more_px = line_px - self.line_px  # goes outwards, or it would hide a small face
-        box = (left - more_px, top - more_px, right + more_px, bottom + more_px)
-        self._box(box, INK, line_px + 2, dashed=False)
-        self._box(box, color, line_px, dashed=face.unsure)
+        self._box(face.box_xyxy, INK, self.line_px + 2, dashed=False)
+        self._box(face.box_xyxy, color, self.line_px, dashed=face.unsure)
         self._tag(face, number, color)
 
     def _box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:

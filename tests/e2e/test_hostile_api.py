@@ -287,21 +287,24 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, server_folder):
 
 def test_an_example_is_chosen_by_number_and_no_other_file_is_read(server):
     config = json.loads(request(server, "GET", "/config")[1])
-    (dataset,) = [one for one in config["components"] if one["type"] == "dataset"]
     (event,) = [
         one
         for one in config["dependencies"]
-        if [dataset["id"], "click"] in one["targets"] and one["backend_fn"]
+        if [name for _, name in one["targets"]] == ["example"] and one["backend_fn"]
     ]
-    assert '"success":true' in by_number(server, event["id"], [0])
-    for sample in ("/etc/passwd", ["/etc/passwd"], {"path": "/etc/passwd"}, 99, -99, 1.5):
-        assert '"success":false' in by_number(server, event["id"], [sample]), sample
+    assert '"success":true' in by_number(server, event["id"], [], {"index": 0})
+    for index in ("/etc/passwd", ["/etc/passwd"], {"path": "/etc/passwd"}, 99, -99, 1.5):
+        asked = {"index": index}
+        assert '"success":false' in by_number(server, event["id"], [], asked), index
+    for odd in (None, 5, "index", ["index"], {}):
+        assert '"success":false' in by_number(server, event["id"], [], odd), odd
 
 
-def by_number(server: str, number: int, data: list) -> str:
+def by_number(server: str, number: int, data: list, event_data: object = None) -> str:
     """Run one of the page's own events, which have no name, and return its event stream."""
     session = f"visitor-{number}"
-    body = json.dumps({"data": data, "fn_index": number, "session_hash": session}).encode()
+    message = {"data": data, "fn_index": number, "session_hash": session}
+    body = json.dumps(message | {"event_data": event_data}).encode()
     response, answer = request(
         server, "POST", "/gradio_api/queue/join", body, kind="application/json"
     )

@@ -126,7 +126,7 @@ def test_the_page_asks_no_other_server_and_sets_no_cookie(browser, server):
     page.on("request", lambda request: asked.append(request.url))
     page.goto(server)
     page.set_input_files("#photo input[type=file]", EXAMPLES / "one_face.jpg")
-    expect(page.locator("#card .number")).to_have_text("1")
+    expect(page.locator(".stage .ed-chip")).to_have_text("1")
     others = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
     assert others == []
     assert context.cookies() == []

@@ -1,0 +1,233 @@
+/* The stage of the Photo tab: one picture with its faces, of which one is chosen. Its value comes
+   from photo_stage.py; it asks for more by the events closer, save and whole. */
+const FEW = 8; // faces whose tags name their emotion; of more each has its number
+const HOVER_MS = 120; // a pointer on its way to something else chooses nothing
+const ANSWER_MS = 3000; // after which an answer counts as lost
+const find = (selector) => element.querySelector(selector);
+const [stage, fit, boxes, strip] = [".stage", ".fit", ".boxes", ".ed-strip"].map(find);
+const picture = fit.querySelector("img");
+const [seen, heat] = element.querySelectorAll(".looks img");
+let shown = null;
+let chosen = 0;
+let hover = null;
+let asked = -Infinity; // when a closer look was asked for that has not come
+const looks = new Map(); // face -> what `closer` answered
+
+const make = (parent, tag, properties = {}) =>
+  parent.appendChild(Object.assign(document.createElement(tag), properties));
+const color = (face) => `var(--ed-${face.unsure ? "unsure" : face.label})`;
+const kind = (face) => (face.unsure ? " unsure" : "");
+const place = (face) => {
+  const [left, top, width, height] = face.box;
+  return { left: shown.mirrored ? 1 - left - width : left, top, width, height };
+};
+
+const show = () => {
+  shown = props.value?.faces ? props.value : null;
+  chosen = 0;
+  clearTimeout(hover);
+  looks.clear();
+  asked = -Infinity;
+  stage.hidden = !shown;
+  if (!shown) return;
+  const { faces } = shown;
+  stage.classList.toggle("none", faces.length === 0);
+  stage.classList.toggle("single", faces.length === 1);
+  stage.classList.toggle("mirrored", shown.mirrored);
+  stage.style.setProperty("--ratio", shown.ratio);
+  Object.assign(picture, { src: shown.picture, alt: shown.alt });
+  for (const old of [boxes, strip, find(".ed-bars")]) old.replaceChildren();
+  faces.forEach(addFace);
+  for (const label of faces.length ? shown.labels : []) {
+    const row = make(find(".ed-bars"), "li");
+    row.style.setProperty("--color", `var(--ed-${label})`);
+    row.append(...["span", "i", "b"].map((tag) => document.createElement(tag)));
+    row.firstChild.textContent = label;
+  }
+  if (faces.length) choose(0);
+};
+
+const addFace = (face, index) => {
+  const { left, top, width, height } = place(face);
+  const box = make(boxes, "i", { className: `box${kind(face)}` });
+  box.style.cssText = `left:${100 * left}%;top:${100 * top}%;width:${100 * width}%;
+    height:${100 * height}%;--color:${color(face)}`;
+  const tag = make(boxes, "span", { className: `tag${kind(face)}` });
+  tag.style.setProperty("--color", color(face));
+  const button = make(strip, "button", { type: "button" });
+  button.setAttribute("role", "radio");
+  button.setAttribute("aria-label", `Face ${index + 1}: ${face.verdict}`);
+  make(button, "img", { src: face.crop, alt: "" });
+  const words = make(button, "span", { textContent: `${index + 1} ${face.unsure ? "unsure" : face.label}` });
+  words.style.setProperty("--color", color(face));
+  words.className = kind(face);
+};
+
+const choose = (index) => {
+  chosen = index;
+  const face = shown.faces[index];
+  [...strip.children].forEach((button, i) => {
+    button.setAttribute("aria-checked", i === index);
+    button.tabIndex = i === index ? 0 : -1;
+  });
+  boxes.querySelectorAll(".box").forEach((box, i) => box.classList.toggle("chosen", i === index));
+  // Not scrollIntoView, which would move the page too.
+  const button = strip.children[index];
+  const [from, to] = [button.offsetLeft, button.offsetLeft + button.offsetWidth - strip.clientWidth];
+  strip.scrollLeft = Math.min(from, Math.max(strip.scrollLeft, to));
+  const chip = find(".ed-chip");
+  chip.className = `ed-chip${kind(face)}`;
+  chip.style.setProperty("--color", color(face));
+  chip.textContent = index + 1;
+  find(".words").textContent = face.verdict[0].toUpperCase() + face.verdict.slice(1);
+  element.querySelectorAll(".ed-bars li").forEach((row, i) => {
+    row.style.setProperty("--share", `${100 * face.shares[i]}%`);
+    row.lastChild.textContent = face.percents[i];
+  });
+  find(".often").textContent = face.often;
+  lookCloser();
+  placeTags();
+};
+
+// A closer look comes from the server, once for each face and one after the other: a pointer that
+// goes along the strip asks for the faces where it rests.
+const lookCloser = () => {
+  const look = looks.get(chosen);
+  if (!look && performance.now() > asked + ANSWER_MS) {
+    asked = performance.now();
+    trigger("closer", { face: chosen });
+  }
+  for (const [image, address] of [[seen, look?.seen], [heat, look?.heat]]) {
+    image.parentElement.classList.toggle("absent", !address);
+    if (address) image.src = address;
+  }
+  seen.alt = `Face ${chosen + 1} in gray, as the model gets it`;
+  heat.alt = `Face ${chosen + 1} with the places in yellow that speak for ${look?.label}`;
+};
+window.addEventListener("photo-closer", ({ detail }) => {
+  if (detail.key !== shown?.key) return;
+  looks.set(detail.face, detail);
+  asked = -Infinity;
+  lookCloser();
+});
+
+// Tags stand where they hide no other tag and, if that can be, no face; the chosen one always does.
+const meets = (a, b) =>
+  a.left < b.left + b.width && b.left < a.left + a.width &&
+  a.top < b.top + b.height && b.top < a.top + a.height;
+const placeTags = () => {
+  const [width, height] = [fit.clientWidth, fit.clientHeight];
+  if (!shown?.faces.length || !width) return;
+  const areas = shown.faces.map((face) => {
+    const { left, top, width: w, height: h } = place(face);
+    return { left: left * width, top: top * height, width: w * width, height: h * height };
+  });
+  const first = areas.length > FEW ? [chosen] : []; // its tag is the only long one
+  const order = [...new Set([...first, ...areas.keys()])];
+  const taken = [];
+  for (const index of order) {
+    const tag = boxes.querySelectorAll(".tag")[index];
+    const number = `${index + 1}`;
+    const long = `${number} ${shown.faces[index].tag}`;
+    const texts = index === chosen || areas.length <= FEW ? [long, number] : [number];
+    const spot = findSpot(tag, texts, areas, index, taken, width, height);
+    tag.hidden = !spot;
+    tag.classList.toggle("chosen", index === chosen);
+    if (!spot) continue;
+    taken.push(spot);
+    Object.assign(tag.style, { left: `${spot.left}px`, top: `${spot.top}px` });
+  }
+};
+const findSpot = (tag, texts, areas, index, taken, width, height) => {
+  const area = areas[index];
+  let first = null;
+  for (const text of texts) {
+    tag.textContent = text;
+    tag.hidden = false;
+    const size = { width: tag.offsetWidth, height: tag.offsetHeight };
+    const left = Math.max(0, Math.min(area.left, width - size.width));
+    const tops = [area.top - size.height, area.top + area.height, area.top + 2];
+    const spots = tops
+      .filter((top) => top >= 0 && top + size.height <= height)
+      .map((top) => ({ left, top, ...size }));
+    if (!spots.length) spots.push({ left, top: 0, ...size });
+    const free = spots.filter((spot) => !taken.some((other) => meets(spot, other)));
+    const clear = free.find((spot) => !areas.some((a, i) => i !== index && meets(spot, a)));
+    if (clear || free.length) return clear ?? free[0];
+    first ??= spots[0];
+  }
+  if (index !== chosen) return null;
+  tag.textContent = texts[0];
+  return first;
+};
+new ResizeObserver(placeTags).observe(fit);
+
+// The smallest box under the pointer, or the nearest box that a finger may have meant.
+const faceAt = (event) => {
+  const frame = fit.getBoundingClientRect();
+  const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+  const reach = event.pointerType === "mouse" && event.type !== "click" ? 0 : 22;
+  const near = shown.faces.map((face, index) => {
+    const { left, top, width, height } = place(face);
+    const [dx, dy] = [Math.max(left - x, 0, x - left - width), Math.max(top - y, 0, y - top - height)];
+    return { index, distance: Math.hypot(dx * frame.width, dy * frame.height), area: width * height };
+  });
+  const [best] = near.filter(({ distance }) => distance <= reach)
+    .sort((a, b) => a.distance - b.distance || a.area - b.area);
+  return best?.index;
+};
+const chooseSoon = (index) => {
+  clearTimeout(hover);
+  if (index === undefined || index === chosen) return;
+  hover = setTimeout(() => choose(index), HOVER_MS);
+};
+fit.addEventListener("pointermove", (event) => event.pointerType === "mouse" && chooseSoon(faceAt(event)));
+fit.addEventListener("pointerleave", () => clearTimeout(hover));
+fit.addEventListener("click", (event) => {
+  const index = faceAt(event);
+  if (index !== undefined) choose(index);
+});
+const inStrip = ({ target }) => {
+  const index = [...strip.children].indexOf(target.closest("button"));
+  return index < 0 ? undefined : index;
+};
+strip.addEventListener("pointermove", (event) => event.pointerType === "mouse" && chooseSoon(inStrip(event)));
+strip.addEventListener("pointerleave", () => clearTimeout(hover));
+strip.addEventListener("click", (event) => inStrip(event) !== undefined && choose(inStrip(event)));
+strip.addEventListener("keydown", (event) => {
+  const last = shown.faces.length - 1;
+  const next = { ArrowRight: chosen + 1, ArrowDown: chosen + 1, ArrowLeft: chosen - 1,
+    ArrowUp: chosen - 1, Home: 0, End: last }[event.key];
+  if (next === undefined) return;
+  event.preventDefault();
+  choose((next + last + 1) % (last + 1));
+  strip.children[chosen].focus({ preventScroll: true });
+});
+
+find(".whole").addEventListener("click", () => trigger("whole"));
+find(".save").addEventListener("click", ({ target }) => {
+  const { kind } = target.dataset;
+  if (!kind) return;
+  target.setAttribute("aria-busy", true);
+  trigger("save", { kind, face: chosen });
+});
+window.addEventListener("photo-saved", async ({ detail }) => {
+  element.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
+  const link = document.createElement("a");
+  const content = await (await fetch(detail.address)).blob();
+  Object.assign(link, { href: URL.createObjectURL(content), download: detail.name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+});
+
+// A snapshot is what was taken while the camera's picture was shown: Gradio does not say.
+let snapshot = false;
+const note = (event) => {
+  const input = event.target.closest?.("#photo");
+  if (input) snapshot = event.type === "click" && Boolean(input.querySelector("video")?.srcObject);
+};
+for (const type of ["click", "drop", "change", "paste"]) document.addEventListener(type, note, true);
+window.photoIsSnapshot = () => snapshot;
+
+watch("value", show);
+show();
