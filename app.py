@@ -84,7 +84,7 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAns
     """
     with uploads.errors_as_messages():
         opened = pictures.read_picture(uploads.uploaded_path(picture))
-    predictions = detective.read(opened.picture, bool(whole_picture))
+    predictions = detective.read_photo(opened.picture, bool(whole_picture))
     return api.picture_answer(detective.classifier, predictions, opened.notice)
 
 

@@ -56,7 +56,7 @@ NO_PEOPLE = {
     ),
 }
 NO_PEOPLE_SIDES_PX = (320, 480, 640, 960, 1280)
-# The detector's settings in comparison: (longest side of the copy, smallest face in it).
+# The detector's settings in comparison: (longest side of a photo's copy, smallest face in it).
 SETTINGS = ((10_000, 20), (1280, 20), (1280, 24), (1280, 40), (960, 24))
 TIMED_SIZES = ((640, 480), (1280, 960), (4000, 3000))
 FACE_HEIGHTS_PX = (16, 20, 24, 28, 32, 48)
@@ -119,7 +119,7 @@ def settings() -> list[dict]:
 
 def _measure_setting(side: int, smallest_face: int) -> dict:
     with (
-        mock.patch.object(faces, "DETECTION_SIDE_PX", side),
+        mock.patch.object(faces, "DETECTION_PIXELS", side * side * 3 // 4),
         mock.patch.object(faces, "MIN_FACE_PX", smallest_face),
     ):
         detector = faces.FaceDetector()

@@ -138,3 +138,14 @@ def test_a_look_gives_the_crops_that_were_classified(tiny_checkpoint, astronaut)
     assert predictions == detective.read(astronaut)
     rows = detective.classifier.probabilities(crops)
     assert rows[0] == pytest.approx(predictions[0].probabilities)
+
+
+@pytest.mark.parametrize("cls", [EmotionDetective, ServedDetective])
+def test_a_face_on_its_side_is_read_as_if_it_stood(tiny_checkpoint, astronaut, cls):
+    detective = cls.from_pretrained(tiny_checkpoint)
+    (upright,) = detective.analyze(astronaut)
+    (lying,) = detective.analyze(astronaut.transpose(Image.Transpose.ROTATE_90))
+    assert (upright.turned_degrees, lying.turned_degrees) == (0, 90)
+    assert lying.probabilities == pytest.approx(upright.probabilities, abs=1e-4)
+    left, top, right, bottom = upright.box_xyxy
+    assert lying.box_xyxy == pytest.approx((top, 512 - right, bottom, 512 - left), abs=0.01)

@@ -8,6 +8,7 @@ from corpus import encoded, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small import ROOT
 
 from emotion_detective.inference import faces
 from emotion_detective.inference.pictures import open_picture
@@ -131,6 +132,56 @@ def test_every_exif_orientation_gives_the_box_as_shown(detector, astronaut, orie
     assert picture.tobytes() == upright.tobytes()
     (face,) = detector.detect(picture)
     assert close(face.box_xyxy, ASTRONAUT_BOX, atol=6)
+
+
+CLOCKWISE = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}  # Pillow's turns
+
+
+@pytest.mark.parametrize("degrees", CLOCKWISE)
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_picture_without_exif_on_its_side_has_its_face_where_it_lies(
+    detector, astronaut, degrees, scale
+):
+    upright = astronaut.crop((0, 0, 512, 400)).resize((512 * scale, 400 * scale))
+    lying = upright.transpose(Image.Transpose[CLOCKWISE[360 - degrees]])
+    (expected,) = detector.detect(upright)
+    (face,) = detector.detect_any_turn(lying)
+    assert face.turned_degrees == degrees
+    seen = faces.crop(lying, face.box_xyxy, turned_degrees=degrees)
+    wanted = faces.crop(upright, expected.box_xyxy).resize(seen.size)
+    assert np.abs(np.subtract(np.asarray(seen, int), np.asarray(wanted, int))).mean() < 4
+
+
+def test_several_faces_on_their_side_outweigh_one_that_only_seems_upright(detector):
+    group = open_picture(ROOT / "examples" / "five_faces.jpg")
+    lying = group.transpose(Image.Transpose.ROTATE_270)
+    assert len(detector.detect(lying)) == 1
+    found = detector.detect_any_turn(lying)
+    assert [face.turned_degrees for face in found] == [270] * 4
+    upright = detector.detect(group)
+    for face, (left, top, right, bottom) in zip(found, (f.box_xyxy for f in upright), strict=True):
+        assert close(face.box_xyxy, (640 - bottom, left, 640 - top, right), atol=1e-3)
+
+
+def test_a_photo_with_a_sure_face_is_looked_at_once(detector, astronaut, monkeypatch):
+    looks, find = [], detector._find
+    monkeypatch.setattr(detector, "_find", lambda picture: looks.append(1) or find(picture))
+    assert detector.detect_any_turn(astronaut) == detector.detect(astronaut)
+    assert len(looks) == 2
+
+
+def test_no_turn_finds_a_face_where_none_is(detector):
+    assert detector.detect_any_turn(open_picture(ROOT / "examples" / "no_face.jpg")) == []
+
+
+@pytest.mark.parametrize("size", [(1080, 9000), (12000, 2000)])
+def test_long_screenshots_and_panoramas_keep_their_faces(detector, astronaut, size):
+    picture, head = Image.new("RGB", size, "slategray"), astronaut.crop((120, 20, 320, 260))
+    place = 100 + 1100 * np.arange(8) if size[1] > size[0] else 100 + 1450 * np.arange(8)
+    head = head.resize((300, 360) if size[1] > size[0] else (400, 480))
+    for at in place.tolist():
+        picture.paste(head, (390, at) if size[1] > size[0] else (at, 760))
+    assert len(detector.detect(picture)) == 8
 
 
 # Framing crops

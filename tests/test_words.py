@@ -1,5 +1,7 @@
 """Sentences about predictions, word for word."""
 
+import dataclasses
+
 import pytest
 
 from emotion_detective.inference.detective import Prediction
@@ -86,6 +88,13 @@ def test_how_often_an_unsure_answer_is_right_is_said_too():
     )
     metrics["test"]["answered_share"] = 1.0
     assert words.often_right(TORN, metrics) == ""
+
+
+def test_faces_that_lie_on_their_side_are_said_to():
+    lying = [dataclasses.replace(face, turned_degrees=270) for face in (HAPPY, TORN)]
+    assert words.summary(lying) == (
+        f"{words.summary([HAPPY, TORN])} Found with the picture turned by 270 degrees clockwise."
+    )
 
 
 def test_a_batch_is_summed_up_with_what_was_left_out():

@@ -32,7 +32,8 @@ class Prediction:
 
     `box_xyxy` is in pixels of the picture as shown (EXIF applied), `probabilities` are in the order
     of `LABELS`, `confidence` is the largest of them, `unsure` says that it is below the
-    checkpoint's threshold.
+    checkpoint's threshold, `turned_degrees` how far the picture must be turned clockwise for the
+    face to stand upright: 0, or 90, 180 or 270 where no face of the picture does.
     """
 
     box_xyxy: faces.BoxXyxy
@@ -41,6 +42,7 @@ class Prediction:
     confidence: float
     unsure: bool
     probabilities: tuple[float, ...]
+    turned_degrees: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,25 +85,37 @@ class EmotionDetective:
         opened = read_picture(picture)
         if opened.notice:
             logger.warning("%s", opened.notice)
-        return self.read(opened.picture, whole_picture)
+        return self.read_photo(opened.picture, whole_picture)
 
     def read(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
-        """Return what `analyze` does, of a picture that is opened already."""
-        predictions, _ = self.look(picture, whole_picture)
+        """Return the upright faces of an opened picture, such as one of many frames."""
+        predictions, _ = self.look(picture, whole_picture, any_turn=False)
         return predictions
 
     def look(
-        self, picture: Image.Image, whole_picture: bool = False
+        self, picture: Image.Image, whole_picture: bool = False, any_turn: bool = True
     ) -> tuple[list[Prediction], list[Image.Image]]:
-        """Return what `read` does, and the crop of each face that was classified."""
-        whole = [faces.whole_picture(picture)] if whole_picture else None
-        found = whole or self.detector.detect(picture)
-        crops = [faces.crop(picture, face.box_xyxy) for face in found]
+        """Return what `read_photo` does, and the crop of each face that was classified.
+
+        Without `any_turn` it is what `read` does.
+        """
+        if whole_picture:
+            found = [faces.whole_picture(picture)]
+        elif any_turn:
+            found = self.detector.detect_any_turn(picture)
+        else:
+            found = self.detector.detect(picture)
+        crops = _crops(picture, found)
         return self._predictions(found, crops), crops
+
+    def read_photo(self, picture: Image.Image, whole_picture: bool = False) -> list[Prediction]:
+        """Return what `analyze` does, of an opened picture: without upright faces, turned ones."""
+        predictions, _ = self.look(picture, whole_picture)
+        return predictions
 
     def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
         """Return one prediction for each face of an opened picture, classified in one batch."""
-        return self._predictions(found, [faces.crop(picture, face.box_xyxy) for face in found])
+        return self._predictions(found, _crops(picture, found))
 
     def _predictions(
         self, found: Sequence[faces.Face], crops: Sequence[Image.Image]
@@ -118,7 +132,14 @@ class EmotionDetective:
             confidence=confidence,
             unsure=confidence < self.classifier.unsure_below,
             probabilities=tuple(probabilities),
+            turned_degrees=face.turned_degrees,
         )
+
+
+def _crops(picture: Image.Image, found: Sequence[faces.Face]) -> list[Image.Image]:
+    return [
+        faces.crop(picture, face.box_xyxy, turned_degrees=face.turned_degrees) for face in found
+    ]
 
 
 P, R = ParamSpec("P"), TypeVar("R")
@@ -145,7 +166,7 @@ class ServedDetective(EmotionDetective):
         return compute(super().from_pretrained, source, revision, device)
 
     def look(
-        self, picture: Image.Image, whole_picture: bool = False
+        self, picture: Image.Image, whole_picture: bool = False, any_turn: bool = True
     ) -> tuple[list[Prediction], list[Image.Image]]:
         """Return predictions and crops, as `EmotionDetective.look` does."""
-        return compute(super().look, picture, whole_picture)
+        return compute(super().look, picture, whole_picture, any_turn)

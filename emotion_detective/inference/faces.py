@@ -16,17 +16,21 @@ from PIL import Image
 from emotion_detective.inference.mtcnn import Mtcnn
 from emotion_detective.inference.runtime import CPU
 
-# Longest side of the copy that faces are looked for in. On one core 640x480 takes 79 ms and
-# 1280x960 0.20 s; 12 megapixels take 0.23 s instead of 3.6 (benchmarks/detection.md). Smaller
-# pictures stay as they are.
-DETECTION_SIDE_PX = 1280
-# Smallest face looked for in that copy, 1.9% of its longest side. 20 px would find the same faces
-# of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
+# Pixels of the copy that faces are looked for in, 1280x960 of a photo: its area is limited, not its
+# longest side, or a panorama's faces would vanish. On one core 640x480 takes 79 ms and 1280x960
+# 0.20 s; 12 megapixels take 0.23 s instead of 3.6 (benchmarks/detection.md). Smaller pictures stay
+# as they are.
+DETECTION_PIXELS = 1280 * 960
+# Smallest face looked for in that copy, 1.9% of a photo's longest side. 20 px would find the same
+# faces of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
 MIN_FACE_PX = 24
 # Keeps 82% of FER2013's small gray faces, where 0.99 keeps 70%. In 21 photos without people every
 # threshold from 0.9 to 0.99 boxes the same two: a lion's face and a wooden figure's
 # (benchmarks/detection.md).
 MIN_DETECTION_PROBABILITY = 0.97
+# Sideways faces are found too, now and then, but none of the examples' above 0.997; three more
+# looks must not find three times as many faces where none is.
+SURE_PROBABILITY, MIN_TURNED_PROBABILITY = 0.999, 0.99
 # The largest faces of a crowd: what a CPU classifies in about a second.
 MAX_FACES = 200
 
@@ -37,15 +41,26 @@ MAX_FACES = 200
 # (benchmarks/detector_in_the_loop_validation.md).
 FRAMING_SCALE = 1.09
 
+# Clockwise turns, in Pillow's words, which count the other way.
+CLOCKWISE_TURNS = {
+    90: Image.Transpose.ROTATE_270,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
+
 BoxXyxy = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face's box `(left, top, right, bottom)` in pixels, inside the picture, and its score."""
+    """A face's box `(left, top, right, bottom)` in pixels, inside the picture, and its score.
+
+    `turned_degrees` is how far the picture must be turned clockwise for the face to stand upright.
+    """
 
     box_xyxy: BoxXyxy
     detection_probability: float
+    turned_degrees: int = 0
 
 
 class FaceDetector:
@@ -62,8 +77,8 @@ class FaceDetector:
     def detect(self, picture: Image.Image) -> list[Face]:
         """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.
 
-        Faces smaller than `MIN_FACE_PX` once the picture's longest side is reduced to
-        `DETECTION_SIDE_PX` are not looked for.
+        Faces smaller than `MIN_FACE_PX` once the picture is reduced to `DETECTION_PIXELS` are not
+        looked for.
         """
         reduced = _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
         boxes, probabilities = self._find(reduced)
@@ -75,6 +90,28 @@ class FaceDetector:
             if probability >= self._min_probability and (box[2:] - box[:2]).min() >= 1
         ]
         return sorted(faces, key=lambda face: _area(face.box_xyxy), reverse=True)[:MAX_FACES]
+
+    def detect_any_turn(self, picture: Image.Image) -> list[Face]:
+        """Return what `detect` does, or else the faces of a picture on its side or head.
+
+        Only where no upright face is sure are the other three turns looked at, for three times the
+        time; the one that shows most counts, if it shows more than none. Boxes are in the picture
+        as it lies.
+        """
+        upright = self.detect(picture)
+        if any(face.detection_probability >= SURE_PROBABILITY for face in upright):
+            return upright
+        reduced = _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        found = {degrees: self._detect_turned(reduced, degrees) for degrees in CLOCKWISE_TURNS}
+        degrees = max(found, key=lambda turn: _evidence(found[turn]))
+        if _evidence(found[degrees]) <= _evidence(upright):
+            return upright
+        return [_as_it_lies(face, degrees, reduced.size, picture.size) for face in found[degrees]]
+
+    def _detect_turned(self, picture: Image.Image, degrees: int) -> list[Face]:
+        """Return the faces of a picture turned clockwise, with boxes in the turned one."""
+        turned = self.detect(picture.transpose(CLOCKWISE_TURNS[degrees]))
+        return [face for face in turned if face.detection_probability >= MIN_TURNED_PROBABILITY]
 
     def _find(self, picture: Image.Image) -> tuple[np.ndarray, np.ndarray]:
         """Return MTCNN's `(N, 4)` boxes and `(N,)` probabilities; N may be 0."""
@@ -89,9 +126,12 @@ def whole_picture(picture: Image.Image) -> Face:
 
 
 def crop(
-    picture: Image.Image, box_xyxy: BoxXyxy, framing_scale: float = FRAMING_SCALE
+    picture: Image.Image,
+    box_xyxy: BoxXyxy,
+    framing_scale: float = FRAMING_SCALE,
+    turned_degrees: int = 0,
 ) -> Image.Image:
-    """Return the square around a face's box with FER2013's margin.
+    """Return the square around a face's box with FER2013's margin, turned clockwise.
 
     Where the square leaves the picture, the picture's edge pixels are repeated, so that the face
     stays where FER2013 has it. A box that is the whole picture returns the picture itself, square
@@ -105,15 +145,41 @@ def crop(
     before = (inside[1] - square[1], inside[0] - square[0])
     after = (square[3] - inside[3], square[2] - inside[2])
     padding = [*zip(before, after, strict=True), (0, 0)]
-    return Image.fromarray(np.pad(pixels, padding, mode="edge"))
+    square = Image.fromarray(np.pad(pixels, padding, mode="edge"))
+    return square.transpose(CLOCKWISE_TURNS[turned_degrees]) if turned_degrees else square
+
+
+def reduced_size(size: tuple[int, int], max_pixels: int = DETECTION_PIXELS) -> tuple[int, int]:
+    """Return the size of a picture's copy with so many pixels at most; never a larger one."""
+    scale = math.sqrt(max_pixels / (size[0] * size[1]))
+    return size if scale >= 1 else tuple(max(1, round(side * scale)) for side in size)
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
-    scale = DETECTION_SIDE_PX / max(picture.size)
-    if scale >= 1:
+    size = reduced_size(picture.size)
+    if size == picture.size:
         return picture
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _evidence(found: list[Face]) -> tuple[bool, float]:
+    """Return how much speaks for a turn: a sure face first, then all faces' probabilities."""
+    scores = [face.detection_probability for face in found]
+    return any(score >= SURE_PROBABILITY for score in scores), sum(scores)
+
+
+def _as_it_lies(face: Face, degrees: int, size: tuple[int, int], to_size: tuple[int, int]) -> Face:
+    """Return a face of a copy of `size`, turned clockwise, with its box in the picture itself."""
+    left, top, right, bottom = face.box_xyxy
+    width, height = size
+    left, top, right, bottom = {
+        90: (top, height - right, bottom, height - left),
+        180: (width - right, height - bottom, width - left, height - top),
+        270: (width - bottom, left, width - top, right),
+    }[degrees]
+    across, down = to_size[0] / width, to_size[1] / height
+    box = (left * across, top * down, right * across, bottom * down)
+    return Face(box, face.detection_probability, degrees)
 
 
 def _framed_square(box_xyxy: BoxXyxy, framing_scale: float) -> tuple[int, int, int, int]:

@@ -145,7 +145,7 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
     for name, source in files:
         try:
             opened = read_picture(source)
-            found = detective.read(opened.picture)
+            found = detective.read_photo(opened.picture)
         except ValueError:
             yield FileResult([unreadable_row(name)])
             continue

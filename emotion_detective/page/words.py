@@ -19,9 +19,16 @@ NO_FACE = (
 
 
 def summary(predictions: Sequence[Prediction]) -> str:
-    """Return one sentence for all faces of a picture."""
+    """Return one sentence for all faces of a picture, and one more if they lie on their sides."""
     if not predictions:
         return NO_FACE
+    told = _told(predictions)
+    if degrees := predictions[0].turned_degrees:
+        told += f" Found with the picture turned by {degrees} degrees clockwise."
+    return told
+
+
+def _told(predictions: Sequence[Prediction]) -> str:
     if len(predictions) == 1:
         return f"1 face: {'' if predictions[0].unsure else 'it '}{looks(predictions[0])}."
     if len(predictions) <= NAMED_FACES:
