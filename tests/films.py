@@ -53,6 +53,30 @@ def film(
     return path
 
 
+def resized_midway(
+    path: Path, first: Sequence[Image.Image], then: Sequence[Image.Image], rate_hz: float = 10
+) -> Path:
+    """Write a webm whose pictures change their size, as those of a phone that is turned do."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libvpx", rate=25, options=FAST["libvpx"])
+        stream.width, stream.height = first[0].size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = MILLISECONDS
+        other = av.CodecContext.create("libvpx", "w")
+        other.width, other.height = then[0].size
+        other.pix_fmt, other.time_base, other.options = "yuv420p", MILLISECONDS, FAST["libvpx"]
+        for i, picture in enumerate([*first, *then]):
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = round(1000 * i / rate_hz), MILLISECONDS
+            for packet in (stream if i < len(first) else other).encode(frame):
+                packet.stream = stream
+                output.mux(packet)
+        for packet in other.encode(None):
+            packet.stream = stream
+            output.mux(packet)
+    return path
+
+
 def sound_only(path: Path, seconds: float = 1.0) -> Path:
     """Write a sound file without any picture."""
     with av.open(str(path), "w") as output:

@@ -6,12 +6,22 @@ import weakref
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from emotion_detective.video import decoding
 from emotion_detective.video.decoding import describe, frames
-from tests.films import film, lie_about_length, noisy, number, numbered, sound_only, turned
+from tests.films import (
+    film,
+    lie_about_length,
+    noisy,
+    number,
+    numbered,
+    resized_midway,
+    sound_only,
+    turned,
+)
 
 
 def times_of(path: Path, rate_hz: float) -> list[float]:
@@ -60,6 +70,53 @@ def test_a_variable_rate_is_sampled_by_time_not_by_count(tmp_path):
 def test_the_first_frame_is_at_zero_whatever_its_stamp(tmp_path):
     path = film(tmp_path / "film.webm", numbered(3), [7.0, 7.5, 8.0], codec="libvpx")
     assert times_of(path, 2) == [0, 0.5, 1.0]
+
+
+def test_a_file_that_starts_late_is_as_long_as_its_pictures(tmp_path):
+    late = [100 + i / 25 for i in range(50)]
+    path = film(tmp_path / "film.mkv", numbered(25) * 2, late, codec="libvpx")
+    notices = []
+    times = [time_s for time_s, _ in frames(path, 5, on_notice=notices.append)]
+    assert times == pytest.approx([i / 5 for i in range(10)], abs=0.01)
+    assert describe(path).duration_s == pytest.approx(2, abs=0.1)
+    assert notices == []
+
+
+def test_a_late_file_that_is_cut_is_still_said_to_be(tmp_path):
+    late = [100 + i / 25 for i in range(75)]
+    path = film(tmp_path / "film.mkv", noisy(75), late, codec="libvpx")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    notices = []
+    assert len(list(frames(path, 5, on_notice=notices.append))) >= 3
+    assert any("states a length of 3 seconds" in notice for notice in notices)
+
+
+def test_a_phone_that_is_turned_while_it_records_stretches_nothing(tmp_path):
+    wide, high = (Image.new("RGB", size, "navy") for size in ((320, 240), (240, 320)))
+    for picture in (wide, high):
+        width, height = picture.size
+        picture.paste(
+            "white", (width // 2 - 40, height // 2 - 40, width // 2 + 40, height // 2 + 40)
+        )
+    path = resized_midway(tmp_path / "film.webm", [wide] * 5, [high] * 5)
+    shown = [np.asarray(picture.convert("L")) for _, picture in frames(path, 10)]
+    assert len(shown) == 10
+    assert {picture.shape for picture in shown} == {(240, 320)}
+    for picture, side in zip(shown, [80] * 5 + [60] * 5, strict=True):
+        is_white = picture > 150
+        assert is_white.any(axis=0).sum() == pytest.approx(side, abs=3)
+        assert is_white.any(axis=1).sum() == pytest.approx(side, abs=3)
+    assert shown[-1][120, 20] < 8  # beside the higher picture
+    assert 10 < shown[0][120, 20] < 60
+
+
+@pytest.mark.parametrize("size", [(4000, 400), (160, 4000)])
+def test_a_very_wide_or_high_film_keeps_its_detail(tmp_path, size):
+    path = film(tmp_path / "film.mp4", [Image.new("RGB", size, "teal")])
+    ((_, picture),) = frames(path, 5)
+    pixels = picture.width * picture.height
+    assert pixels <= 1.01 * decoding.MAX_PIXELS
+    assert pixels == pytest.approx(min(size[0] * size[1], decoding.MAX_PIXELS), rel=0.01)
 
 
 def test_a_phone_held_upright_gives_upright_pictures(tmp_path):

@@ -99,6 +99,13 @@ def test_progress_tells_time_and_share_and_grows(tmp_path):
     assert [share for _, share in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
 
 
+def test_a_film_that_starts_late_has_its_own_share(tmp_path):
+    late = [100 + i / 10 for i in range(20)]
+    path = film(tmp_path / "film.mkv", numbered(20), late, codec="libvpx")
+    shares = [p.share for p in follow.analyze(OneFace(), path, rate_hz=2)]
+    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
+
+
 def test_a_film_without_stated_length_has_no_share_until_its_end(tmp_path):
     path = film(tmp_path / "film.webm", numbered(5), codec="libvpx", options={"live": "1"})
     assert [p.share for p in follow.analyze(OneFace(), path, rate_hz=5)] == [None, 1.0]

@@ -11,6 +11,7 @@ frames are held at a time, whatever the length; closing the generator closes the
 script, this module is the process in which `refuse_bombs` tries a file.
 """
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,8 +42,9 @@ TOO_DEAR = (
 )
 # Above 4K the decoder runs alone: each of its threads keeps frames of its own.
 MAX_THREADED_PIXELS = 4096 * 2304
-# Frames are reduced to this longest side as they are decoded: the side faces are looked for at.
-MAX_SIDE_PX = 1280
+# Frames are reduced to this area as they are decoded, 1280x720 of most videos: not to a longest
+# side, at which the faces of a very wide or high one would vanish.
+MAX_PIXELS = 1280 * 720
 # Pixels of old cameras are up to twice as wide as high; a file may state anything.
 MAX_PIXEL_ASPECT = 4
 MIN_RATE_HZ, MAX_RATE_HZ = 0.1, 30.0
@@ -108,9 +110,7 @@ def describe(path: Path | str) -> Video:
         _, first = next(_decoded(container, stream, lambda notice: None), (0.0, None))
         if first is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
-        size = _shown_size(first, stream)
-        size = size[::-1] if first.rotation % 180 == 90 else size
-        return Video(size, _stated_seconds(container, stream))
+        return Video(_shown_size(first, stream), _stated_seconds(container, stream))
 
 
 def frames(
@@ -121,7 +121,8 @@ def frames(
 ) -> Iterator[tuple[float, Image.Image]]:
     """Yield `(time_s, picture)`, at most `rate_hz` a second; the first frame's time is 0.
 
-    Pictures are RGB, upright, all of one size, `MAX_SIDE_PX` a side at most. A damaged or cut file
+    Pictures are RGB, upright, all of the first one's size, `MAX_PIXELS` at most: of a phone that
+    was turned while it recorded, the others are fitted in between black bars. A damaged or cut file
     gives what can be read of it; `on_notice` is called with a sentence about what is missing.
 
     Raises:
@@ -129,7 +130,7 @@ def frames(
     """
     check_rate(rate_hz)
     with _opened(path) as (container, stream):
-        due_s, time_s, size, turn, pixels = 0.0, None, None, None, 0
+        due_s, time_s, size, pixels = 0.0, None, None, 0
         early_s = EARLY_SHARE / rate_hz
         for time_s, frame in _decoded(container, stream, on_notice):
             pixels += frame.width * frame.height
@@ -137,13 +138,10 @@ def frames(
                 read_s = min(time_s, max_seconds)
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
-            if size is None:
-                size = _reduced(_shown_size(frame, stream))
-                turn = QUARTER_TURNS.get(frame.rotation % 360)
+            size = size or _reduced(_shown_size(frame, stream))
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
-                picture = frame.to_image(width=size[0], height=size[1], interpolation="AREA")
-                yield time_s, picture.transpose(turn) if turn else picture
+                yield time_s, _picture(frame, _shown_size(frame, stream), size)
         if time_s is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
         stated_s = _stated_seconds(container, stream) or 0.0
@@ -235,23 +233,49 @@ def _packets(
 
 
 def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """Return the length that the file states from its first frame on."""
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     else:
         seconds = (container.duration or 0) / av.time_base
+    if "matroska" in container.format.name and stream.start_time:  # it states when it ends
+        start_s = float(stream.start_time * stream.time_base)
+        seconds = seconds - start_s if seconds > start_s else seconds
     return seconds if seconds > 0 else None
 
 
+def _picture(frame: VideoFrame, shown: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    """Return a frame upright and of this size, between black bars where its shape is another.
+
+    Args:
+        shown: width and height of the frame, upright, in square pixels.
+    """
+    scale = min(size[0] / shown[0], size[1] / shown[1])
+    fitted = tuple(max(1, round(side * scale)) for side in shown)
+    if max(abs(one - other) for one, other in zip(fitted, size, strict=True)) <= 1:  # rounded
+        fitted = size
+    width, height = fitted[::-1] if frame.rotation % 180 == 90 else fitted
+    picture = frame.to_image(width=width, height=height, interpolation="AREA")
+    if turn := QUARTER_TURNS.get(frame.rotation % 360):
+        picture = picture.transpose(turn)
+    if picture.size == size:
+        return picture
+    padded = Image.new("RGB", size)
+    padded.paste(picture, ((size[0] - fitted[0]) // 2, (size[1] - fitted[1]) // 2))
+    return padded
+
+
 def _shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return width and height before the turn, in square pixels: a camera's may be wider."""
+    """Return width and height as shown: upright, in square pixels, where a camera's are wider."""
     aspect = float(stream.sample_aspect_ratio or 1)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:  # no camera's
         aspect = 1.0
-    return max(1, round(frame.width * aspect)), frame.height
+    size = max(1, round(frame.width * aspect)), frame.height
+    return size[::-1] if frame.rotation % 180 == 90 else size
 
 
 def _reduced(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, MAX_SIDE_PX / max(size))
+    scale = min(1.0, math.sqrt(MAX_PIXELS / (size[0] * size[1])))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

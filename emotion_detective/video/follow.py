@@ -111,7 +111,7 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
     """Write a silent H.264 mp4 with the timeline's boxes, yielding the time in seconds reached.
 
     `target` is whole once the generator is exhausted; if it is closed before, `target` is removed.
-    Frames are `MAX_SIDE_PX` a side at most, with times as in `path`, up to the timeline's end.
+    Frames are `MAX_PIXELS` at most, with times as in `path`, up to the timeline's end.
 
     Raises:
         ValueError: no video that can be read.
