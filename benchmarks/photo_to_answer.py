@@ -23,7 +23,6 @@ from pathlib import Path
 import crowds
 import report
 import timing
-import torch
 
 from emotion_detective.evaluation.markdown import table
 from emotion_detective.inference import faces, pictures
@@ -82,10 +81,9 @@ def _bare(classifier: Classifier, crops: list):
     """Return the network's forward pass on the crops, preprocessed beforehand, as a call."""
     batches = classifier.preprocess(crops).split(MAX_BATCH)
 
-    @torch.inference_mode()
     def forward() -> None:
         for batch in batches:
-            classifier.network(batch)
+            classifier.logits(batch)
 
     return forward
 

@@ -26,7 +26,7 @@ import training_speed
 import video_speed
 import visitors
 
-from emotion_detective.inference import faces
+from emotion_detective.inference import faces, runtime
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.training import data, networks
 from emotion_detective.training.recipe import TrainConfig
@@ -229,9 +229,10 @@ def test_formats_are_held_against_float32():
     network = networks.create_network(TINY).eval()
     with torch.no_grad():
         network.get_classifier().weight.normal_(std=0.5)
-    result = throughput.measure(network, torch.randn(8, 3, 32, 32), rounds=1)
+    result = throughput.measure(network, torch.randn(8, 3, 32, 32), runtime.CPU, rounds=1)
     assert result["compared"] == 8
     assert result["largest_difference"]["float32"] == 0
+    assert result["largest_difference"]["served"] < 1e-5
     assert 0 < result["largest_difference"]["bfloat16"] < 0.2
     assert list(result["faces_a_second"]) == [str(batch) for batch in throughput.BATCHES]
     assert min(min(row.values()) for row in result["faces_a_second"].values()) > 0

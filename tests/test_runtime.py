@@ -101,6 +101,18 @@ def test_the_variable_says_otherwise_and_the_argument_has_the_last_word(monkeypa
     assert runtime.claim_device("cuda:1") == torch.device("cuda:1")
 
 
+def test_processes_take_the_accelerators_in_turn(monkeypatch):
+    monkeypatch.delenv(runtime.DEVICE_VARIABLE, raising=False)
+    pretend(monkeypatch, "cuda", count=2)
+    shared = [str(runtime.share_device(process)) for process in range(3)]
+    assert shared == ["cuda:0", "cuda:1", "cuda:0"]
+    monkeypatch.setenv(runtime.DEVICE_VARIABLE, "cuda:1")
+    assert str(runtime.share_device(0)) == "cuda:1"
+    pretend(monkeypatch, None)
+    monkeypatch.setenv(runtime.DEVICE_VARIABLE, "cpu")
+    assert runtime.share_device(1) == runtime.CPU
+
+
 def test_convolutions_on_a_gpu_keep_float32(monkeypatch):
     pretend(monkeypatch, "cuda")
     runtime.claim_device("cpu")

@@ -61,6 +61,15 @@ def claim_device(wanted: torch.device | str | None = None) -> torch.device:
     return device
 
 
+def share_device(process: int) -> torch.device:
+    """Return the device for one of several processes of a machine, which take its accelerators in
+    turn; all have the same where `DEVICE_VARIABLE` names one by its number."""
+    device = claim_device()
+    if device.type == "cpu" or device.index is not None:
+        return device
+    return torch.device(device.type, process % torch.accelerator.device_count())
+
+
 def _parse_device(name: torch.device | str) -> torch.device:
     try:
         return torch.device(name)

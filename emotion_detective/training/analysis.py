@@ -30,6 +30,7 @@ from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS, Classifier
 from emotion_detective.inference.rows import SCHEMA_VERSION, Row, file_rows, unreadable_row
+from emotion_detective.inference.runtime import share_device
 from emotion_detective.training import sources
 
 # What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
@@ -107,11 +108,11 @@ def write_rows(
             raise ValueError(f"--{name} must be 1 or more, not {count}.")
     pictures, key = find_pictures(source)
     shards = min(shards or math.ceil(len(pictures) / SHARD_PICTURES), len(pictures))
-    classifier, node = load_classifier(model), Node.from_environment()
+    classifier, node = load_classifier(model, device="cpu"), Node.from_environment()
     _claim(output, _plan(classifier, key, shards, whole_picture), node)
     if classifier.revision:  # no process must meet a newer one
         model = f"{classifier.name}@{classifier.revision}"
-    writer = ShardWriter(pictures, model, shards, whole_picture, output, _threads(processes))
+    writer = ShardWriter(pictures, model, shards, whole_picture, output, processes)
     own = _divide(shards, node)
     missing = [shard for shard in own if not writer.path(shard).is_file()]
     begin = time.perf_counter()
@@ -229,6 +230,7 @@ def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> 
     try:
         counts = datasets.Dataset.from_dict({"shard": missing}).map(
             writer,
+            with_rank=True,
             num_proc=min(processes, len(missing)) if processes > 1 else None,
             new_fingerprint=os.urandom(8).hex(),  # nothing is cached: the files are the result
             desc="Shards",
@@ -250,19 +252,24 @@ class ShardWriter:
     shards: int
     whole_picture: bool
     output: Path
-    threads: int
+    processes: int
     detective: EmotionDetective | None = None
 
     def path(self, shard: int) -> Path:
         """Return where the rows of a shard belong."""
         return self.output / f"part-{shard:05d}-of-{self.shards:05d}.parquet"
 
-    def __call__(self, work: dict[str, int]) -> dict[str, int]:
-        """Analyze the pictures of a shard, write their rows, and count these by status."""
+    def __call__(self, work: dict[str, int], rank: int | None) -> dict[str, int]:
+        """Analyze the pictures of a shard, write their rows, and count these by status.
+
+        `rank` is the process's number, None for the only one.
+        """
         if self.detective is None:
             datasets.disable_progress_bars()  # one bar, over shards, is enough
-            torch.set_num_threads(self.threads)
-            self.detective = EmotionDetective.from_pretrained(self.model)
+            torch.set_num_threads(_threads(self.processes))
+            beside = int(os.environ.get("LOCAL_RANK", 0)) * self.processes
+            device = share_device(beside + (rank or 0))
+            self.detective = EmotionDetective.from_pretrained(self.model, device=device)
         shard = work["shard"]
         pictures = self.pictures.shard(self.shards, shard, contiguous=True)
         rows = [
