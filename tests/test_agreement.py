@@ -83,7 +83,7 @@ def by_timm(folder: Path) -> Callable[[Path], list[float]]:
 
 
 def by_pipeline(folder: Path) -> Callable[[Path], list[float]]:
-    classify = pipeline("image-classification", model=str(folder), dtype=torch.float32)
+    classify = pipeline("image-classification", model=str(folder))
 
     def read(path: Path) -> list[float]:
         scores = {answer["label"]: answer["score"] for answer in classify(str(path), top_k=6)}

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import shutil
 import time
 import zipfile
@@ -17,7 +18,7 @@ from PIL import Image
 from small import random_pictures, write_source
 
 from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data
+from emotion_detective.training import data, sources
 
 
 @pytest.fixture(autouse=True)
@@ -509,3 +510,18 @@ def test_fer2013_has_its_published_splits_and_loads_fast_again(fer_zip):
     begin = time.perf_counter()
     data.load(fer_zip)
     assert time.perf_counter() - begin < first_s / 2
+
+
+def test_the_key_of_a_hub_dataset_changes_with_its_files_and_not_with_the_machine(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "rows.parquet"
+
+    def key(cache: str, rows: int) -> str:
+        datasets.Dataset.from_dict({"x": range(rows)}).to_parquet(file)
+        os.utime(file, (0, rows))  # how `datasets` tells files of this machine apart
+        parts = datasets.load_dataset("parquet", data_files=str(file), cache_dir=tmp_path / cache)
+        return sources.hash_parts(parts)
+
+    assert key("one", 3) == key("another", 3)
+    assert key("one", 3) != key("one", 4)

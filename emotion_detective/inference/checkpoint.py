@@ -91,6 +91,9 @@ def _mend_config(path: Path) -> None:
     # Some architectures test at another size than they train at; ours never do.
     pretrained["test_input_size"] = pretrained["input_size"]
     pretrained["test_crop_pct"] = pretrained["crop_pct"]
+    # transformers would compute in the type of the stored weights, and float16 is slow on a CPU.
+    # Older versions of it know no other name for this.
+    config["torch_dtype"] = "float32"
     path.write_text(json.dumps(config, indent=2) + "\n")
 
 

@@ -5,6 +5,7 @@
 Zip files are read entry by entry in memory and never unpacked to disk. Knows no Gradio.
 """
 
+import io
 import struct
 import zipfile
 import zlib
@@ -89,16 +90,27 @@ def _is_zip(name: str) -> bool:
     return name.lower().endswith(".zip")
 
 
+class _ZipReader(io.FileIO):
+    """A zip file whose directory `zipfile`, which reads it in one piece, gets up to a limit."""
+
+    limit: int | None = MAX_DIRECTORY_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.limit is None:
+            return super().read(size)
+        wanted = self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1)
+        content = super().read(wanted)
+        if len(content) > self.limit:
+            raise zipfile.BadZipFile("a directory that is too large")
+        return content
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip file unless its directory is too large to be read."""
-    with path.open("rb") as file:
-        # `zipfile`'s own reading of the end of the file: a second one could be told other numbers.
-        end = zipfile._EndRecData(file)
-        if end is None or end[zipfile._ECD_SIZE] > MAX_DIRECTORY_BYTES:
-            raise zipfile.BadZipFile("no directory, or one too large")
-        with zipfile.ZipFile(file) as archive:
-            yield archive
+    with _ZipReader(path) as file, zipfile.ZipFile(file) as archive:
+        file.limit = None
+        yield archive
 
 
 def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -165,8 +165,7 @@ def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:
         files = datasets.Dataset.from_dict({"file": [f"{split}/{i}" for i in range(len(part))]})
         images = part.select_columns("image").cast_column("image", PICTURES["image"])
         found.append(datasets.concatenate_datasets([files, images], axis=1))
-    key = sources.hash_lines(f"{split} {part._fingerprint}" for split, part in parts.items())
-    return datasets.concatenate_datasets(found), key
+    return datasets.concatenate_datasets(found), sources.hash_parts(parts)
 
 
 def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) -> dict:

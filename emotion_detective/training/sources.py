@@ -241,13 +241,24 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
         # Datasets of image files hold their paths.
         return Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
 
-    key = hash_lines(f"{split} {part._fingerprint}" for split, part in parts.items())
-    return Source(repo_id, entries, read, key)
+    return Source(repo_id, entries, read, hash_parts(parts))
 
 
 def is_gap(image: dict | None) -> bool:
     """True where an undecoded image of a dataset is none: it is None, or holds None twice."""
     return image is None or (image["bytes"] is None and image["path"] is None)
+
+
+def hash_parts(parts: "datasets.DatasetDict") -> str:
+    """Return a key that changes with a Hub dataset's files, and is the same on every machine.
+
+    `datasets` keeps what it loads in a folder that is named after their hash.
+    """
+    return hash_lines(
+        f"{split} {len(part)} {Path(file['filename']).parent.name}"
+        for split, part in parts.items()
+        for file in part.cache_files
+    )
 
 
 def hash_files(paths: Sequence[Path], names: Sequence[str]) -> str:
