@@ -11,20 +11,27 @@ let a plain function run to its end for nobody. They yield empty answers while t
 whole one; a client that does not ask for the steps sees only that.
 """
 
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Emotion Detective needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
+
 import inspect
+import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-# torchvision imports torch's compiler and that imports Triton, where it is installed: 75 MB for
-# what no page uses. To Python, None is a module that cannot be found.
-sys.modules.setdefault("triton", None)
+from emotion_detective.page import upload_folder
+
+upload_folder.claim()  # before Gradio is imported: it notes the folder
 
 import gradio as gr
+from gradio import mcp
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from emotion_detective.inference import pictures
@@ -36,28 +43,25 @@ from emotion_detective.page import (
     api,
     batch_files,
     batch_tab,
-    gate,
     live_tab,
     photo_tab,
     shell,
     uploads,
     video_tab,
 )
-from emotion_detective.training import machine
+from emotion_detective.page.blocks import MAX_SESSIONS, MAX_THREADS, Page
 from emotion_detective.video import decoding
 from emotion_detective.video.follow import DEFAULT_RATE_HZ
 from emotion_detective.video.follow import analyze as follow_faces
 
+logger = logging.getLogger("emotion_detective.app")
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 # Visitors that may wait; the next one is told that the page is busy.
 QUEUE_SIZE = 64
-# The concurrency limits of all events together let no more than these work at a time: Live's
-# visitors hold eight while they only wait.
-MAX_THREADS = 20
-# Pages whose faces are kept for a click; of any number of visitors the latest. Gradio keeps some
-# 100 kB for each, a program's single question included, and would keep 10,000 of them.
-MAX_SESSIONS = 256
+# Gradio forgets the oldest of 2,000 sessions, and one that waits then ends its whole queue, unless
+# it tells those who wait of their place at set times.
+TELL_PLACE_EVERY_S = 1
 
 
 def load_detective() -> tuple[ServedDetective, str]:
@@ -69,6 +73,7 @@ def load_detective() -> tuple[ServedDetective, str]:
         return ServedDetective.from_pretrained(wanted), ""
     except ValueError as error:
         notice = f"This page runs on its embedded model instead of {wanted}. {error}"
+        logger.warning(notice)
         return ServedDetective.from_pretrained(EMBEDDED_MODEL), notice
 
 
@@ -137,12 +142,7 @@ def analyze_video(
     yield api.video_rows(timeline), timeline.overall_frequencies(), csv
 
 
-uploads.forget_in_time()
-with gr.Blocks(
-    title=shell.NAME,
-    analytics_enabled=False,
-    delete_cache=(uploads.SWEEP_SECONDS, uploads.KEEP_SECONDS),
-) as demo:
+with Page(title=shell.NAME) as demo:
     head = shell.title()
     if notice:
         gr.Markdown(notice, elem_id="notice")
@@ -161,26 +161,43 @@ with gr.Blocks(
     gr.api(predict, api_name="predict", **photo_tab.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
-demo.queue(max_size=QUEUE_SIZE, api_open=False)
-gate.guard(demo)
+demo.queue(TELL_PLACE_EVERY_S, max_size=QUEUE_SIZE, api_open=False)
+upload_folder.spare_what_is_there()
+
+
+def mount(app: Starlette, path: str) -> Starlette:
+    """Mount the page into another application with all that protects it; return the application.
+
+    Uploads of every Gradio page in this process then lie in this page's folder, and go as they do.
+    """
+    # The icon of the address is the other application's.
+    return gr.mount_gradio_app(app, demo, path, **_options() | {"favicon_path": None})
+
+
+def _options() -> dict[str, Any]:
+    """Return how the page is served, in an application of its own or mounted into another."""
+    return {
+        "app_kwargs": demo.behind_gate(Middleware(shell.Head)) | {"routes": shell.routes()},
+        "show_error": True,
+        "max_file_size": decoding.MAX_FILE_BYTES,
+        "run_history": False,
+        "enable_monitoring": False,
+        "mcp_server": _has_tools(),
+        **shell.LOOK,
+    }
+
+
+def _has_tools() -> bool:
+    """Tell whether the page serves the Model Context Protocol: where its files are deleted too."""
+    if find_spec("mcp") is None:
+        return False
+    if Path(mcp.DEFAULT_TEMP_DIR) == upload_folder.path():
+        return True
+    logger.warning("The page has no MCP tools: Gradio was imported before app.py.")
+    return False
+
 
 if __name__ == "__main__":
-    # Gradio would import it before the first answer, for plots that no page draws: 40 MB.
-    sys.modules.setdefault("matplotlib", None)
-    machine.share_heaps()
     # A server that is told to end deletes its uploads, as it does at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo.launch(
-        show_error=True,
-        max_threads=MAX_THREADS,
-        state_session_capacity=MAX_SESSIONS,
-        max_file_size=decoding.MAX_FILE_BYTES,
-        app_kwargs={
-            "middleware": [Middleware(gate.Gate), Middleware(shell.Head)],
-            "routes": shell.routes(),
-        },
-        run_history=False,
-        enable_monitoring=False,
-        mcp_server=find_spec("mcp") is not None,
-        **shell.LOOK,
-    )
+    demo.launch(max_threads=MAX_THREADS, state_session_capacity=MAX_SESSIONS, **_options())

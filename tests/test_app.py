@@ -1,10 +1,13 @@
 """What app.py does on import: which model it serves, and what it leaves unloaded."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,8 +26,7 @@ def app(monkeypatch, tiny_checkpoint):
 def test_import_loads_nothing_for_training(tiny_checkpoint):
     code = (
         "import sys, app\n"
-        "unwanted = {'datasets', 'accelerate', 'transformers', 'matplotlib', 'scipy', 'sklearn', "
-        "'triton'}\n"
+        "unwanted = {'datasets', 'accelerate', 'transformers', 'matplotlib', 'scipy', 'sklearn'}\n"
         "print(sorted(name for name in unwanted if sys.modules.get(name)))"
     )
     done = subprocess.run(
@@ -60,7 +62,7 @@ def test_without_a_wish_the_embedded_model_is_served(app, monkeypatch, tiny_chec
 
 @pytest.mark.parametrize("wanted", ["nobody/nothing-here", "no such folder"])
 def test_a_model_out_of_reach_is_replaced_and_the_page_says_so(
-    app, monkeypatch, tiny_checkpoint, wanted
+    app, monkeypatch, tiny_checkpoint, caplog, wanted
 ):
     monkeypatch.setenv("EMOTION_MODEL", wanted)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -69,8 +71,31 @@ def test_a_model_out_of_reach_is_replaced_and_the_page_says_so(
     assert detective.classifier.name == "tiny"
     assert notice.startswith(f"This page runs on its embedded model instead of {wanted}. ")
     assert len(notice) > len(wanted) + 60  # and why
+    assert caplog.messages == [notice]
 
 
-def test_uploads_are_deleted_and_nothing_is_reported(app):
-    assert app.demo.delete_cache == (60, 600)
+def test_nothing_is_reported(app):
     assert app.demo.analytics_enabled is False
+
+
+def test_the_page_can_be_mounted_and_keeps_its_gate(app):
+    parent = app.mount(FastAPI(), "/faces")
+    with TestClient(parent, base_url="http://here/faces") as client:
+        assert "Emotion Detective" in client.get("/").text
+        picture = (ROOT / "examples" / "one_face.jpg").read_bytes()
+        (path,) = client.post("/gradio_api/upload", files={"files": picture}).json()
+        said = ask(client, {"path": path, "meta": {"_type": "gradio.FileData"}})
+        assert len(said["faces"]) == 1
+        refused = ask(client, {"path": "https://example.com/x.png"})
+        assert refused["error"].startswith("Send the file itself")
+        assert client.get("/gradio_api/file=https://example.com/x.png").status_code == 403
+        assert client.post("/gradio_api/upload", data={"text": "x"}).status_code == 400
+        assert client.post("/gradio_api/reset", content=b"x" * 16_000_001).status_code == 413
+
+
+def ask(client: TestClient, upload: dict) -> dict:
+    """Return what `/predict` says of an upload."""
+    event = client.post("/gradio_api/call/predict", json={"data": [upload, False]}).json()
+    answer = client.get(f"/gradio_api/call/predict/{event['event_id']}").text
+    said = json.loads(answer.rpartition("data: ")[2])
+    return said[0] if isinstance(said, list) else said

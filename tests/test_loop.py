@@ -20,6 +20,7 @@ from emotion_detective.training.recipe import TrainConfig
 
 SMALL = dict(
     architecture=TINY,
+    drop_path=0.0,
     batch_size=24,
     image_sizes=(32,),
     image_size_shares=(1.0,),

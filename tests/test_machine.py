@@ -3,46 +3,9 @@
 import platform
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 from small import ROOT
-
-# Sixteen threads that hold memory at the same time; then glibc tells of its heaps.
-ALLOCATE = """
-import ctypes, sys, threading
-from emotion_detective.training import machine
-if sys.argv[2] == "shared":
-    machine.share_heaps()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
-all_there = threading.Barrier(16)
-def allocate():
-    libc.malloc(5000)
-    all_there.wait()
-threads = [threading.Thread(target=allocate) for _ in range(16)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
-libc.malloc_info(0, file)
-libc.fclose(file)
-"""
-
-
-def count_heaps(path: Path, how: str) -> int:
-    subprocess.run([sys.executable, "-c", ALLOCATE, str(path), how], cwd=ROOT, check=True)
-    return len(ET.parse(path).findall("heap"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries share one heap")
-def test_threads_share_the_heaps_that_there_are(tmp_path, monkeypatch):
-    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
-    alone, shared = (count_heaps(tmp_path / how, how) for how in ("alone", "shared"))
-    # Importing torch may have made a third before.
-    assert shared <= 3 < alone
-
 
 # A tensor's memory, written to, freed and asked for again: how many pages came anew?
 ALLOCATE_AGAIN = """

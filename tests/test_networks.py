@@ -62,6 +62,16 @@ def test_whole_blocks_are_left_out_where_the_recipe_says_so():
     assert torch.equal(kept(images), kept(images))
 
 
+def test_where_no_block_can_be_left_out_it_is_said(tiny_checkpoint):
+    for shown, words in (
+        ("vgg11", {"architecture": "vgg11"}),
+        ("alexnet", {"architecture": "alexnet"}),
+        (str(tiny_checkpoint), {"init": str(tiny_checkpoint)}),
+    ):
+        with pytest.raises(ValueError, match=f"No block of {shown} can be left out: add --drop-p"):
+            networks.create_network(**words, drop_path=0.05)
+
+
 @pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
 def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architecture):
     with pytest.raises(ValueError, match=f"No checkpoint can be made of {architecture}"):

@@ -1,137 +1,213 @@
-"""What reaches Gradio, and what it may do with it: fetch nothing, log no input, keep little.
+"""What reaches Gradio: listed routes, messages of limited size, uploads that hold files only.
 
-Gradio 6.31 has no setting for any of this: `guard` puts pieces of ours in the place of its own, and
-`Gate` stands before it.
+`Gate` is ASGI middleware, given to Gradio's own application by `app_kwargs`. A route that a part of
+the page needs is a line in `OPEN_ROUTES`. SECURITY.md says what the gate is for.
 """
 
+import json
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
 from typing import Any
+from urllib.parse import parse_qsl
 
-import gradio as gr
-from gradio import processing_utils, route_utils
-from gradio.exceptions import InvalidPathError
-from gradio.utils import LRUCache
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emotion_detective.page.uploads import UPLOAD_ONLY, errors_as_messages, under_way, uploaded_path
+from emotion_detective.page import upload_folder
+from emotion_detective.page.file_parts import FileParts, RefusedError
+from emotion_detective.page.uploads import UPLOAD_ONLY, uploaded_path
 
-UPLOAD_ROUTE = "/gradio_api/upload"
-# What no page of ours asks for: Gradio fetches any public address for whoever sends one, keeps
-# recordings of the screen, what is sent to a component and what a session holds, and logs what a
-# component is asked for.
-REFUSED_ROUTES = re.compile(
-    "/gradio_api/(file[=/]https?:|process_recording|component_server|custom_component|deep_link)",
-    re.IGNORECASE,
+API = "/gradio_api/"
+# What the page, its clients and tools ask for. Gradio 6.31 has more: it fetches any public address
+# for whoever sends one, keeps recordings of the screen and what a session holds.
+OPEN_ROUTES = (
+    "upload",
+    "upload_progress",
+    "file=(?!https?:).*",
+    "queue/(join|data|status)",
+    "(call|call/v2|run|api)/[^/]+",
+    "(call|call/v2)/[^/]+/[^/]+",
+    "stream/[^/]+(/close)?",
+    "cancel",
+    "reset",
+    "heartbeat/[^/]+",
+    "info",
+    "openapi.json",
+    "startup-events",
+    "app_id",
+    "user",
+    "login_check",
+    "theme.css",
+    "mcp(/.*)?",
 )
+OPEN = re.compile(f"({'|'.join(OPEN_ROUTES)})/?", re.IGNORECASE | re.DOTALL)
+# Where a message names files that wait for an answer, and where its sender listens for it.
+ASKING = re.compile(r"queue/join|call/.*")
+LISTENING = re.compile(r"queue/data|call/.*")
+# Messages of tools have a form of their own.
+NOT_INSPECTED = re.compile(r"mcp.*")
 # Whatever is sent but files, which Gradio writes to disk as they come: a webcam's frame of 4K takes
 # 5 MB as text, a thousand uploads' names half of one. It is held in memory several times over.
 MAX_MESSAGE_BYTES = 16_000_000
-# Where Gradio looks for uploads among the parts of a message.
-UPLOAD_FIELD = "files"
-# Gradio's page has names of 10 letters, its client of 36.
-MAX_SESSION_LETTERS = 100
-UNFIT = "These inputs do not fit: /gradio_api/info says what this endpoint takes."
+# Gradio's page has session names of 10 letters, its client of 36. Gradio keeps thousands of them.
+MAX_NAME_LETTERS = 100
+NAMES = ("session_hash", "event_id", "upload_id")
+NAME_TOO_LONG = f"A session_hash, event_id or upload_id has {MAX_NAME_LETTERS} letters at most."
+NO_JSON = "This message is no JSON that can be read."
+# Messages whose files are kept until their sender listens, and files of each.
+MAX_WAITING, MAX_NAMED = 1000, 200
 
 
 class Gate:
-    """ASGI middleware: what comes to Gradio at all.
+    """ASGI middleware: refuses what Gradio must not see, and keeps files that wait for an answer.
 
-    Answers `REFUSED_ROUTES` with status 403 and a message over `MAX_MESSAGE_BYTES` with 413.
-    Uploads pass: `max_file_size` of Gradio limits each file.
+    Status 403 for a route that is not open, 413 for a message or an upload that is too large, 400
+    for one that cannot be read.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._limited = RequestBodyLimitMiddleware(app, MAX_MESSAGE_BYTES)
+        self._limited = RequestBodyLimitMiddleware(self._inspect, MAX_MESSAGE_BYTES)
+        self._waiting: OrderedDict[str, list[str]] = OrderedDict()
+        self._listening: dict[str, list[str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if REFUSED_ROUTES.search(path):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        route, query = _route(scope), dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        app: ASGIApp = self._limited
+        if route is not None and not OPEN.fullmatch(route):
             app = PlainTextResponse(UPLOAD_ONLY, 403)
-        else:
-            app = self._app if path.endswith(UPLOAD_ROUTE) else self._limited
+        elif _has_long_name(query):
+            app = PlainTextResponse(NAME_TOO_LONG, 400)
+        elif route in ("upload", "upload/"):
+            app = self._upload
+        elif route and scope["method"] == "GET" and LISTENING.match(route):
+            key = query.get("session_hash") or route.rstrip("/").rpartition("/")[2]
+            with upload_folder.in_use(self._waiting.pop(key, ())) as names:
+                self._listening[key] = names
+                try:
+                    await self._app(scope, receive, send)
+                finally:
+                    self._listening.pop(key, None)
+            return
         await app(scope, receive, send)
 
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an upload on while it holds files; otherwise have Gradio delete what it has of it.
 
-def guard(demo: gr.Blocks) -> None:
-    """Have Gradio fetch no address, hold uploads to files, log no input and outlive its sessions.
+        An upload that breaks off is ended by a part that Gradio refuses, or its half would stay.
+        """
+        parts = FileParts(Request(scope).headers.get("content-type", ""))
+        refusal: PlainTextResponse | None = None
 
-    Call it after `demo.queue`.
-    """
-    # Gradio would download any public address that stands where an upload belongs.
-    processing_utils.async_ssrf_protected_download = _fetch_nothing
-    route_utils.GradioMultiPartParser = _FilesOnly
-    demo.preprocess_data = _without_quoting(demo.preprocess_data)
-    demo._queue.pending_messages_per_session = _Sessions(demo._queue)
+        async def receive_part() -> Message:
+            nonlocal refusal
+            message = await receive()
+            try:
+                if message["type"] != "http.request":
+                    raise RefusedError("The upload broke off.", 400)
+                parts.read(message.get("body", b""))
+            except RefusedError as error:
+                refusal = PlainTextResponse(str(error), error.status)
+                return {"type": "http.request", "body": parts.refused_part(), "more_body": False}
+            return message
 
+        async def send_unless_refused(message: Message) -> None:
+            if refusal is None:
+                await send(message)
 
-async def _fetch_nothing(url: str, cache_dir: str) -> str:
-    with errors_as_messages():
-        return str(uploaded_path(url))  # it may be the address of an upload
+        await self._app(scope, receive_part, send_unless_refused)
+        if refusal is not None:
+            await refusal(scope, receive, send)
 
-
-class _FilesOnly(route_utils.GradioMultiPartParser):
-    """Reads files only: a text field would be held in memory, however long. Leaves none half read.
-
-    Gradio itself deletes them only where the message is wrong, not where it breaks off.
-    """
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        part = self._current_part
-        # Of others Gradio knows nothing later. In these words it answers with status 413.
-        if part.file is None or part.field_name != UPLOAD_FIELD:
-            raise MultiPartException("A field exceeds the maximum allowed size of 0 bytes.")
-
-    async def parse(self) -> Any:
+    async def _inspect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a message on that is JSON with names of usual length; keep the files it names."""
+        route = _route(scope)
+        if not route or scope["method"] != "POST" or NOT_INSPECTED.fullmatch(route):
+            await self._app(scope, receive, send)
+            return
         try:
-            return await super().parse()
-        except BaseException:
-            for file in self._files_to_close_on_error:
-                file.close()
-                Path(file.name).unlink(missing_ok=True)
-            raise
+            body = await Request(scope, receive).body()
+            message = json.loads(body)
+        except ClientDisconnect:
+            return
+        except (ValueError, RecursionError):
+            await PlainTextResponse(NO_JSON, 400)(scope, receive, send)
+            return
+        if _has_long_name(message):
+            await PlainTextResponse(NAME_TOO_LONG, 400)(scope, receive, send)
+            return
+        names = _uploads(message) if ASKING.match(route) else []
+        session = message.get("session_hash") if route.startswith("queue/") else None
+        del message  # Gradio reads it once more
+        answer = bytearray()
+
+        async def receive_again() -> Message:
+            nonlocal body
+            if body is None:
+                return await receive()
+            body, whole = None, body
+            return {"type": "http.request", "body": whole, "more_body": False}
+
+        async def note(message: Message) -> None:
+            answer.extend(message.get("body", b"") if names else b"")
+            await send(message)
+
+        upload_folder.touch(names)
+        await self._app(scope, receive_again, note)
+        if names and (key := session or _event_id(bytes(answer))):
+            self._keep(key, names)
+
+    def _keep(self, key: str, names: list[str]) -> None:
+        """Keep files for whoever listens, now or in time, for the answers to `key`."""
+        if key in self._listening:
+            self._listening[key].extend(names)
+            return
+        self._waiting.setdefault(key, []).extend(names)
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popitem(last=False)
 
 
-def _without_quoting(preprocess: Callable) -> Callable:
-    """Return Gradio's `preprocess`, whose errors would be logged with the inputs in them."""
-
-    async def quietly(*args, **kwargs) -> list:
-        try:
-            return await preprocess(*args, **kwargs)
-        except gr.Error:
-            raise
-        except InvalidPathError as error:
-            raise gr.Error(UPLOAD_ONLY, print_exception=False) from error
-        except Exception as error:
-            raise gr.Error(UNFIT, print_exception=False) from error
-
-    return quietly
+def _route(scope: Scope) -> str | None:
+    """Return what stands after /gradio_api/ in the path below the place of mounting, if it does."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(f"{root}/"):
+        path = path[len(root) :]
+    return path[len(API) :] if path.startswith(API) else None
 
 
-class _Sessions(LRUCache):
-    """The queue's messages by session: makes room by forgetting one that nothing is under way for.
+def _has_long_name(fields: Any) -> bool:
+    """Tell whether a session, an event or an upload is called what no client calls it."""
+    values = (fields.get(name) for name in NAMES) if isinstance(fields, dict) else ()
+    return any(isinstance(value, str) and len(value) > MAX_NAME_LETTERS for value in values)
 
-    Gradio forgets the oldest, and where that one waits its queue ends for good. Refuses long names,
-    of which Gradio keeps thousands.
-    """
 
-    def __init__(self, queue: Any) -> None:
-        super().__init__(queue.pending_messages_per_session.max_size)
-        self._queue = queue
+def _uploads(message: Any) -> list[str]:
+    """Return the uploads that a message names: each value is one, a list of some, or neither."""
+    if not isinstance(message, dict):
+        return []
+    data = message.get("data", list(message.values()))
+    values = data if isinstance(data, list) else []
+    several = (value if isinstance(value, list) else [value] for value in values)
+    return list(_paths(islice(chain.from_iterable(several), MAX_NAMED)))
 
-    def __setitem__(self, session: str, messages: Any) -> None:
-        if len(session) > MAX_SESSION_LETTERS:
-            raise HTTPException(400, "A session_hash has a few letters.")
-        if session not in self and len(self) >= self.max_size:
-            busy = {event.session_hash for event in under_way(self._queue)}
-            if idle := next((known for known in self if known not in busy), None):
-                self.move_to_end(idle, last=False)  # the next to go
-                self._queue.pending_event_ids_session.pop(idle, None)
-        super().__setitem__(session, messages)
+
+def _paths(values: Iterator[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, dict):
+            with suppress(ValueError):
+                yield str(uploaded_path(value))
+
+
+def _event_id(answer: bytes) -> str | None:
+    """Return which event Gradio says it has begun."""
+    with suppress(ValueError, AttributeError):
+        return json.loads(answer).get("event_id")
+    return None

@@ -16,7 +16,7 @@ from PIL import ImageOps
 
 from emotion_detective.inference import faces, pictures
 from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.page import html, photo_stage, uploads, words
+from emotion_detective.page import html, photo_stage, upload_folder, uploads, words
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES_FOLDER = FOLDER.parents[1] / "examples"
@@ -74,14 +74,14 @@ def tab(detective: EmotionDetective) -> None:
                 raise ValueError(f"There are {len(EXAMPLES)} examples; choose one of them.")
         return _show_file(detective, parts, EXAMPLES_FOLDER / name)
 
-    def look_closer(analysis: photo_stage.Analysis | None, chosen: gr.EventData) -> dict:
+    def look_closer(kept: upload_folder.Kept | None, chosen: gr.EventData) -> dict:
         with uploads.errors_as_messages():
-            return photo_stage.look_closer(detective, _there(analysis), _asked(chosen, "face", int))
+            return photo_stage.look_closer(detective, _there(kept), _asked(chosen, "face", int))
 
-    def save(analysis: photo_stage.Analysis | None, asked: gr.EventData) -> dict:
+    def save(kept: upload_folder.Kept | None, asked: gr.EventData) -> dict:
         with uploads.errors_as_messages():
             kind, face = _asked(asked, "kind", str), _asked(asked, "face", int)
-            return photo_stage.save(detective, _there(analysis), kind, face)
+            return photo_stage.save(detective, _there(kept), kind, face)
 
     shown = [parts.kept, parts.summary, parts.picture, parts.stage]
     latest = {"trigger_mode": "always_last", **PRIVATE}
@@ -186,7 +186,8 @@ def _asked(event: gr.EventData, name: str, kind: type) -> Any:
     return value
 
 
-def _there(analysis: photo_stage.Analysis | None) -> photo_stage.Analysis:
+def _there(kept: upload_folder.Kept | None) -> photo_stage.Analysis:
+    analysis = kept and kept.value
     if analysis is None:
         raise ValueError(uploads.RESULT_GONE)
     return analysis
@@ -206,10 +207,11 @@ def _show_upload(
 
 
 def _show_whole(
-    detective: EmotionDetective, parts: _Parts, analysis: photo_stage.Analysis | None
+    detective: EmotionDetective, parts: _Parts, kept: upload_folder.Kept | None
 ) -> dict:
     with uploads.errors_as_messages():
-        if not _there(analysis).path.is_file():
+        analysis = _there(kept)
+        if not analysis.path.is_file():
             raise ValueError(uploads.RESULT_GONE)
     return _show_file(detective, parts, analysis.path, whole_picture=True)
 
@@ -228,7 +230,7 @@ def _show_file(
     analysis, shown = photo_stage.analyze(detective, opened, path, whole_picture)
     told = [f"{words.tally(analysis.in_view)}.", opened.notice]
     return {
-        parts.kept: analysis,
+        parts.kept: upload_folder.Kept(analysis),
         parts.summary: html.message(" ".join(told).strip()),
         parts.stage: shown | {"mirrored": mirrored},
     }

@@ -10,7 +10,7 @@ import gradio as gr
 import pandas as pd
 
 from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.page import charts, html, uploads, words
+from emotion_detective.page import charts, html, upload_folder, uploads, words
 from emotion_detective.video import decoding, follow
 
 START = "Choose or record a video, then press Analyze."
@@ -33,7 +33,7 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 @dataclass(frozen=True)
 class Followed:
-    """What a visitor's session keeps of a video: what was found, and where the upload lies."""
+    """What is kept of a video for its visitor: what was found, and where the upload lies."""
 
     progress: follow.Progress
     path: Path
@@ -151,7 +151,7 @@ def _found(progress: follow.Progress, path: Path) -> tuple:
         for one in progress.moments
     ]
     return (
-        Followed(replace(progress, moments=()), path),
+        upload_folder.Kept(Followed(replace(progress, moments=()), path)),
         html.message(_said(progress)),
         gr.Radio([(f"face {number}", number) for number in tracks], value=tracks[0]),
         charts.line_data(timeline, tracks[0]),
@@ -162,8 +162,9 @@ def _found(progress: follow.Progress, path: Path) -> tuple:
     )
 
 
-def _annotate(followed: Followed | tuple | None) -> Iterator[tuple]:
+def _annotate(kept: upload_folder.Kept | tuple | None) -> Iterator[tuple]:
     """Yield how far the annotated copy is, then the copy."""
+    followed = kept and kept.value
     if followed is None:
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
     if followed == NOTHING_FOLLOWED:
@@ -173,7 +174,7 @@ def _annotate(followed: Followed | tuple | None) -> Iterator[tuple]:
     timeline = progress.timeline
     target = uploads.reserve("faces.mp4")
     told_s = 0.0
-    with uploads.errors_as_messages(), uploads.in_use([path, target]):
+    with uploads.errors_as_messages(), upload_folder.in_use([path, target]):
         uploads.uploaded_path(str(path))  # it may have waited for too long
         for time_s in follow.annotate(path, timeline, target):
             if time.monotonic() - told_s > TELL_EVERY_S:
@@ -183,8 +184,9 @@ def _annotate(followed: Followed | tuple | None) -> Iterator[tuple]:
     yield html.message(_said(progress)), str(target)
 
 
-def _without_copy(followed: Followed | tuple | None) -> str:
+def _without_copy(kept: upload_folder.Kept | tuple | None) -> str:
     """Return what was said before the copy was begun, and that there is none."""
+    followed = kept and kept.value
     said = _said(followed.progress) if followed else uploads.RESULT_GONE
     return html.message(f"{said} No copy with the faces was made.")
 
@@ -195,7 +197,8 @@ def _said(progress: follow.Progress) -> str:
     return " ".join([said, *progress.notices])
 
 
-def _show_track(followed: Followed | tuple | None, track: int) -> pd.DataFrame:
+def _show_track(kept: upload_folder.Kept | tuple | None, track: int) -> pd.DataFrame:
+    followed = kept and kept.value
     if not followed:
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
     return charts.line_data(followed.progress.timeline, track)

@@ -89,6 +89,7 @@ def compare(
             f"The checkpoint {base.init} has one architecture, its own: compare from --init "
             f"{' or '.join(FRESH)}."
         )
+    base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)

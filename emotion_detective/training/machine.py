@@ -10,10 +10,7 @@ import torch
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets")
 # glibc's numbers of the options of its `mallopt`, in malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-# How many heaps serve as well as the usual eight a core: after a hundred answers of
-# benchmarks/load.py the page held 15% less, and the median answer came as soon.
-MAX_HEAPS = 2
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # No tensor of a batch is larger, and no process frees more.
 ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1
 
@@ -40,17 +37,6 @@ def mixed_precision() -> str:
     else:
         has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_processor("flags").split())
     return "bf16" if has_bfloat16 else "no"
-
-
-def share_heaps() -> None:
-    """Have all threads allocate from `MAX_HEAPS` heaps, and give back what of them is free.
-
-    For after the start, where the C library is glibc. It would give most threads a heap of their
-    own, which keeps what its thread once needed; MALLOC_ARENA_MAX in the environment says the same.
-    """
-    if libc := _glibc():
-        libc.mallopt(M_ARENA_MAX, MAX_HEAPS)
-        libc.malloc_trim(0)
 
 
 def keep_freed_memory() -> None:

@@ -28,8 +28,12 @@ def create_network(
     weights) or a checkpoint folder or repository of ours to go on from.
 
     Raises:
-        ValueError: an unknown architecture, or weights that cannot be had; says what to do.
+        ValueError: an unknown architecture, one without stochastic depth where `drop_path` asks for
+            it, or weights that cannot be had; says what to do.
     """
+    shown = architecture if init in FRESH else init
+    if drop_path and (init not in FRESH or architecture == ALEXNET):
+        raise ValueError(f"No block of {shown} can be left out: add --drop-path 0.")
     if init not in FRESH:
         return load_classifier(init).network.train()
     if architecture == ALEXNET:
@@ -39,12 +43,14 @@ def create_network(
         raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
     options = {"num_classes": len(LABELS)}
-    if drop_path:  # not every architecture has it
+    if drop_path:
         options["drop_path_rate"] = drop_path
     try:
         if init == "scratch":
             return timm.create_model(architecture, **options).train()
         return timm.create_model(name, pretrained=True, **options).train()
+    except TypeError as error:
+        raise ValueError(f"No block of {shown} can be left out: add --drop-path 0.") from error
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "

@@ -16,7 +16,7 @@ from PIL import Image
 
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.model import LABELS
-from emotion_detective.page import uploads
+from emotion_detective.page import upload_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -151,10 +151,10 @@ def test_nothing_of_a_visitor_is_logged(client, server_folder, tmp_path):
 @pytest.mark.slow
 def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     hurry = (
-        "from emotion_detective.page import uploads\n"
-        "uploads.KEEP_SECONDS, uploads.SWEEP_SECONDS = 20, 1"
+        "from emotion_detective.page import upload_folder\n"
+        "upload_folder.KEEP_SECONDS, upload_folder.SWEEP_SECONDS = 20, 1"
     )
-    killed = tmp_path / "uploads" / f"{uploads.PREFIX}killed" / "0" / "left.png"
+    killed = tmp_path / "uploads" / f"{upload_folder.PREFIX}killed" / "0" / "left.png"
     killed.parent.mkdir(parents=True)
     killed.touch()
     other = tmp_path / "uploads" / "another_program.txt"
