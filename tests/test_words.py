@@ -97,6 +97,10 @@ def test_faces_that_lie_on_their_side_are_said_to():
     )
 
 
+def test_upright_faces_and_no_face_are_not_said_to_be_turned():
+    assert words.turned([]) == words.turned([HAPPY]) == ""
+
+
 def test_a_batch_is_summed_up_with_what_was_left_out():
     rows = [
         {"file": "a.jpg", "status": "ok"},

@@ -228,7 +228,11 @@ def _show_file(
     except ValueError as error:
         return _refused(parts, error)
     analysis, shown = photo_stage.analyze(detective, opened, path, whole_picture)
-    told = [f"{words.tally(analysis.in_view)}.", opened.notice]
+    told = [
+        f"{words.tally(analysis.in_view)}.",
+        words.turned(analysis.in_view),
+        opened.notice,
+    ]
     return {
         parts.kept: upload_folder.Kept(analysis),
         parts.summary: html.message(" ".join(told).strip()),

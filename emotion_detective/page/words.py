@@ -22,10 +22,13 @@ def summary(predictions: Sequence[Prediction]) -> str:
     """Return one sentence for all faces of a picture, and one more if they lie on their sides."""
     if not predictions:
         return NO_FACE
-    told = _told(predictions)
-    if degrees := predictions[0].turned_degrees:
-        told += f" Found with the picture turned by {degrees} degrees clockwise."
-    return told
+    return f"{_told(predictions)} {turned(predictions)}".rstrip()
+
+
+def turned(predictions: Sequence[Prediction]) -> str:
+    """Return a sentence for faces that lie on their side, "" for upright ones or none."""
+    degrees = predictions[0].turned_degrees if predictions else 0
+    return f"Found with the picture turned by {degrees} degrees clockwise." if degrees else ""
 
 
 def _told(predictions: Sequence[Prediction]) -> str:
