@@ -1,8 +1,9 @@
-"""What glasses, tilted heads and little light cost: validation images as they are and altered.
+"""What is hard about a face: glasses, tilt, little light, JPEG, another size than the network's.
 
     python benchmarks/hard_faces.py --data emotion-detection-fer.zip
 
-FER2013 has few of these, the page's visitors have many. The glasses are those that training draws
+FER2013 has few of these, the page's visitors have many. Validation images are answered as they are,
+altered, and enlarged to other sides than the network's own. The glasses are those that training draws
 (`training.augment`), in other places on other images. The table keeps the rows of earlier
 calls on the same images.
 """
@@ -21,9 +22,11 @@ from PIL import Image
 from emotion_detective.evaluation.markdown import table
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import Classifier
-from emotion_detective.training import data
+from emotion_detective.training import data, loop
 from emotion_detective.training.augment import compress, to_float, transform, wear_glasses
 
+# Sides in pixels around that of the embedded network.
+SIZES = (80, 88, 96, 104, 112)
 RESULT = Path(__file__).with_suffix("")
 SEED = 0
 
@@ -60,20 +63,36 @@ def accuracies(classifier: Classifier, split: datasets.Dataset) -> dict[str, flo
     return found
 
 
+def accuracies_by_size(classifier: Classifier, split: datasets.Dataset) -> dict[str, float]:
+    """Return the share of right answers to the images enlarged to each of SIZES."""
+    found = {}
+    for size in SIZES:
+        logits, labels = loop.predict_logits(classifier.network, split, size)
+        found[f"{size} px"] = (logits.argmax(dim=1) == labels).float().mean().item()
+    return found
+
+
 def markdown(result: dict) -> Iterator[str]:
     """Yield the lines of the table, a row a model."""
-    yield from report.opening("Glasses, tilted heads, little light", result)
+    yield from report.opening("Hard faces: glasses, tilt, little light, JPEG, other sizes", result)
     yield (
         "Accuracy on the same images, altered; validation, on which nothing was trained. They are "
         "crops: what a detector misses is not counted. The glasses are drawn, as in training: real "
         "ones cost more or less."
     )
     yield ""
+    yield _table(result["models"], list(CONDITIONS))
+    yield ""
+    yield "The same images enlarged to other sides than the network's:"
+    yield ""
+    yield _table(result["models"], [f"{size} px" for size in SIZES])
+
+
+def _table(models: dict[str, dict[str, float]], columns: list[str]) -> str:
     rows = [
-        [name, *(f"{found[condition]:.1%}" for condition in CONDITIONS)]
-        for name, found in result["models"].items()
+        [name, *(f"{found[column]:.1%}" for column in columns)] for name, found in models.items()
     ]
-    yield table(["model", *CONDITIONS], rows)
+    return table(["model", *columns], rows)
 
 
 def main() -> None:
@@ -90,9 +109,13 @@ def main() -> None:
     images = f"{len(split)} images of validation of {Path(asked.data).name}"
     result = report.origin(report.command(), images, SEED)
     result["models"] = known_models(images) | {
-        Path(model).name: accuracies(load_classifier(model), split) for model in asked.model
+        Path(model).name: _measure(load_classifier(model), split) for model in asked.model
     }
     report.write(RESULT, result, markdown(result))
+
+
+def _measure(classifier: Classifier, split: datasets.Dataset) -> dict[str, float]:
+    return accuracies(classifier, split) | accuracies_by_size(classifier, split)
 
 
 def known_models(images: str) -> dict[str, dict]:

@@ -35,8 +35,23 @@ def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_pa
     assert found == hard_faces.accuracies(classifier, split)  # the same glasses again
 
 
+def test_a_size_near_the_network_s_own_is_answered_as_the_network_answers_it(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    source = write_source(tmp_path / "fer", train=16, test=8)
+    split = load_parts(source, tmp_path / "cache")["validation"]
+    classifier = load_classifier(tiny_checkpoint)
+    monkeypatch.setattr(hard_faces, "SIZES", (64, 32))
+    found = hard_faces.accuracies_by_size(classifier, split)
+    probabilities, labels = metrics.predict_split(classifier, split)
+    assert list(found) == ["64 px", "32 px"]
+    assert found["64 px"] == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
+
+
 def test_the_table_has_a_row_a_model():
     result = hard_faces.report.origin("c", "d", 0)
-    result["models"] = {"one": dict.fromkeys(hard_faces.CONDITIONS, 0.5)}
+    sizes = {f"{size} px": size / 100 for size in hard_faces.SIZES}
+    result["models"] = {"one": dict.fromkeys(hard_faces.CONDITIONS, 0.5) | sizes}
     text = "\n".join(hard_faces.markdown(result))
     assert f"| one |{7 * ' 50.0% |'}" in text
+    assert "| one | 80.0% | 88.0% | 96.0% | 104.0% | 112.0% |" in text
