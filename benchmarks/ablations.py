@@ -29,6 +29,7 @@ from emotion_detective.training.recipe import TrainConfig
 
 BASE = TrainConfig(
     epochs=3,
+    warmup_share=0.1,
     image_sizes=(48,),
     image_size_shares=(1.0,),
     size_spread=0.0,

@@ -3,8 +3,8 @@
     python benchmarks/hard_faces.py --data emotion-detection-fer.zip
 
 FER2013 has few of these, the page's visitors have many. Validation images are answered as they are,
-altered, and enlarged to other sides than the network's own. The glasses are those that training draws
-(`training.augment`), in other places on other images. The table keeps the rows of earlier
+altered, and enlarged to other sides than the network's own. The glasses are those that training
+draws (`training.augment`), in other places on other images. The table keeps the rows of earlier
 calls on the same images.
 """
 

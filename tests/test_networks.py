@@ -6,10 +6,12 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
-from small import TINY
+from small import TINY, write_source
 from timm.optim import param_groups_layer_decay
 
+import train_hub
 from emotion_detective.inference import checkpoint
+from emotion_detective.inference.loading import load_classifier
 from emotion_detective.training import networks
 from emotion_detective.training.recipe import TrainConfig
 
@@ -34,6 +36,22 @@ def test_init_imagenet_takes_the_body_and_a_new_head(hub_here, tmp_path, monkeyp
     assert (len(upstream["fc.weight"]), len(ours["fc.weight"])) == (1000, 6)
     for name in ours.keys() - {"fc.weight", "fc.bias"}:
         torch.testing.assert_close(ours[name], upstream[name], rtol=0, atol=0)
+
+
+def test_the_default_recipe_trains_from_imagenet_s_weights(hub_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "ARCHITECTURE", TINY)
+    upstream = upload_imagenet(hub_here, tmp_path / "upstream").state_dict()
+    source, output = write_source(tmp_path / "fer", train=16, test=8), tmp_path / "run"
+    words = ["train", "--data", str(source), "--output", str(output), "--arch", TINY]
+    assert train_hub.main([*words, "--epochs", "1", "--batch-size", "24"]) == 0
+    config = checkpoint.read_metrics(output)["training"]["config"]
+    assert (config["init"], config["image_sizes"], config["frozen_epochs"]) == ("imagenet", [96], 0)
+    trained = load_classifier(output).network.state_dict()
+    # Nearer to where it began than another start is: one epoch at falling rates moves it little.
+    stranger = networks.create_network(TINY).state_dict()
+    name = "layer4.0.conv1.weight"
+    moved = [(trained[name] - start[name]).norm() for start in (upstream, stranger)]
+    assert 0 < moved[0] < 0.5 * moved[1]
 
 
 def test_init_imagenet_without_the_hub_offers_scratch(unplug):
