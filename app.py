@@ -43,6 +43,7 @@ from emotion_detective.page import (
     api,
     batch_files,
     batch_tab,
+    live_routes,
     live_tab,
     photo_tab,
     shell,
@@ -150,7 +151,7 @@ with Page(title=shell.NAME) as demo:
         with gr.Tab("Photo"):
             photo_tab.tab(detective)
         with gr.Tab("Live"):
-            live_tab.tab(detective)
+            live_tab.tab()
         with gr.Tab("Video"):
             video_tab.tab(detective)
         with gr.Tab("Batch"):
@@ -177,7 +178,10 @@ def mount(app: Starlette, path: str) -> Starlette:
 def _options() -> dict[str, Any]:
     """Return how the page is served, in an application of its own or mounted into another."""
     return {
-        "app_kwargs": demo.behind_gate(Middleware(shell.Head)) | {"routes": shell.routes()},
+        "app_kwargs": {
+            **demo.behind_gate(Middleware(shell.Head)),
+            "routes": [*shell.routes(), *live_routes.routes(detective)],
+        },
         "show_error": True,
         "max_file_size": decoding.MAX_FILE_BYTES,
         "run_history": False,

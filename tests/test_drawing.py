@@ -42,11 +42,3 @@ def test_a_box_as_large_as_any_picture_can_be_drawn(size):
     assert drawing.draw_faces(view, [seen]).size == view.size
     assert drawing.MIN_VIEW_PX <= max(view.size) <= drawing.MAX_VIEW_PX
     assert seen.box_xyxy[2:] == pytest.approx(view.size, abs=1)
-
-
-def test_a_mirror_turns_picture_and_boxes():
-    picture = Image.new("RGB", (100, 50))
-    picture.putpixel((10, 5), (255, 0, 0))
-    turned, (seen,) = drawing.mirrored(picture, [face((10, 5, 30, 25))])
-    assert turned.getpixel((89, 5)) == (255, 0, 0)
-    assert seen.box_xyxy == (70, 5, 90, 25)

@@ -162,11 +162,6 @@ def test_what_is_no_upload_is_refused_with_a_sentence(app, send, upload):
             final(ask(sent))
 
 
-def test_a_frame_that_is_none_is_refused_with_a_sentence(app):
-    with pytest.raises(ValueError, match="Send the file itself"):
-        app.uploads.uploaded_frame({"url": "data:image/png;base64,A"})
-
-
 def test_an_upload_that_is_gone_is_said_to_be(app, send):
     upload = send(OddFile("a.png", b"", False))
     Path(upload["path"]).unlink()

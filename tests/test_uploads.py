@@ -1,6 +1,5 @@
 """Files of visitors: only uploads are read, results can be fetched."""
 
-import base64
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -65,8 +64,6 @@ def test_a_way_out_of_the_uploads_is_refused(upload_folder):
 def test_anything_else_is_refused_with_a_sentence(anything):
     with pytest.raises(ValueError, match="Send the file itself"):
         uploads.uploaded_path(anything)
-    with pytest.raises(ValueError, match="Send the file itself"):
-        uploads.uploaded_frame(anything)
 
 
 def test_names_are_what_visitors_call_their_files(upload_folder):
@@ -76,11 +73,6 @@ def test_names_are_what_visitors_call_their_files(upload_folder):
         {"path": str(upload_folder / "a.png")},
     ]
     assert [name for name, _ in uploads.uploaded_files(sent)] == ["Ä <b>.png", "a.png"]
-
-
-def test_a_frame_is_decoded():
-    url = "data:image/jpeg;base64," + base64.b64encode(b"frame").decode()
-    assert uploads.uploaded_frame({"url": url}) == b"frame"
 
 
 def test_a_kept_file_lies_where_gradio_deletes(upload_folder):

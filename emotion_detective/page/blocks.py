@@ -17,9 +17,8 @@ from emotion_detective.page.uploads import UPLOAD_ONLY, errors_as_messages, uplo
 
 # `preprocess_data` is public and not documented: another version may call something else.
 SEEN_WITH = "6.31"
-# The concurrency limits of all events together let no more than these work at a time: Live's
-# visitors hold eight while they only wait.
-MAX_THREADS = 20
+# The concurrency limits of all events together let no more than these work at a time.
+MAX_THREADS = 12
 # Visitors whose last inputs Gradio keeps, some 100 kB each; of any number of visitors the latest.
 MAX_SESSIONS = 256
 UNGUARDED = (

@@ -44,15 +44,16 @@ OPEN_ROUTES = (
     "login_check",
     "theme.css",
     "mcp(/.*)?",
+    "live/(frame|end)",
 )
 OPEN = re.compile(f"({'|'.join(OPEN_ROUTES)})/?", re.IGNORECASE | re.DOTALL)
 # Where a message names files that wait for an answer, and where its sender listens for it.
 ASKING = re.compile(r"queue/join|call/.*")
 LISTENING = re.compile(r"queue/data|call/.*")
-# Messages of tools have a form of their own.
-NOT_INSPECTED = re.compile(r"mcp.*")
-# Whatever is sent but files, which Gradio writes to disk as they come: a webcam's frame of 4K takes
-# 5 MB as text, a thousand uploads' names half of one. It is held in memory several times over.
+# Messages of tools have a form of their own, a camera's frames are JPEG.
+NOT_INSPECTED = re.compile(r"(mcp|live/).*")
+# Whatever is sent but files, which Gradio writes to disk as they come: the names of a thousand
+# uploads take half of one MB. It is held in memory several times over.
 MAX_MESSAGE_BYTES = 16_000_000
 # Gradio's page has session names of 10 letters, its client of 36. Gradio keeps thousands of them.
 MAX_NAME_LETTERS = 100

@@ -4,7 +4,6 @@ Events that take a file run with `preprocess=False`, so that Gradio hands over t
 `pictures` and `decoding` open it, with their limits. `upload_folder` says how long files stay.
 """
 
-import base64
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,21 +75,6 @@ def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
 def _readable(name: str) -> str:
     """Return a name that can be written to a file: half characters, which JSON can hold, cannot."""
     return name[:MAX_NAME_LETTERS].encode("utf-8", "replace").decode()
-
-
-def uploaded_frame(upload: Any) -> bytes:
-    """Return one frame of a webcam's stream, which the browser sends as a `data:` address.
-
-    Raises:
-        ValueError: anything else.
-    """
-    url = upload.get("url") if isinstance(upload, dict) else None
-    if not isinstance(url, str) or not url.startswith("data:image/"):
-        raise ValueError(UPLOAD_ONLY)
-    try:
-        return base64.b64decode(url.partition(",")[2])
-    except ValueError as error:
-        raise ValueError(UPLOAD_ONLY) from error
 
 
 @contextmanager

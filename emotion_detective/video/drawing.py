@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.faces import BoxXyxy
@@ -59,19 +59,6 @@ def to_jpeg(picture: Image.Image) -> bytes:
     file = BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
-
-
-def mirrored(
-    picture: Image.Image, predictions: Sequence[Prediction]
-) -> tuple[Image.Image, list[Prediction]]:
-    """Return picture and boxes as in a mirror, for people who look at themselves."""
-    width = picture.width
-    turned = [
-        replace(p, box_xyxy=(width - right, top, width - left, bottom))
-        for p in predictions
-        for left, top, right, bottom in [p.box_xyxy]
-    ]
-    return ImageOps.mirror(picture), turned
 
 
 def draw_faces(

@@ -19,7 +19,6 @@ from PIL import Image
 from running import TIMEOUT_MS, connected, running_app
 from test_tabs import download, open_tab
 
-from emotion_detective.page import live_tab
 from emotion_detective.page.batch_files import MAX_FILES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -38,8 +37,8 @@ SLOWLY = """
 import time
 from emotion_detective.video import follow
 from emotion_detective.inference.detective import ServedDetective
-from emotion_detective.page import live_tab
-live_tab.MAX_STREAM_SECONDS = {stream}
+from emotion_detective.page import seats
+seats.SESSION_SECONDS = {stream}
 read = ServedDetective.read
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
@@ -149,18 +148,8 @@ def start_batch(page, many_pictures: Path) -> None:
 
 
 def start_live(page) -> None:
-    allow_camera(page)
-    press_record_or_stop(page)
-
-
-def allow_camera(page) -> None:
     open_tab(page, "Live")
-    page.locator("#live [title='grant webcam access']").click()
-    page.locator("#live button[aria-label='capture photo']").wait_for()
-
-
-def press_record_or_stop(page) -> None:
-    page.locator("#live button[aria-label='capture photo']").click()
+    page.get_by_role("button", name="Start camera").click()
 
 
 @pytest.mark.parametrize("endpoint", ["/analyze_video", "/analyze_batch"])
@@ -272,38 +261,29 @@ def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long
 
 
 @pytest.mark.slow
-def test_a_third_live_stream_is_told_why_it_waits_and_starts_when_one_ends(open_page):
+def test_a_third_visitor_is_told_the_place_in_line_and_starts_when_one_leaves(open_page, work):
     pages = [open_page(), open_page(), open_page()]
     for page in pages:
-        allow_camera(page)
-    for page in pages:
-        press_record_or_stop(page)
-    waiting = the_one_that_says("2 people are live now", pages)
-    next(page for page in pages if page is not waiting).context.close()
-    expect(waiting.locator("#live-mirror")).to_contain_text("face 1:")
-
-
-def the_one_that_says(text: str, pages: list):
-    """Wait until one of the pages, begun in any order, says this; return it."""
-    deadline = time.monotonic() + TIMEOUT_MS / 1000
-    while time.monotonic() < deadline:
-        for page in pages:
-            if text in page.locator("#live-mirror").text_content():
-                return page
-            page.wait_for_timeout(100)
-    pytest.fail(f"no page says {text!r}")
+        start_live(page)
+        told = page.locator(".live-status, .live-boxes button")
+        told.filter(has_text=re.compile("next|1 ")).wait_for()
+    *live, waiting = pages
+    status = waiting.locator(".live-status")
+    expect(status).to_contain_text("You are next: your turn comes in ")
+    live[0].context.close()
+    expect(waiting.locator(".live-boxes button").first).to_contain_text("1 ")
+    expect(status).to_have_text("")
 
 
 @pytest.mark.slow
 def test_a_live_session_ends_in_time_says_so_and_another_can_be_had(page, work):
     start_live(page)
-    mirror = page.locator("#live-mirror")
-    expect(mirror).to_contain_text("face 1:")
-    expect(mirror).to_contain_text("minutes are over. Press Stop, then download your table.")
+    box = page.locator(".live-boxes button").first
+    expect(box).to_contain_text("1 ")
+    expect(page.locator(".live-status")).to_contain_text("minutes are over.")
+    expect(page.locator("#camera > span")).to_have_text("")
     assert_stops(work)
-    press_record_or_stop(page)
-    times_s = [float(row["time_s"]) for row in download(page, "#live-csv")]
+    times_s = [float(row["time_s"]) for row in download(page, ".live-csv")]
     assert 0 < times_s[-1] <= STREAM_S + 1
-    time.sleep(live_tab.SILENT_S)
-    press_record_or_stop(page)
-    expect(mirror).to_contain_text(re.compile(r"face \d:"))
+    page.get_by_role("button", name="Start camera").click()
+    expect(box).to_contain_text("1 ")

@@ -1,7 +1,6 @@
-"""The Live, Video, Batch and About tabs in a browser, with a fake camera and real files."""
+"""The Video, Batch and About tabs in a browser, with real files."""
 
 import csv
-import json
 import re
 import sys
 import zipfile
@@ -45,22 +44,6 @@ def download(page, selector: str) -> list[dict]:
     with page.expect_download() as waiting:
         button.click()
     return list(csv.DictReader(Path(waiting.value.path()).read_text().splitlines()))
-
-
-def test_live_follows_the_camera_and_hands_out_its_table(page):
-    open_tab(page, "Live")
-    page.locator("#live [title='grant webcam access']").click()
-    page.locator("#live button[aria-label='capture photo']").click()
-    expect(page.locator("#live-mirror")).to_contain_text("face 1:")
-    expect(page.locator("#live-mirror img")).to_be_visible()
-    expect(page.locator("#live-lines svg, #live-lines canvas").first).to_be_visible()
-    page.locator("#live button[aria-label='capture photo']").click()
-    rows = download(page, "#live-csv")
-    assert rows[0]["track"] == "1"  # a busy browser leaves gaps, after which it is another face
-    times = [float(row["time_s"]) for row in rows]
-    assert times == sorted(times)
-    left, _, right, _ = json.loads(rows[0]["box"])
-    assert (left + right) / 2 < 200  # of 480: not mirrored, the portrait is left of the middle
 
 
 def test_video_is_followed_charted_and_drawn(page, moving_face):

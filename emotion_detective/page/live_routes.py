@@ -1,0 +1,124 @@
+"""What the Live tab's script asks of the server, outside Gradio: one frame at a time, in memory.
+
+    POST /gradio_api/live/frame   a JPEG -> its faces as JSON; nothing -> whether it is one's turn
+    POST /gradio_api/live/end     -> the session's table as CSV, after which nothing of it is left
+
+`X-Visitor` names the visitor. A frame is read, answered and forgotten: Gradio's own stream would
+queue it, as text a third larger, and its call to a component's function takes it as JSON too. Under
+Gradio's prefix, because its server-side rendering passes nothing else on.
+"""
+
+import math
+import re
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.inference.labels import LABELS
+from emotion_detective.inference.pictures import open_picture
+from emotion_detective.page import words
+from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS, Seats, Session
+from emotion_detective.video.drawing import percent
+from emotion_detective.video.timeline import Reading, Timeline
+
+ROUTE = "/gradio_api/live"
+# Faces at arm's length fill a third of the picture: this side finds them in half the time.
+FRAME_SIDE_PX = 480
+# Five times a detailed JPEG of that side.
+MAX_FRAME_BYTES = 500_000
+VISITOR = re.compile(r"[0-9a-f]{32}")
+SHARES_EVERY_S = 1.0
+UNNAMED = "X-Visitor must be a random name of 32 hexadecimal digits."
+HASTY = "The frame before this one is still being read: send the next after its answer."
+
+
+def routes(detective: EmotionDetective) -> list[Route]:
+    """Return the routes, for Gradio's `app_kwargs`."""
+    seats = Seats(lambda: Timeline(LABELS, unsure_below=detective.classifier.unsure_below))
+
+    async def frame(request: Request) -> Response:
+        visitor, jpeg = _visitor(request), await request.body()
+        try:
+            return JSONResponse(await run_in_threadpool(answer, detective, seats, visitor, jpeg))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+
+    async def end(request: Request) -> Response:
+        session = seats.leave(_visitor(request))
+        table = await run_in_threadpool(session.timeline.csv) if session else ""
+        return PlainTextResponse(table, media_type="text/csv")
+
+    return [
+        Route(f"{ROUTE}/frame", frame, methods=["POST"], max_body_size=MAX_FRAME_BYTES),
+        Route(f"{ROUTE}/end", end, methods=["POST"], max_body_size=0),
+    ]
+
+
+def _visitor(request: Request) -> str:
+    visitor = request.headers.get("x-visitor", "")
+    if not VISITOR.fullmatch(visitor):
+        raise HTTPException(400, UNNAMED)
+    return visitor
+
+
+def answer(detective: EmotionDetective, seats: Seats, visitor: str, jpeg: bytes) -> dict[str, Any]:
+    """Return `place` and `minutes` of who waits, `over`, or `left_s` with what the frame shows.
+
+    Boxes are in pixels of a frame of `size`, as the camera took it: the mirror is the browser's.
+
+    Raises:
+        ValueError: the line is full, this is no picture, or the last frame is still being read.
+    """
+    session = seats.take(visitor)
+    if isinstance(session, int):
+        return {"place": session, "minutes": _minutes(session)}
+    if not session.left_s:
+        return {"over": True}
+    if not jpeg:
+        return {"left_s": session.left_s}
+    if not session.busy.acquire(blocking=False):
+        raise ValueError(HASTY)
+    try:
+        return _read(detective, session, jpeg)
+    finally:
+        session.busy.release()
+
+
+def _read(detective: EmotionDetective, session: Session, jpeg: bytes) -> dict[str, Any]:
+    picture = open_picture(jpeg)
+    picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
+    readings = session.timeline.add(session.time_s, detective.read(picture))
+    told: dict[str, Any] = {
+        "left_s": session.left_s,
+        "time_s": session.time_s,
+        "size": picture.size,
+        "faces": [_face(reading) for reading in readings],
+    }
+    if session.time_s - session.shares_s >= SHARES_EVERY_S:
+        session.shares_s = session.time_s
+        told["shares"] = session.timeline.frequencies().to_dict("records")
+    return told
+
+
+def _face(reading: Reading) -> dict[str, Any]:
+    shown = reading.shown
+    return {
+        "track": reading.track,
+        "box": shown.box_xyxy,
+        "label": shown.label,
+        "confidence": shown.confidence,
+        "unsure": shown.unsure,
+        "probabilities": shown.probabilities,
+        "tag": "unsure" if shown.unsure else f"{shown.label} {percent(shown.confidence)}",
+        "looks": words.looks(shown),
+    }
+
+
+def _minutes(place: int) -> int:
+    """Return for how many minutes who is at this place waits at most, all sessions at full."""
+    return math.ceil(math.ceil(place / MAX_LIVE) * SESSION_SECONDS / 60)
