@@ -235,7 +235,7 @@ def _show_file(
     ]
     return {
         parts.kept: upload_folder.Kept(analysis),
-        parts.summary: html.message(" ".join(told).strip()),
+        parts.summary: html.message(" ".join(filter(None, told))),
         parts.stage: shown | {"mirrored": mirrored},
     }
 
