@@ -2,8 +2,8 @@
 
 Each FER2013 image is enlarged, turned a little and pasted at a random place into a synthetic
 picture, found by MTCNN, cropped and classified. The answer is held against the one for the image
-itself. On validation the framing's scale is varied too, to see how far the one that
-`benchmarks/framing.py` found, FRAMING_SCALE of `inference.faces`, is from the best.
+itself. On validation the framing's scale is varied too, to see how far FRAMING_SCALE of
+`inference.faces` is from the best.
 
     python benchmarks/detector_in_the_loop.py --model DIR --data ZIP --split validation --limit 600
 """

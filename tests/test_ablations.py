@@ -1,15 +1,10 @@
 """Ablations: a finished run is kept, and its difference is told with how sure it is."""
 
 import dataclasses
-import sys
-from pathlib import Path
-
-import pytest
-from small import load_parts, write_source
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import ablations
+import pytest
+from small import load_parts, write_source
 
 from emotion_detective.training import loop
 

@@ -3,28 +3,24 @@
 import asyncio
 import importlib
 import json
-import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
-import pytest
-import torch
-from small import TINY, write_source
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
 import crowds
+import httpx
 import peers
 import photo_to_answer
+import pytest
 import report
 import start_up
 import throughput
 import timing
+import torch
 import training_speed
 import video_speed
 import visitors
+from small import TINY, write_source
 
 from emotion_detective.inference import faces, runtime
 from emotion_detective.inference.detective import EmotionDetective
@@ -86,45 +82,6 @@ def test_times_are_medians_of_alternating_rounds_after_the_first(monkeypatch):
     found = timing.medians({"a": lambda: call("a"), "b": lambda: call("b")}, rounds=3)
     assert called == ["a", "b"] * 4
     assert found == {"a": 3, "b": 2}
-
-
-def photo_row(width: int, count: int, ms: float, fer_ms: float, fer_found: int) -> dict:
-    return {
-        "size": [width, 10],
-        "faces": count,
-        "found": count,
-        "first_s": 1.0,
-        "answer_s": ms / 1000,
-        "bare_s": ms / 1100,
-        "stages_s": dict.fromkeys(photo_to_answer.STAGES, ms / 1000),
-        "fer": {"version": "1", "found": fer_found, "first_s": 1.0, "answer_s": fer_ms / 1000},
-    }
-
-
-def test_growth_is_told_for_each_face_and_for_the_size():
-    times = {(640, 1): 10.0, (640, 5): 30.0, (4000, 1): 40.0, (4000, 5): 44.0}
-    rows = [photo_row(width, count, ms, 100, count) for (width, count), ms in times.items()]
-    assert photo_to_answer.growth(rows)[1] == {
-        "stage": "detect",
-        "ms_a_face": {"640x10": pytest.approx(5.0), "4000x10": pytest.approx(1.0)},
-        "largest_over_smallest": pytest.approx(4.0),
-    }
-
-
-@pytest.mark.parametrize(
-    ("fer_ms", "fer_found", "reached"), [(31, 5, True), (29, 5, False), (31, 4, True)]
-)
-def test_fer_is_beaten_only_by_three_times_its_speed(fer_ms, fer_found, reached):
-    (_, over_bare, within), (_, _, faster) = photo_to_answer.goals(
-        [photo_row(640, 5, 10, fer_ms, fer_found)]
-    )
-    assert (over_bare, within) == ("+10.0% to +10.0%", True)
-    assert faster is reached
-
-
-def test_a_number_of_faces_further_from_the_truth_than_fer_s_is_no_win():
-    row = photo_row(640, 5, 10, 100, 5) | {"found": 4}
-    assert photo_to_answer.goals([row])[1][1:] == ("10.0 to 10.0 times; further from it", False)
 
 
 def test_a_photo_is_timed_stage_by_stage(tiny_checkpoint, crowd_file):
@@ -190,15 +147,6 @@ def test_a_visitor_takes_the_answer_that_ends_the_stream(tmp_path):
         ask(500, "", path)
 
 
-def test_answers_differ_by_their_numbers_or_by_their_words():
-    nearly = {**FACE, "detection": 0.98, "box": [0.0, 0.0, 9.25, 9.0]}
-    other = {**FACE, "label": "sad"}
-    assert visitors.difference(ANSWER, ANSWER) == 0
-    assert visitors.difference({**ANSWER, "faces": [nearly]}, ANSWER) == 0.25
-    assert visitors.difference({**ANSWER, "faces": [other]}, ANSWER) == math.inf
-    assert visitors.difference({**ANSWER, "faces": []}, ANSWER) == math.inf
-
-
 @pytest.mark.parametrize("page", sorted(report.ROOT.glob("benchmarks/*.md")), ids=lambda p: p.stem)
 def test_a_page_says_what_its_numbers_say(page):
     name = page.stem.removesuffix("_test").removesuffix("_validation")
@@ -238,19 +186,6 @@ def test_formats_are_held_against_float32():
     assert min(min(row.values()) for row in result["faces_a_second"].values()) > 0
 
 
-@pytest.mark.parametrize(("difference", "reached"), [(0.01, True), (0.0005, False)])
-def test_only_a_format_that_is_right_can_be_the_better_one(difference, reached):
-    speeds = {"float32": 100, "bfloat16": 180}
-    result = {
-        "largest_difference": {"float32": 0.0, "bfloat16": difference},
-        "faces_a_second": {str(batch): speeds for batch in throughput.BATCHES},
-    }
-    by_format, by_batch = throughput.goals(result, "float32")
-    assert by_format[2] is reached
-    assert ("batch 8: bfloat16 (1.80 times faster)" in by_format[1]) is not reached
-    assert by_batch[2]
-
-
 @pytest.mark.slow
 def test_a_film_is_analyzed_and_annotated(tiny_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(video_speed, "SIZE", (640, 360))
@@ -277,32 +212,3 @@ def test_three_recipes_train_the_same_network(tmp_path, monkeypatch):
     assert min(result[name] for name in ("ours", "plain", "bare")) > 0
     with pytest.raises(ValueError, match="4 images do not fill a batch of 8"):
         training_speed.measure(TrainConfig(batch_size=8, limit=4), parts, 1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("device", "ours", "reached"),
-    [("cpu", 88, True), ("cpu", 86, False), ("cuda", 301, True), ("cuda", 299, False)],
-)
-def test_training_has_another_goal_on_a_gpu(device, ours, reached):
-    result = {"device": device, "ours": ours, "plain": 100, "bare": 100}
-    assert training_speed.goals(result)[0][2] is reached
-
-
-def test_a_command_is_told_without_this_machine(tmp_path, monkeypatch):
-    source = tmp_path / "fer.zip"
-    source.touch()
-    words = [
-        "/home/me/benchmarks/x.py",
-        "--data",
-        str(source),
-        "--model",
-        "user/name",
-        "--rounds=2",
-    ]
-    monkeypatch.setattr(sys, "argv", words)
-    assert report.command() == ("benchmarks/x.py --data fer.zip --model user/name --rounds=2")
-
-
-def test_goals_are_a_table_that_shows_what_was_missed():
-    lines = report.goals([("fast", "2 s", True), ("small", "3 GB", False)]).splitlines()
-    assert lines[2:] == ["| fast | 2 s | yes |", "| small | 3 GB | **no** |"]

@@ -1,14 +1,9 @@
 """A small load on the real page: no error, the quiet answers, no picture kept in memory."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import load
+import pytest
 
 # So few answers only warm the server up, by 40 to 110 MB; load.py itself holds it to its goal.
 WARMING_MB = 300

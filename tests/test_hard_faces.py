@@ -1,15 +1,9 @@
 """Hard faces: what is altered is the face and nothing else, and the table tells each accuracy."""
 
-import sys
-from pathlib import Path
-
+import hard_faces
 import pytest
 import torch
 from small import load_parts, write_source
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import hard_faces
 
 from emotion_detective.evaluation import metrics
 from emotion_detective.inference.loading import load_classifier

@@ -1,13 +1,9 @@
 """The table of training runs: what it says a run changed and reached is what the run left."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
 import recipes
 
 
