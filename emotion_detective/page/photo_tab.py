@@ -23,7 +23,8 @@ EXAMPLES_FOLDER = FOLDER.parents[1] / "examples"
 # File names, and what a visitor sees there.
 EXAMPLES = {
     "one_face.jpg": "one face",
-    "five_faces.jpg": "five faces",
+    "group.jpg": "five faces",
+    "blurred.jpg": "too blurred to be sure",
     "no_face.jpg": "no face",
 }
 THUMBNAIL_PX = (240, 180)
