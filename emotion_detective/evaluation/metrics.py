@@ -80,8 +80,8 @@ def choose_unsure_threshold(
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         answered = confidence >= threshold
         if answered.any() and _lower_limit(correct[answered]) >= target:
-            return float(threshold), *_answered(confidence, correct, threshold)
-    return 1.0, *_answered(confidence, correct, 1.0)
+            return float(threshold), *_score_answered(confidence, correct, threshold)
+    return 1.0, *_score_answered(confidence, correct, 1.0)
 
 
 def _lower_limit(correct: np.ndarray) -> float:
@@ -105,7 +105,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     classes = range(len(LABELS))
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
     samples = _bootstrap(confusion)
-    answered_share, answered_accuracy = _answered(confidence, correct, unsure_below)
+    answered_share, answered_accuracy = _score_answered(confidence, correct, unsure_below)
     return {
         "n": len(labels),
         "accuracy": float(correct.mean()),
@@ -244,7 +244,9 @@ def _interval(values: np.ndarray) -> list[float]:
     return np.percentile(values, INTERVAL).tolist()
 
 
-def _answered(confidence: np.ndarray, correct: np.ndarray, threshold: float) -> tuple[float, float]:
+def _score_answered(
+    confidence: np.ndarray, correct: np.ndarray, threshold: float
+) -> tuple[float, float]:
     """Return the share of faces answered and their accuracy (0 where none is)."""
     answered = confidence >= threshold
     return float(answered.mean()), float(correct[answered].mean()) if answered.any() else 0.0

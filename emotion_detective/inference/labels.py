@@ -1,4 +1,4 @@
-"""The six labels, in the order of all probabilities. Imports no torch, as model.py does."""
+"""The six labels, in the order of all probabilities. This file imports no torch; model.py does."""
 
 from typing import Literal, get_args
 

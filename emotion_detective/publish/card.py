@@ -28,7 +28,7 @@ from emotion_detective.inference.checkpoint import (
 from emotion_detective.inference.hub import check_hub_id
 from emotion_detective.publish.card_metadata import Facts
 from emotion_detective.publish.card_text import PLOTS, SLOTS
-from emotion_detective.publish.refusals import explained_refusals, refuse_public
+from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def push(
             raise ValueError(f"{folder} has no {name}: it is no checkpoint that can be pushed.")
     with tempfile.TemporaryDirectory() as staging:
         _stage(folder, Path(staging), repo_id)
-        with explained_refusals(repo_id):
+        with explain_refusals(repo_id):
             return _upload(HfApi(token=token), Path(staging), repo_id, private, force)
 
 

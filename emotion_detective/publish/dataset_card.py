@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, HfApi
 from emotion_detective.evaluation.markdown import table
 from emotion_detective.inference.hub import check_hub_id
 from emotion_detective.inference.model import LABELS
-from emotion_detective.publish.refusals import explained_refusals, refuse_public
+from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
             to do.
     """
     check_hub_id(repo_id)
-    with explained_refusals(repo_id):
+    with explain_refusals(repo_id):
         api = HfApi()
         api.whoami()  # the clearest refusal of a missing or wrong token
         api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)

@@ -36,7 +36,7 @@ def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> N
 
 
 @contextmanager
-def explained_refusals(repo_id: str) -> Iterator[None]:
+def explain_refusals(repo_id: str) -> Iterator[None]:
     """Turn what an upload to `repo_id` fails with into a `ValueError` that says what to do."""
     try:
         yield

@@ -15,7 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from emotion_detective.inference.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.inference.hub import check_hub_id
 from emotion_detective.inference.loading import MODEL_VARIABLE
-from emotion_detective.publish.refusals import explained_refusals, refuse_public
+from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def deploy(repo_id: str, model: str, private: bool = False) -> str:
     """
     for name in (repo_id, model.partition("@")[0]):
         check_hub_id(name)
-    with tempfile.TemporaryDirectory() as staging, explained_refusals(repo_id):
+    with tempfile.TemporaryDirectory() as staging, explain_refusals(repo_id):
         api = HfApi()
         api.whoami()  # the clearest refusal of a missing or wrong token
         commit = _commit_of(api, model)

@@ -95,7 +95,7 @@ def analyze(
     progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())
     notices: list[str] = []
     for time_s, picture in frames(path, rate_hz, max_seconds, notices.append):
-        faces = _resized(detective.read(picture), picture.size, shown.size)
+        faces = _resize_boxes(detective.read(picture), picture.size, shown.size)
         timeline.add(time_s, faces)
         share = min(time_s / stated_s, 1.0) if stated_s else None
         moments = _moments(progress.moments, timeline, picture, shown.size)
@@ -125,7 +125,7 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
             for time_s, picture in frames(path, MAX_RATE_HZ, min(until_s, MAX_SECONDS)):
                 stream = stream or _add_stream(output, picture.size)
                 readings = timeline.at(time_s)
-                boxes = _resized([one.shown for one in readings], shown.size, picture.size)
+                boxes = _resize_boxes([one.shown for one in readings], shown.size, picture.size)
                 drawn = draw_faces(picture, boxes, [one.track for one in readings])
                 frame = VideoFrame.from_image(drawn.crop((0, 0, stream.width, stream.height)))
                 frame.pts, frame.time_base = round(time_s / TIME_BASE), TIME_BASE
@@ -138,7 +138,7 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
             Path(target).unlink(missing_ok=True)
 
 
-def _resized(
+def _resize_boxes(
     faces: Sequence[Prediction], size: tuple[int, int], to_size: tuple[int, int]
 ) -> list[Prediction]:
     """Return the faces with their boxes for the same picture at another size."""
@@ -164,7 +164,7 @@ def _moments(
 def _moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:
     small = picture.copy()
     small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
-    faces = _resized([reading.prediction], size, small.size)
+    faces = _resize_boxes([reading.prediction], size, small.size)
     return Moment(reading, draw_faces(small, faces, [reading.track]))
 
 

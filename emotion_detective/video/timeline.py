@@ -187,7 +187,7 @@ class Timeline:
         An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one
         for `unsure` and no emotion. The shares of a row sum to 1.
         """
-        held = pd.DataFrame(self._held(), columns=["track", "emotion", "seconds"])
+        held = pd.DataFrame(self._hold_times(), columns=["track", "emotion", "seconds"])
         columns = [*self.labels, UNSURE]
         seconds = held.pivot_table("seconds", "track", "emotion", aggfunc="sum", fill_value=0.0)
         seconds = seconds.reindex(columns=columns, fill_value=0.0)
@@ -205,7 +205,7 @@ class Timeline:
         shares = table[columns].mul(table["seconds"], axis=0).sum() / table["seconds"].sum()
         return shares.to_dict()
 
-    def _held(self) -> list[tuple[int, str, float]]:
+    def _hold_times(self) -> list[tuple[int, str, float]]:
         gaps = [b.time_s - a.time_s for a, b in pairwise(self.frames)]
         usual = float(np.median(gaps)) if gaps else MAX_HOLD_S  # for the last: nothing follows it
         seconds = np.clip([*gaps, usual], MIN_HOLD_S, MAX_HOLD_S).tolist()
@@ -242,10 +242,10 @@ class Timeline:
         following = self.frames[after]
         share = (time_s - now.time_s) / (following.time_s - now.time_s)
         later = {reading.track: reading.shown.box_xyxy for reading in following.readings}
-        return [_moved(reading, later.get(reading.track), share) for reading in now.readings]
+        return [_move_box(reading, later.get(reading.track), share) for reading in now.readings]
 
 
-def _moved(reading: Reading, later_box: tuple[float, ...] | None, share: float) -> Reading:
+def _move_box(reading: Reading, later_box: tuple[float, ...] | None, share: float) -> Reading:
     if later_box is None:
         return reading
     here = reading.shown.box_xyxy

@@ -39,7 +39,7 @@ class Track:
         """Return where the face should be at a time, `x, y, width, height`."""
         return self.place + (time_s - self.time_s) * np.append(self.velocity, (0, 0))
 
-    def moved(self, time_s: float, place: np.ndarray) -> "Track":
+    def move(self, time_s: float, place: np.ndarray) -> "Track":
         """Return the track with the face seen at a new place."""
         step_s = max(time_s - self.time_s, MIN_STEP_S)
         surprise = (place - self.expected(time_s))[:2] / step_s
@@ -65,7 +65,7 @@ class FaceTracker:
         known = self._match(places)
         for i, place in enumerate(places):
             if i in known:
-                track = known[i].moved(self._time_s, place)
+                track = known[i].move(self._time_s, place)
             else:
                 self._count += 1
                 track = Track(self._count, self._time_s, place, np.zeros(2))
