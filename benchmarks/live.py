@@ -1,0 +1,137 @@
+"""How fast the Live tab is: frames a second in a browser, and where the server's time goes.
+
+    python benchmarks/live.py
+    python benchmarks/live.py --seconds 20
+
+Chromium's fake camera shows the astronaut's face to the real page; a frame counts when its answer
+has come. Browser and server share the machine's cores, as on a laptop of one's own. The stages are
+those of `live_routes`, on the same frame, in a process without the browser: "answer" is what the
+network's thread does not do, seats and JSON.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import crowds
+import report
+import serving
+import timing
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from emotion_detective.evaluation.markdown import table
+from emotion_detective.inference import pictures
+from emotion_detective.inference.detective import ServedDetective
+from emotion_detective.inference.labels import LABELS
+from emotion_detective.page import live_routes, seats
+from emotion_detective.video.timeline import Timeline
+
+CAMERA_SIZE, CAMERA_HZ = (640, 480), 30
+ROUNDS = 30
+MIN_FRAMES_PER_S = 12.0
+MAX_SERVER_S = 0.05
+COUNT_FRAMES = """
+answers = 0;
+const fetchAtOnce = window.fetch;
+window.fetch = async (...request) => {
+  const response = await fetchAtOnce(...request);
+  answers += String(request[0]).endsWith("/live/frame");
+  return response;
+};
+"""
+
+
+def stages(model: str, rounds: int) -> dict[str, float]:
+    """Return the median seconds of each stage of one frame with one face."""
+    detective = ServedDetective.from_pretrained(model)
+    jpeg = _jpeg(crowds.crowd(CAMERA_SIZE, 1).resize((480, 360)))
+    picture = pictures.open_picture(jpeg)
+    found = detective.detector.detect(picture)
+    room = seats.Seats(lambda: Timeline(LABELS))
+
+    def answer() -> str:
+        return json.dumps(live_routes.answer(detective, room, "visitor", jpeg))
+
+    return timing.medians(
+        {
+            "decode": lambda: pictures.open_picture(jpeg),
+            "detect": lambda: detective.detector.detect(picture),
+            "classify": lambda: detective.classify(picture, found),
+            "whole answer": answer,
+        },
+        rounds,
+    )
+
+
+def frames_per_second(model: str, seconds: float) -> float:
+    """Return how many frames a browser gets answered a second, once it is warm."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        film = Path(folder) / "camera.mjpeg"
+        film.write_bytes(_jpeg(crowds.crowd(CAMERA_SIZE, 1)) * CAMERA_HZ)
+        with serving.serve(model, Path(folder)) as server:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"),
+                args=[
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    f"--use-fake-device-for-media-stream=fps={CAMERA_HZ}",
+                    "--use-fake-ui-for-media-stream",
+                    f"--use-file-for-fake-video-capture={film}",
+                ],
+            )
+            page = browser.new_page()
+            page.add_init_script(COUNT_FRAMES)
+            page.goto(server.url)
+            page.get_by_role("tab", name="Live", exact=True).click()
+            page.get_by_role("button", name="Start camera").click()
+            page.locator(".live-boxes button").first.wait_for()
+            page.wait_for_timeout(2000)
+            before = page.evaluate("[answers, performance.now()]")
+            page.wait_for_timeout(1000 * seconds)
+            after = page.evaluate("[answers, performance.now()]")
+            browser.close()
+    return 1000 * (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def main() -> None:
+    """Measure, and write `live.md` and `live.json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(report.EMBEDDED_MODEL))
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    rate = frames_per_second(options.model, options.seconds)
+    stages_s = stages(options.model, ROUNDS)
+    result = report.origin(report.command(), "scikit-image's astronaut, one face", 0)
+    result |= {"frames_per_second": rate, "stages_s": stages_s}
+    answer_s = stages_s["whole answer"]
+    reached = report.goals(
+        [
+            (
+                f"{MIN_FRAMES_PER_S:.0f} frames a second",
+                f"{rate:.1f}",
+                rate >= MIN_FRAMES_PER_S,
+            ),
+            (
+                f"server's part under {1000 * MAX_SERVER_S:.0f} ms",
+                f"{1000 * answer_s:.1f} ms",
+                answer_s < MAX_SERVER_S,
+            ),
+        ]
+    )
+    rows = [[name, f"{1000 * stage_s:.1f}"] for name, stage_s in stages_s.items()]
+    lines = [*report.opening("Live", result), table(["stage", "ms"], rows), "", reached]
+    report.write(Path(__file__).with_suffix(""), result, lines)
+
+
+if __name__ == "__main__":
+    main()
