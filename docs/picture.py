@@ -24,7 +24,6 @@ README_PICTURE = ROOT / "docs" / "page.png"
 PREVIEW = ROOT / "emotion_detective" / "page" / "preview.png"
 README_SIZE, PREVIEW_SIZE = (1280, 760), (1200, 630)
 START_TIMEOUT_S = 180
-COLORS = 256  # of the PNG: a third of the bytes, and no difference to see
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
                 page.set_viewport_size({"width": width, "height": height})
                 _show_example(page, f"http://127.0.0.1:{port}")
                 page.screenshot(path=target)
-                Image.open(target).convert("RGB").quantize(COLORS).save(target, optimize=True)
+                Image.open(target).convert("RGB").save(target, optimize=True)
                 print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB")
             browser.close()
     finally:
