@@ -17,13 +17,17 @@ mathematics in it is in the package; this file only reads the command line. What
 input is said in one line with exit status 2.
 """
 
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Emotion Detective needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
+
 import argparse
 import dataclasses
 import json
 import logging
 import multiprocessing
 import os
-import sys
 import threading
 import time
 import typing

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -25,7 +26,7 @@ def required() -> dict[str, Requirement]:
     """Return what requirements.txt asks for, by name."""
     lines = (line.partition("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines())
     parsed = [Requirement(line) for line in lines if line]
-    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+    return {canonicalize_name(each.name): each for each in parsed if each.marker is None}
 
 
 def imported_modules() -> set[str]:
@@ -92,3 +93,31 @@ def resolver(python: str) -> list[str]:
         "--python-platform",
         "linux",
     ]
+
+
+OLD = {"python_version": "3.10", "python_full_version": "3.10.14"}
+
+
+def test_an_older_python_is_told_so_by_pip():
+    lines = (line for line in REQUIREMENTS.read_text().splitlines() if " ; " in line)
+    (refusal,) = [Requirement(line) for line in lines]
+    assert refusal.marker.evaluate(OLD)
+    assert not refusal.marker.evaluate({"python_version": "3.11"})
+    assert refusal.url == "file:///python-3.11-or-newer-is-needed.tar.gz"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    assert "needs Python 3.11 or newer" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["app.py", "train_hub.py"])
+def test_an_older_python_is_told_so_in_one_line(name):
+    code = (ROOT / name).read_text()
+    ast.parse(code, feature_version=(3, 8))  # an older one reads all of it before the first line
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.version_info = (3, 9, 1, 'final', 0)\n{code}"],
+        capture_output=True,
+        text=True,
+    )
+    said = r"Emotion Detective needs Python 3\.11 or newer; this is [\d.]+\.\n"
+    assert run.returncode == 1
+    assert re.fullmatch(said, run.stderr)
