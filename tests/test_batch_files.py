@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emotion_detective.inference.model import LABELS
+from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.rows import unreadable_row
-from emotion_detective.page import batch_files, batch_tab
+from emotion_detective.page import batch_files
 
 
 @pytest.fixture
@@ -59,17 +59,18 @@ def test_a_long_name_of_an_entry_is_cut_to_its_end(tmp_path):
 def test_a_broken_zip_file_is_one_unreadable_file(tmp_path, content):
     path = tmp_path / "torn.zip"
     path.write_bytes(content)
-    assert list(batch_files.pictures([("torn.zip", path)])) == [("torn.zip", b"")]
+    ((name, error),) = batch_files.pictures([("torn.zip", path)])
+    assert name == "torn.zip"
+    assert str(error) == batch_files.ZIP_BROKEN
     assert batch_files.count([("torn.zip", path)]) == 1
 
 
 def test_an_entry_with_a_wrong_checksum_does_not_stop_the_others(tmp_path):
     path = packed(tmp_path / "x.zip", {"1.png": b"first", "2.png": b"second"})
     path.write_bytes(path.read_bytes().replace(b"first", b"worse", 1))
-    assert list(batch_files.pictures([("x.zip", path)])) == [
-        ("x.zip/1.png", b""),
-        ("x.zip/2.png", b"second"),
-    ]
+    (first, error), second = batch_files.pictures([("x.zip", path)])
+    assert (first, str(error)) == ("x.zip/1.png", batch_files.ENTRY_BROKEN)
+    assert second == ("x.zip/2.png", b"second")
 
 
 def test_a_bomb_is_read_no_further_than_the_limit(tmp_path, monkeypatch):
@@ -89,16 +90,30 @@ def test_no_more_files_are_read_than_the_limit(tmp_path, monkeypatch, picture):
     assert batch_files.count(sent) == 6
 
 
-def test_the_table_on_the_page_says_unsure_and_never_certain():
-    likely = dict(zip(LABELS, (0.003, 0.0, 0.997, 0.0, 0.0, 0.0), strict=True))
-    face = {"file": "a.jpg", "status": "ok", "face": 1, "box": [1.2, 2.0, 3.0, 4.0]}
-    rows = [
-        face | {"label": "happy", "confidence": 0.997, **likely},
-        face | {"label": "happy", "confidence": 0.5, **likely},
-        unreadable_row("b.jpg"),
-    ]
-    table = batch_tab._table(rows, unsure_below=0.56)
-    assert list(table["label"]) == ["happy", "unsure: happy", ""]
-    assert list(table["happy"]) == ["99%+", "99%+", ""]
-    assert list(table["angry"]) == ["  0%", "  0%", ""]
-    assert list(batch_tab._table(rows[2:], unsure_below=0.56)["label"]) == [""]
+class NoFace:
+    """A detective that finds no face."""
+
+    def read_photo(self, picture: Image.Image) -> list:
+        return []
+
+
+def test_an_unreadable_file_keeps_the_reason_and_its_row_stays_as_it_was(tmp_path, picture):
+    broken = tmp_path / "b.png"
+    broken.write_bytes(b"no picture")
+    sent = [("a.png", picture), ("b.png", broken), ("c.zip", broken)]
+    good, bad, torn = batch_files.read(NoFace(), batch_files.pictures(sent))
+    assert good.notice == ""
+    assert "no picture that can be read" in bad.notice
+    assert torn.notice == batch_files.ZIP_BROKEN
+    assert bad.rows == [unreadable_row("b.png")]
+
+
+def test_a_thumbnail_is_small_and_has_its_boxes(picture):
+    probabilities = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    face = Prediction((200, 200, 600, 600), 0.99, "happy", 1.0, False, probabilities)
+    black = Image.new("RGB", (1200, 900))
+    thumbnail = batch_files.FileResult([], black, [face]).thumbnail()
+    assert thumbnail.size == (240, 180)
+    column = [thumbnail.getpixel((40 + x, 80)) for x in range(-2, 4)]  # its left edge, a fifth
+    assert max(map(max, column)) > 150
+    assert thumbnail.getpixel((80, 80)) == (0, 0, 0)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from emotion_detective.inference.detective import EmotionDetective, Prediction
-from emotion_detective.page import video_tab
+from emotion_detective.page import words
 from emotion_detective.video import follow
 from emotion_detective.video.decoding import describe, frames
 from tests.films import film, numbered, turned
@@ -151,10 +151,8 @@ def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
     detective = OneFace()
     (sure,) = detective.read(Image.new("RGB", (9, 9)))
     detective.read = lambda picture: [dataclasses.replace(sure, unsure=True)]
-    _, _, _, _, _, moments, _, _ = video_tab._found(last(follow.analyze(detective, path)), path)
-    assert [caption for _, caption in moments] == [
-        "1 unsure: happy 90% or angry 2%, 0.0 s",
-    ]
+    (moment,) = last(follow.analyze(detective, path)).moments
+    assert words.verdict(moment.reading.prediction) == "unsure: happy 90% or angry 2%"
 
 
 def test_a_cancelled_analysis_stops_working(tmp_path):
@@ -222,6 +220,24 @@ def test_moments_are_small_pictures_with_their_face(tmp_path):
     assert moment.picture.size == (640, 360)
     assert moment.reading.prediction.label == "happy"
     assert np.asarray(moment.picture)[150, 95:106].max() > 150  # the box's left edge, halved
+
+
+def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
+    pictures = [Image.new("RGB", (400, 300), shade) for shade in ("#202020", "#909090", "#e0e0e0")]
+    source = film(tmp_path / "film.mp4", pictures, rate_hz=4)
+    detective, sides_px = OneFace(), iter((60, 120, 70))
+    look = detective.read
+
+    def nearer_and_away(picture):
+        side_px = next(sides_px)
+        (face,) = look(picture)
+        return [dataclasses.replace(face, box_xyxy=(100, 100, 100 + side_px, 100 + side_px))]
+
+    detective.read = nearer_and_away
+    portraits = last(follow.analyze(detective, source, rate_hz=4)).portraits
+    assert list(portraits) == [1]
+    assert portraits[1].size == (follow.PORTRAIT_SIDE_PX,) * 2
+    assert np.asarray(portraits[1]).mean() == pytest.approx(0x90, abs=5)
 
 
 def test_the_boxes_of_a_row_can_be_read_back(tmp_path):

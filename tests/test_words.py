@@ -35,13 +35,31 @@ def test_a_summary_names_few_faces_and_counts_many(predictions, sentence):
     assert words.summary(predictions) == sentence
 
 
-def test_a_video_is_summed_up_by_what_each_face_showed_most():
-    shares = {1: {"happy": 0.83, "unsure": 0.17}, 4: {"happy": 0.4, "unsure": 0.6}}
-    assert words.video_summary(shares, 8.3) == (
-        "2 faces in 8.3 seconds: 1 most often looks happy (83% of the time), "
-        "4 is most often unsure (60% of the time)."
+@pytest.mark.parametrize(
+    ("shares", "episodes", "said"),
+    [
+        ({"happy": 0.9, "surprised": 0.1}, {"surprised": 2}, "mostly looks happy, surprised twice"),
+        ({"happy": 0.55, "sad": 0.45}, {"sad": 9}, "mostly looks happy, often sad"),
+        ({"happy": 1.0, "sad": 0.0}, {"sad": 1}, "mostly looks happy"),
+        ({"sad": 0.3, "unsure": 0.7}, {}, "often looks sad, unclear 70% of the time"),
+        ({"sad": 0.1, "unsure": 0.9}, {"sad": 1}, "sometimes looks sad, unclear 90% of the time"),
+        ({"unsure": 1.0}, {}, "shows no emotion clearly enough to name"),
+        (
+            {"neutral": 0.5, "happy": 0.2, "sad": 0.2, "angry": 0.1},
+            {"happy": 1, "sad": 3, "angry": 1},
+            "mostly looks neutral, happy once, sad 3 times",
+        ),
+    ],
+)
+def test_a_face_over_time_is_told_as_a_person_would(shares, episodes, said):
+    assert words.over_time(shares, episodes) == said
+
+
+def test_a_video_is_summed_up_by_what_each_face_showed():
+    assert words.video_summary({1: "mostly looks happy", 4: "often looks sad"}, 8.3) == (
+        "Face 1 mostly looks happy. Face 4 often looks sad. 2 faces in 8.3 seconds."
     )
-    crowd = {track: {"sad": 1.0} for track in range(5)}
+    crowd = dict.fromkeys(range(5), "mostly looks sad")
     assert words.video_summary(crowd, 0.54) == "5 faces in 0.5 seconds."
 
 

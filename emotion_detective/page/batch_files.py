@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -44,14 +44,19 @@ ZIP_ERRORS = (
 IGNORED_FOLDER = "__MACOSX/"
 IGNORED_FILES = (".", "Thumbs.db", "desktop.ini")
 
-Source = Path | bytes
+ZIP_BROKEN = "The zip file is broken or cut short; pack it again."
+ENTRY_BROKEN = "It cannot be unpacked, being damaged or locked with a password; pack it again."
+ENTRY_ODD = "It is packed in a way that is not read here; pack it again as a usual zip file."
+
+# A file, the content of one, or why there is none.
+Source = Path | bytes | ValueError
 
 
 @dataclass(frozen=True)
 class FileResult:
     """One file's rows, and the picture and faces that they tell of; None if unreadable.
 
-    `notice` says what of the file could not be read, "" of a whole one.
+    `notice` says why it is unreadable, or what of it could not be read; "" of a whole one.
     """
 
     rows: list[Row]
@@ -63,9 +68,13 @@ class FileResult:
         """Return the picture, small and with the faces drawn."""
         if self.picture is None:
             return None
-        drawn = drawing.draw_faces(*drawing.to_view(self.picture, self.faces))
-        drawn.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        return drawn
+        small = self.picture.copy()
+        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        scale = small.width / self.picture.width
+        faces = [
+            replace(face, box_xyxy=tuple(at * scale for at in face.box_xyxy)) for face in self.faces
+        ]
+        return drawing.draw_faces(small, faces)
 
 
 def count(files: Iterable[tuple[str, Path]]) -> int:
@@ -76,7 +85,7 @@ def count(files: Iterable[tuple[str, Path]]) -> int:
 def pictures(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
     """Yield `(name, source)` of each file, at most `MAX_FILES`; a zip file's entries one by one.
 
-    An entry or a zip file that cannot be read is yielded with empty bytes.
+    An entry or a zip file that cannot be unpacked is yielded with the error that says why.
     """
     found = (
         picture
@@ -133,7 +142,7 @@ def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
                 shown = f"{name}/{entry.filename[-MAX_NAME_LETTERS:]}"
                 yield shown, _content(archive, entry)
     except ZIP_ERRORS:
-        yield name, b""
+        yield name, ValueError(ZIP_BROKEN)
 
 
 def _is_ignored(filename: str) -> bool:
@@ -141,24 +150,26 @@ def _is_ignored(filename: str) -> bool:
     return filename.startswith(IGNORED_FOLDER) or name.startswith(IGNORED_FILES)
 
 
-def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Return an entry, cut just above `MAX_FILE_BYTES`, whatever size it states; b"" if broken."""
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes | ValueError:
+    """Return an entry, cut just above `MAX_FILE_BYTES`, whatever size it states."""
     if entry.compress_type not in ZIP_METHODS:
-        return b""
+        return ValueError(ENTRY_ODD)
     try:
         with archive.open(entry) as file:
             return file.read(MAX_FILE_BYTES + 1)
     except ZIP_ERRORS:
-        return b""
+        return ValueError(ENTRY_BROKEN)
 
 
 def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> Iterator[FileResult]:
     """Yield one result a file, in order."""
     for name, source in files:
         try:
+            if isinstance(source, ValueError):
+                raise source
             opened = read_picture(source)
             found = detective.read_photo(opened.picture)
-        except ValueError:
-            yield FileResult([unreadable_row(name)])
+        except ValueError as error:
+            yield FileResult([unreadable_row(name)], notice=str(error))
             continue
         yield FileResult(file_rows(name, found), opened.picture, found, opened.notice)

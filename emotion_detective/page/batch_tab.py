@@ -1,140 +1,191 @@
-"""The Batch tab: many pictures or a zip, one row a face and one for each file without an answer."""
+"""The Batch tab: many pictures or a zip; totals first, then the pictures, then a table and CSV.
 
+Which buttons are in view follows from what the page shows: `batch.css`.
+"""
+
+import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import gradio as gr
-import pandas as pd
 
 from emotion_detective.inference import pictures
 from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.inference.rows import FILE_COLUMNS, Row, to_csv
-from emotion_detective.page import batch_files, html, uploads, words
-from emotion_detective.video import drawing
+from emotion_detective.inference.rows import to_csv
+from emotion_detective.page import batch_files, batch_view, html, uploads, words
 
+FOLDER = Path(__file__).resolve().parent
+EXAMPLE = FOLDER.parents[1] / "examples" / "pictures.zip"
 START = "Choose pictures or zip files, then press Analyze."
+GAINS = """<li>how often each emotion came, and which pictures show it</li>
+<li>every picture with its faces and what they show</li>
+<li>why a file could not be read, where one could not</li>
+<li>a table of all faces, here and as CSV</li>"""
 LIMITS = (
     f"Up to {batch_files.MAX_FILES} pictures, loose or in zip files, of "
-    f"{pictures.MAX_FILE_BYTES / 1e6:.0f} MB each. A file that cannot be read gets a row that "
-    "says so."
+    f"{pictures.MAX_FILE_BYTES / 1e6:.0f} MB each."
 )
 WAITING = "Waiting: one batch is read at a time"
 # One batch at a time; its pictures take turns with those of other visitors.
 CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
+Updates = dict[gr.blocks.Block, object]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tab's components: what is chosen, what is shown of it, and what can be taken away."""
+
+    status: gr.HTML
+    start: gr.Button
+    stop: gr.Button
+    new: gr.Button
+    choice: gr.Row
+    files: gr.File
+    screen: gr.Column
+    view: gr.HTML
+    tools: gr.Column
+    table: gr.Dataframe
+    csv: gr.DownloadButton
+
+    def shown(self) -> list[gr.blocks.Block]:
+        """Return all that another batch changes."""
+        return [self.status, self.choice, self.screen, self.view, self.tools, self.table, self.csv]
+
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
-    with gr.Row():
-        files = _files_column()
-        with gr.Column(scale=3, min_width=320):
-            status = gr.HTML(html.message(START), elem_id="batch-status")
-            with gr.Row():
-                start = gr.Button("Analyze", variant="primary", elem_id="batch-start")
-                stop = gr.Button("Stop", elem_id="batch-stop")
-                download = gr.DownloadButton("Download CSV", interactive=False, elem_id="batch-csv")
-            gallery = gr.Gallery(
-                show_label=False,
-                elem_id="batch-gallery",
-                height=260,
-                object_fit="contain",
-                format="jpeg",
-            )
-    table = _rows_table()
-    start.click(None, None, status, js=html.progress_at_once(WAITING), **PRIVATE)
-    running = start.click(
-        partial(_analyze, detective),
-        files,
-        [status, table, gallery, download],
+    parts = _lay_out()
+    parts.start.click(None, None, parts.status, js=html.progress_at_once(WAITING), **PRIVATE)
+    running = parts.start.click(
+        partial(_analyze, parts, detective),
+        parts.files,
+        parts.shown(),
         preprocess=False,
         **CONCURRENCY,
         **PRIVATE,
     )
-    stop.click(None, cancels=running, **PRIVATE)
+    parts.stop.click(None, cancels=running, **PRIVATE)
     # After its last progress, which may come after the click.
-    running.failure(None, status, status, js=html.progress_ends("Stopped."), **PRIVATE)
-
-
-def _files_column() -> gr.File:
-    with gr.Column(scale=2, min_width=320):
-        files = gr.File(
-            label="Pictures",
-            elem_id="batch-files",
-            file_count="multiple",
-            file_types=["image", ".zip"],
-            height=260,
-        )
-        gr.Markdown(LIMITS, elem_classes="note")
-    return files
-
-
-def _rows_table() -> gr.Dataframe:
-    return gr.Dataframe(
-        label="One row a face, or a file without one",
-        headers=list(FILE_COLUMNS),
-        datatype="str",  # file names are text, never HTML or Markdown
-        elem_id="batch-table",
-        max_height=420,
-        interactive=False,
+    stopped = html.progress_ends("Stopped.")
+    running.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
+    parts.new.click(
+        lambda: _reset(parts) | {parts.files: None},
+        None,
+        [parts.files, *parts.shown()],
+        cancels=running,
+        queue=False,
+        **PRIVATE,
     )
 
 
-def _analyze(detective: EmotionDetective, files: list | None) -> Iterator[tuple]:
-    """Yield the status after every file, and table, pictures and CSV at the end."""
+def _lay_out() -> Parts:
+    with gr.Column(elem_id="batch-panel"):
+        with gr.Row(elem_id="batch-bar"):
+            status = gr.HTML(html.message(START), elem_id="batch-status")
+            start = _button("Analyze", "start", variant="primary")
+            stop = _button("Stop", "stop")
+            new = _button("New pictures", "new")
+        with gr.Row(elem_id="batch-choice") as choice:
+            with gr.Column(scale=3, min_width=320):
+                files = gr.File(
+                    label="Pictures",
+                    elem_id="batch-files",
+                    file_count="multiple",
+                    file_types=["image", ".zip"],
+                    height=360,
+                )
+            with gr.Column(scale=2, min_width=320):
+                gr.Examples(
+                    [[[str(EXAMPLE)]]],
+                    files,
+                    example_labels=["The example pictures, in a zip file"],
+                    label="Or try these",
+                    elem_id="batch-examples",
+                )
+                gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="batch-gains")
+                gr.Markdown(LIMITS, elem_classes="note")
+        with gr.Column(visible=False) as screen:
+            view = gr.HTML(
+                html_template=(FOLDER / "batch.html").read_text(),
+                js_on_load=(FOLDER / "batch.js").read_text(),
+                apply_default_css=False,
+                elem_id="batch-view",
+            )
+        with gr.Column(visible=False, elem_id="batch-tools") as tools:
+            csv = gr.DownloadButton("Download CSV", elem_id="batch-csv")
+            table = gr.Dataframe(
+                label="One row a face, or a file without one",
+                headers=list(batch_view.TABLE_COLUMNS),
+                datatype="str",  # file names are text, never HTML or Markdown
+                elem_id="batch-table",
+                max_height=420,
+                interactive=False,
+            )
+    return Parts(status, start, stop, new, choice, files, screen, view, tools, table, csv)
+
+
+def _button(text: str, name: str, **look: str) -> gr.Button:
+    return gr.Button(text, scale=0, min_width=160, elem_id=f"batch-{name}", **look)
+
+
+def _reset(parts: Parts, message: str = START) -> Updates:
+    """Return what `parts.shown()` are without files."""
+    return {
+        parts.status: html.message(message),
+        parts.choice: gr.Row(visible=True),
+        parts.screen: gr.Column(visible=False),
+        parts.view: None,
+        parts.tools: gr.Column(visible=False),
+        parts.table: None,
+        parts.csv: None,
+    }
+
+
+def _analyze(parts: Parts, detective: EmotionDetective, files: list | None) -> Iterator[Updates]:
+    """Yield the totals after every file, and pictures, table and CSV at the end."""
     if not files:
-        yield html.message(START), *_nothing_found()
+        yield _reset(parts)
         return
     try:
         found = uploads.uploaded_files(files)
     except ValueError as error:
-        yield html.message(str(error)), *_nothing_found()
+        yield _reset(parts, str(error))
         return
-    yield gr.skip(), *_nothing_found()  # what stands there is of other files
     total = batch_files.count(found)
     wanted = min(total, batch_files.MAX_FILES)
-    done, rows, thumbnails, cut_short = 0, [], [], 0
-    for done, result in enumerate(
-        batch_files.read(detective, batch_files.pictures(found)), start=1
-    ):
+    counts: Counter[str] = Counter()
+    rows, cards, lines, cut_short = [], [], [], 0
+    yield {
+        parts.status: html.progress(f"0 of {wanted} files", 0.0),
+        parts.choice: gr.Row(visible=False),
+        parts.screen: gr.Column(visible=True),
+        parts.view: {"counts": batch_view.totals(counts)},
+        parts.tools: gr.Column(visible=False),
+    }
+    for result in batch_files.read(detective, batch_files.pictures(found)):
         rows += result.rows
-        cut_short += bool(result.notice)
-        if thumbnail := result.thumbnail():
-            thumbnails.append((thumbnail, result.rows[0]["file"]))
-        text = f"{done} of {wanted} files"
-        yield html.progress(text, done / wanted), gr.skip(), gr.skip(), gr.skip()
-    csv = uploads.keep(to_csv(rows), "batch.csv")
-    button = gr.DownloadButton(value=csv, interactive=True)
-    yield (
-        html.message(words.batch_summary(rows, done, total - done, cut_short)),
-        _table(rows, detective.classifier.unsure_below),
-        thumbnails,
-        button,
-    )
-
-
-def _nothing_found() -> tuple:
-    return None, None, gr.DownloadButton(value=None, interactive=False)
-
-
-def _table(rows: list[Row], unsure_below: float) -> pd.DataFrame:
-    """Return the rows as text, for reading: the CSV has all digits.
-
-    Shares are texts of one length, as short tables are sorted letter by letter: " 9%" before "85%".
-    """
-    told = [
-        row | {"label": f"unsure: {row['label']}"}
-        if row["status"] == "ok" and row["confidence"] < unsure_below
-        else row
-        for row in rows
-    ]
-    table = pd.DataFrame(told, columns=list(FILE_COLUMNS))
-    for column in table.columns[table.columns.get_loc("confidence") :]:
-        table[column] = [
-            drawing.percent(share).rjust(4) if pd.notna(share) else "" for share in table[column]
-        ]
-    table["face"] = ["" if pd.isna(number) else str(int(number)) for number in table["face"]]
-    table["box"] = [
-        ", ".join(str(round(side)) for side in box) if box else "" for box in table["box"]
-    ]
-    return table.fillna("")
+        cards.append(batch_view.card(result))
+        lines += batch_view.lines(result)
+        counts.update(batch_view.kinds(result))
+        cut_short += bool(result.notice and result.picture)
+        yield {
+            parts.status: html.progress(f"{len(cards)} of {wanted} files", len(cards) / wanted),
+            parts.view: {"counts": batch_view.totals(counts)},
+        }
+    left_out = total - len(cards)
+    yield {
+        parts.status: html.message(words.batch_summary(rows, len(cards), left_out, cut_short)),
+        # As a file, which goes as uploads go: what an event returns Gradio keeps in memory.
+        parts.view: {
+            "counts": batch_view.totals(counts),
+            "cards": uploads.as_download(uploads.keep(json.dumps(cards), "cards.json")),
+        },
+        parts.tools: gr.Column(visible=True),
+        parts.table: {"data": lines, "headers": list(batch_view.TABLE_COLUMNS)},
+        parts.csv: uploads.keep(to_csv(rows), "batch.csv"),
+    }

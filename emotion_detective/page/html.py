@@ -1,14 +1,18 @@
-"""HTML of the page: progress, a chart's legend, a confusion matrix.
+"""HTML of the page: progress, a confusion matrix, a picture's address.
 
 Only this program's own words and numbers go in, never file names or other texts of visitors.
 The classes are styled in `page.css`.
 """
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
+from PIL import Image
+
 from emotion_detective.inference.model import LABELS
+from emotion_detective.video.drawing import to_jpeg
 
 
 def progress(text: str, share: float | None = None) -> str:
@@ -34,12 +38,9 @@ def progress_ends(text: str) -> str:
     return f"(shown) => shown.includes('<progress') ? {json.dumps(message(text))} : shown"
 
 
-def legend(colors: Mapping[str, str]) -> str:
-    """Return the names that belong to a chart's colours."""
-    entries = "".join(
-        f'<li><span style="background:{color}"></span>{name}</li>' for name, color in colors.items()
-    )
-    return f'<ul class="legend">{entries}</ul>'
+def picture_address(picture: Image.Image) -> str:
+    """Return an address that holds the picture itself, so that it needs no file on the disk."""
+    return f"data:image/jpeg;base64,{base64.b64encode(to_jpeg(picture.convert('RGB'))).decode()}"
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:

@@ -1,34 +1,48 @@
-"""The Video tab: faces followed through a video, their emotions over time, the data as CSV."""
+"""The Video tab: faces followed through a video, shown in one player; the data as CSV.
+
+The analysis begins by itself (`_begin`, `_analyze`). The visitor's own video plays in `video.html`,
+with boxes drawn over it by `video.js`; a copy with the boxes in its pictures is made for who asks
+for it, and for a browser that cannot play the file (`_annotate`). Which buttons are in view follows
+from what the page shows: `video.css`.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import gradio as gr
-import pandas as pd
 
 from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.page import charts, html, upload_folder, uploads, words
+from emotion_detective.inference.model import LABELS
+from emotion_detective.page import film, html, upload_folder, uploads
 from emotion_detective.video import decoding, follow
 
-START = "Choose or record a video, then press Analyze."
+FOLDER = Path(__file__).resolve().parent
+EXAMPLE = FOLDER.parents[1] / "examples" / "film.mp4"
+START = "Choose or record a video: the analysis begins by itself."
+GAINS = """<li>every face followed, with what it shows as the video plays</li>
+<li>a chart of its six emotions: press it to go to that moment</li>
+<li>the strongest moment of each emotion</li>
+<li>all numbers as CSV, and a copy with the faces drawn</li>"""
 LIMITS = (
     f"mp4, mov or webm, up to {decoding.MAX_FILE_BYTES / 1e6:.0f} MB; "
     f"the first {decoding.MAX_SECONDS / 60:.0f} minutes are read."
 )
 WAITING = "Waiting: one video is read at a time"
+NO_COPY = "No copy with the faces was made."
+UNPLAYABLE = "This browser cannot play your video, so it is written again, with the faces"
 RATES_HZ = (1, 10)
 # A camera without a microphone records too, and nobody listens. In Gradio's 1920 x 1440 a browser
 # is late with every frame.
 CAMERA = {"audio": False, "video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}}
 # The page is told no more often than this how far the work is.
 TELL_EVERY_S = 0.5
-# What a session keeps where there is nothing to draw; None is what was forgotten.
-NOTHING_FOLLOWED = ()
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+Updates = dict[gr.blocks.Block, object]
 
 
 @dataclass(frozen=True)
@@ -39,140 +53,250 @@ class Followed:
     path: Path
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The tab's components: what is chosen, the player, and what there is to take away."""
+
+    kept: gr.State
+    status: gr.HTML
+    stop: gr.Button
+    again: gr.Button
+    new: gr.Button
+    choice: gr.Row
+    source: gr.Video
+    screen: gr.Column
+    player: gr.HTML
+    tools: gr.Column
+    csv: gr.DownloadButton
+    copy: gr.Button
+    copied: gr.DownloadButton
+    copy_status: gr.HTML
+    copy_stop: gr.Button
+    rate: gr.Slider
+
+    def shown(self) -> list[gr.blocks.Block]:
+        """Return all that another video changes."""
+        copy = (self.copy, self.copied, self.copy_status)
+        return [
+            self.kept,
+            self.status,
+            self.choice,
+            self.screen,
+            self.player,
+            self.tools,
+            self.csv,
+            *copy,
+        ]
+
+
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
-    kept = gr.State()
-    with gr.Row():
-        source, rate = _video_column()
-        with gr.Column(min_width=320):
-            status = gr.HTML(html.message(START), elem_id="video-status")
-            with gr.Row():
-                start = gr.Button("Analyze", variant="primary", elem_id="video-start")
-                stop = gr.Button("Stop", elem_id="video-stop")
-                download = gr.DownloadButton("Download CSV", interactive=False, elem_id="video-csv")
-            annotated = _annotated_video()
-    track = gr.Radio([], label="Face", elem_id="video-tracks")
-    lines, bars = charts.row("video")
-    moments = _moments_gallery()
-    start.click(None, None, status, js=html.progress_at_once(WAITING), **PRIVATE)
-    analyzing = start.click(
-        partial(_analyze, detective),
-        [source, rate],
-        [kept, status, track, lines, bars, moments, download, annotated],
+    parts = _lay_out()
+    begun = gr.on(
+        [parts.source.change, parts.again.click],
+        partial(_begin, parts),
+        parts.source,
+        parts.shown(),
+        preprocess=False,
+        queue=False,
+        **PRIVATE,
+    )
+    analyzing = begun.success(
+        partial(_analyze, parts, detective),
+        [parts.source, parts.rate],
+        parts.shown(),
         preprocess=False,
         **CONCURRENCY,
         **PRIVATE,
     )
-    drawing = analyzing.success(_annotate, kept, [status, annotated], **CONCURRENCY, **PRIVATE)
-    # Not checked against the choices on the page, which Gradio forgets with the session.
-    track.input(
-        _show_track,
-        [kept, track],
-        lines,
-        preprocess=False,
-        trigger_mode="always_last",
+    parts.stop.click(None, cancels=analyzing, **PRIVATE)
+    # After the last progress, which may come after the click.
+    stopped = html.progress_ends("Stopped.")
+    analyzing.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
+    copying = [
+        _wire_copy(parts, parts.copy.click, for_player=False),
+        _wire_copy(parts, parts.player.unplayable, for_player=True),
+    ]
+    parts.copy_stop.click(None, cancels=copying, **PRIVATE)
+    parts.new.click(
+        partial(_start_over, parts),
+        None,
+        [parts.source, *parts.shown()],
+        cancels=[analyzing, *copying],
+        queue=False,
         **PRIVATE,
     )
-    stop.click(None, cancels=[analyzing, drawing], **PRIVATE)
-    # After the last progress, which may come after the click.
-    analyzing.failure(None, status, status, js=html.progress_ends("Stopped."), **PRIVATE)
-    drawing.failure(_without_copy, kept, status, **PRIVATE)
 
 
-def _video_column() -> tuple[gr.Video, gr.Slider]:
-    with gr.Column(min_width=320):
-        source = gr.Video(
-            label="Video",
-            elem_id="video",
-            height=360,
-            sources=["upload", "webcam"],
-            webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
-        )
-        rate = gr.Slider(
-            *RATES_HZ, follow.DEFAULT_RATE_HZ, step=1, label="Frames looked at a second"
-        )
-        gr.Markdown(LIMITS, elem_classes="note")
-    return source, rate
+def _wire_copy(parts: Parts, wanted: Callable, for_player: bool) -> gr.events.Dependency:
+    """Have a copy made when the event `wanted` comes; return the event that makes it."""
+    waiting = html.progress_at_once(UNPLAYABLE if for_player else WAITING)
+    wanted(None, None, parts.copy_status, js=waiting, **PRIVATE)
+    copying = wanted(
+        partial(_annotate, parts, for_player),
+        parts.kept,
+        [parts.copy_status, parts.copy, parts.copied, parts.player],
+        **CONCURRENCY,
+        **PRIVATE,
+    )
+    ended = html.progress_ends(NO_COPY)
+    copying.failure(None, parts.copy_status, parts.copy_status, js=ended, **PRIVATE)
+    return copying
 
 
-def _annotated_video() -> gr.Video:
-    return gr.Video(
-        label="With the faces drawn", elem_id="video-annotated", height=360, interactive=False
+def _lay_out() -> Parts:
+    with gr.Column(elem_id="video-panel"):
+        with gr.Row(elem_id="video-bar"):
+            status = gr.HTML(html.message(START), elem_id="video-status")
+            stop = _button("Stop", "stop")
+            again = _button("Analyze again", "again")
+            new = _button("New video", "new")
+        with gr.Row(elem_id="video-choice") as choice:
+            with gr.Column(scale=3, min_width=320):
+                source = gr.Video(
+                    label="Video",
+                    elem_id="video",
+                    height=360,
+                    sources=["upload", "webcam"],
+                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+                )
+            with gr.Column(scale=2, min_width=320):
+                gr.Examples(
+                    [str(EXAMPLE)], source, label="Or try this one", elem_id="video-examples"
+                )
+                gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="video-gains")
+                gr.Markdown(LIMITS, elem_classes="note")
+        with gr.Column(visible=False) as screen:
+            player = gr.HTML(
+                html_template=(FOLDER / "video.html").read_text(),
+                js_on_load=(FOLDER / "video.js").read_text(),
+                apply_default_css=False,
+                labels=LABELS,
+                elem_id="video-player",
+            )
+        with gr.Column(visible=False, elem_id="video-tools") as tools:
+            with gr.Row():
+                csv = gr.DownloadButton("Download CSV", elem_id="video-csv")
+                copy = gr.Button("Make a copy with the boxes", elem_id="video-copy")
+                copied = gr.DownloadButton("Download the copy", elem_id="video-copied")
+            with gr.Row(elem_id="video-copy-bar"):
+                copy_status = gr.HTML(elem_id="video-copy-status")
+                copy_stop = _button("Stop", "copy-stop")
+            rate = gr.Slider(
+                *RATES_HZ,
+                follow.DEFAULT_RATE_HZ,
+                step=1,
+                label="Frames looked at a second, when you analyze it again",
+            )
+    return Parts(
+        gr.State(),
+        status,
+        stop,
+        again,
+        new,
+        choice,
+        source,
+        screen,
+        player,
+        tools,
+        csv,
+        copy,
+        copied,
+        copy_status,
+        copy_stop,
+        rate,
     )
 
 
-def _moments_gallery() -> gr.Gallery:
-    gr.Markdown("## Strongest moment of each emotion")
-    return gr.Gallery(
-        show_label=False, elem_id="video-moments", height=260, object_fit="contain", format="jpeg"
-    )
+def _button(text: str, name: str) -> gr.Button:
+    return gr.Button(text, scale=0, min_width=160, elem_id=f"video-{name}")
 
 
-def _analyze(detective: EmotionDetective, upload: dict | None, rate_hz: float) -> Iterator[tuple]:
+def _begin(parts: Parts, upload: dict | None) -> Updates:
+    """Return what stands there as soon as a video is chosen: the player, and that it must wait."""
+    if upload is None:
+        return _reset(parts)
+    try:
+        value = {"video": uploads.as_download(str(uploads.uploaded_path(upload)))}
+    except ValueError as error:
+        return _reset(parts, str(error))
+    return _reset(parts) | {
+        parts.status: html.progress(WAITING),
+        parts.choice: gr.Row(visible=False),
+        parts.screen: gr.Column(visible=True),
+        parts.player: value,
+    }
+
+
+def _start_over(parts: Parts) -> Updates:
+    return _reset(parts) | {parts.source: None}
+
+
+def _reset(parts: Parts, message: str = START) -> Updates:
+    """Return what `parts.shown()` are without a video."""
+    return {
+        parts.kept: None,
+        parts.status: html.message(message),
+        parts.choice: gr.Row(visible=True),
+        parts.screen: gr.Column(visible=False),
+        parts.player: None,
+        parts.tools: gr.Column(visible=False),
+        parts.csv: None,
+        parts.copy: gr.Button(visible=True),
+        parts.copied: gr.DownloadButton(value=None, visible=False),
+        parts.copy_status: "",
+    }
+
+
+def _analyze(
+    parts: Parts, detective: EmotionDetective, upload: dict | None, rate_hz: float
+) -> Iterator[Updates]:
     """Yield how far the work is, and everything that was found at the end."""
     if upload is None:
-        yield _cleared(START)
+        yield {parts.kept: None}
         return
     told_s = 0.0
     try:
         path = uploads.uploaded_path(upload)
-        yield None, gr.skip(), *_nothing_found()  # what stands there is of another video
         for progress in follow.analyze(detective, path, rate_hz):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 text = f"{progress.time_s:.0f} seconds of video read"
-                yield gr.skip(), html.progress(text, progress.share), *[gr.skip()] * 6
+                yield {parts.status: html.progress(text, progress.share)}
     except ValueError as error:
-        yield _cleared(str(error))
+        yield {parts.status: html.message(str(error))}
         return
-    yield _found(progress, path)
+    if not progress.timeline.tracks:
+        told = " ".join(["No face found in this video.", *progress.notices])
+        yield {parts.status: html.message(told)}
+        return
+    yield _found(parts, progress, path)
 
 
-def _cleared(message: str) -> tuple:
-    return NOTHING_FOLLOWED, html.message(message), *_nothing_found()
+def _found(parts: Parts, progress: follow.Progress, path: Path) -> Updates:
+    faces = film.over_time(progress.timeline)
+    value = {
+        "video": uploads.as_download(str(path)),
+        "found": uploads.as_download(uploads.keep(film.found(progress, faces), "found.json")),
+    }
+    csv = uploads.keep(progress.timeline.csv(), "video.csv")
+    return {
+        parts.kept: upload_folder.Kept(Followed(replace(progress, moments=(), portraits={}), path)),
+        parts.status: html.message(film.said(progress, faces)),
+        parts.player: value,
+        parts.tools: gr.Column(visible=True),
+        parts.csv: csv,
+    }
 
 
-def _nothing_found() -> tuple:
-    button = gr.DownloadButton(value=None, interactive=False)
-    return gr.Radio([], value=None), None, None, [], button, None
-
-
-def _found(progress: follow.Progress, path: Path) -> tuple:
-    timeline = progress.timeline
-    tracks = timeline.tracks
-    if not tracks:
-        return _cleared(" ".join(["No face found in this video.", *progress.notices]))
-    moments = [
-        (
-            one.picture,
-            f"{one.reading.track} {words.verdict(one.reading.prediction)}, "
-            f"{one.reading.time_s:.1f} s",
-        )
-        for one in progress.moments
-    ]
-    return (
-        upload_folder.Kept(Followed(replace(progress, moments=()), path)),
-        html.message(_said(progress)),
-        gr.Radio([(f"face {number}", number) for number in tracks], value=tracks[0]),
-        charts.line_data(timeline, tracks[0]),
-        charts.bar_data(timeline),
-        moments,
-        gr.DownloadButton(value=uploads.keep(timeline.csv(), "video.csv"), interactive=True),
-        None,
-    )
-
-
-def _annotate(kept: upload_folder.Kept | tuple | None) -> Iterator[tuple]:
+def _annotate(parts: Parts, for_player: bool, kept: upload_folder.Kept | None) -> Iterator[Updates]:
     """Yield how far the annotated copy is, then the copy."""
     followed = kept and kept.value
     if followed is None:
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
-    if followed == NOTHING_FOLLOWED:
-        yield gr.skip(), gr.skip()
-        return
-    progress, path = followed.progress, followed.path
-    timeline = progress.timeline
+    path, timeline = followed.path, followed.progress.timeline
     target = uploads.reserve("faces.mp4")
+    text = UNPLAYABLE if for_player else "Drawing the faces into a copy"
     told_s = 0.0
     with uploads.errors_as_messages(), upload_folder.in_use([path, target]):
         uploads.uploaded_path(str(path))  # it may have waited for too long
@@ -180,25 +304,9 @@ def _annotate(kept: upload_folder.Kept | tuple | None) -> Iterator[tuple]:
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
-                yield html.progress("Drawing the faces into a copy", share), gr.skip()
-    yield html.message(_said(progress)), str(target)
-
-
-def _without_copy(kept: upload_folder.Kept | tuple | None) -> str:
-    """Return what was said before the copy was begun, and that there is none."""
-    followed = kept and kept.value
-    said = _said(followed.progress) if followed else uploads.RESULT_GONE
-    return html.message(f"{said} No copy with the faces was made.")
-
-
-def _said(progress: follow.Progress) -> str:
-    shares = progress.timeline.frequencies().set_index("track").drop(columns="seconds")
-    said = words.video_summary(shares.to_dict("index"), progress.timeline.duration_s)
-    return " ".join([said, *progress.notices])
-
-
-def _show_track(kept: upload_folder.Kept | tuple | None, track: int) -> pd.DataFrame:
-    followed = kept and kept.value
-    if not followed:
-        raise gr.Error(uploads.RESULT_GONE, print_exception=False)
-    return charts.line_data(followed.progress.timeline, track)
+                yield {parts.copy_status: html.progress(text, share)}
+    yield {
+        parts.copy_status: html.message("The copy is ready. It has no sound."),
+        parts.copy: gr.Button(visible=False),
+        parts.copied: gr.DownloadButton(value=str(target), visible=True),
+    } | ({parts.player: {"copy": uploads.as_download(str(target))}} if for_player else {})

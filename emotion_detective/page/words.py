@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.model import LABELS
 from emotion_detective.video.drawing import percent
+from emotion_detective.video.timeline import UNSURE
 
 # With more faces than this a sentence that names each one is no summary any more.
 NAMED_FACES = 4
+# In a video each face's part is longer.
+NAMED_IN_VIDEO, NAMED_OTHERS = 2, 2
+# From these shares of its time on a face "mostly" or "often" looks so.
+MOSTLY, OFTEN = 0.5, 0.25
 NO_FACE = (
     "No face found. If the picture is itself a face, cropped close, "
     "read the whole picture as one face."
@@ -126,23 +131,49 @@ def _label_right(label: str, test: dict) -> str:
     return f"{sentence}; else the face is most often {max(mistakes, key=mistakes.get)}."
 
 
-def video_summary(shares: Mapping[int, Mapping[str, float]], seconds: float) -> str:
-    """Return one sentence for a video's faces.
+def over_time(shares: Mapping[str, float], episodes: Mapping[str, int]) -> str:
+    """Return what a face showed in a video: "mostly looks happy, surprised twice".
+
+    Never led by the answer "unsure", which says nothing of the face.
 
     Args:
-        shares: of each track the share of its time that each emotion and "unsure" had.
+        shares: the share of the face's time that each emotion and "unsure" had.
+        episodes: how many times it came to show each emotion.
     """
-    sentence = f"{_count(len(shares), 'face')} in {seconds:.1f} seconds"
-    if len(shares) > NAMED_FACES:
-        return f"{sentence}."
-    told = [_mostly(track, emotions) for track, emotions in shares.items()]
-    return f"{sentence}: {', '.join(told)}."
+    emotions = {label: share for label, share in shares.items() if label != UNSURE and share}
+    if not emotions:
+        return "shows no emotion clearly enough to name"
+    first, *others = sorted(emotions, key=emotions.get, reverse=True)
+    told = [f"{_how_often(emotions[first])} looks {first}"]
+    for label in others[:NAMED_OTHERS]:
+        if emotions[label] >= OFTEN:
+            told.append(f"often {label}")
+        elif times := episodes.get(label):
+            told.append(f"{label} {_times(times)}")
+    if (unsure := shares.get(UNSURE, 0.0)) >= OFTEN:
+        told.append(f"unclear {unsure:.0%} of the time")
+    return ", ".join(told)
 
 
-def _mostly(track: int, shares: Mapping[str, float]) -> str:
-    emotion = max(shares, key=shares.get)
-    look = "is most often unsure" if emotion == "unsure" else f"most often looks {emotion}"
-    return f"{track} {look} ({shares[emotion]:.0%} of the time)"
+def _how_often(share: float) -> str:
+    return "mostly" if share >= MOSTLY else "often" if share >= OFTEN else "sometimes"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def video_summary(faces: Mapping[int, str], seconds: float) -> str:
+    """Return what a video shows; of each track `faces` has what `over_time` says."""
+    lead = f"{_count(len(faces), 'face')} in {seconds:.1f} seconds."
+    if len(faces) > NAMED_IN_VIDEO:
+        return lead
+    return " ".join([*(f"Face {track} {told}." for track, told in faces.items()), lead])
+
+
+def sentence(text: str) -> str:
+    """Return a part of a sentence as one of its own."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def batch_summary(rows: Sequence[Mapping], files: int, left_out: int, cut_short: int = 0) -> str:

@@ -6,12 +6,12 @@
 Both do their work as they are asked for it: closing the generator (as Gradio does when a visitor
 cancels or leaves) stops the work. Neither keeps frames: what grows with the length is the timeline,
 up to `MAX_ROWS`. The last `Progress` holds `timeline`, `moments` (the strongest frame of each
-emotion, as a picture) and `notices` (sentences to show). Limits of files are in `decoding.py`, with
-`describe` (size and stated length).
+emotion, as a picture), `portraits` (each face once) and `notices` (sentences to show). Limits of
+files are in `decoding.py`, with `describe` (size and stated length).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from emotion_detective.inference.detective import EmotionDetective, Prediction
+from emotion_detective.inference.faces import crop
 from emotion_detective.inference.model import LABELS
 from emotion_detective.video.decoding import (
     MAX_RATE_HZ,
@@ -40,6 +41,9 @@ MAX_ROWS = 50_000
 # A track must outlive a few missed frames when they are far apart.
 FORGET_AFTER_FRAMES = 3
 MOMENT_SIDE_PX = 640
+PORTRAIT_SIDE_PX = 112
+# A portrait is taken again only of a face that has come so much nearer.
+PORTRAIT_GAIN = 1.3
 
 TIME_BASE = Fraction(1, 90_000)
 # H.264 plays in every browser; "veryfast" writes 720p faster than it is drawn.
@@ -61,7 +65,8 @@ class Progress:
 
     `time_s` is the last frame's time, `share` of the video between 0 and 1, None if the file does
     not state its length. `timeline` is one object that grows, with boxes in pixels of the video
-    as shown. `moments` are in the order of labels.
+    as shown, which is `size` wide and high. `moments` are in the order of labels; `portraits`, by
+    track, are faces at their largest, squares of `PORTRAIT_SIDE_PX` at most.
     """
 
     timeline: Timeline
@@ -69,6 +74,8 @@ class Progress:
     share: float | None
     moments: tuple[Moment, ...]
     notices: tuple[str, ...]
+    size: tuple[int, int]
+    portraits: Mapping[int, Image.Image] = field(default_factory=dict)
 
 
 def analyze(
@@ -92,14 +99,18 @@ def analyze(
         forget_after_s=max(FORGET_AFTER_S, FORGET_AFTER_FRAMES / rate_hz),
         max_rows=MAX_ROWS,
     )
-    progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), ())
+    progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), (), shown.size)
     notices: list[str] = []
+    portraits = _Portraits()
     for time_s, picture in frames(path, rate_hz, max_seconds, notices.append):
-        faces = _resize_boxes(detective.read(picture), picture.size, shown.size)
-        timeline.add(time_s, faces)
+        faces = detective.read(picture)
+        readings = timeline.add(time_s, _resize_boxes(faces, picture.size, shown.size))
+        portraits.look(picture, faces, [one.track for one in readings])
         share = min(time_s / stated_s, 1.0) if stated_s else None
         moments = _moments(progress.moments, timeline, picture, shown.size)
-        progress = Progress(timeline, time_s, share, moments, tuple(notices))
+        progress = Progress(
+            timeline, time_s, share, moments, tuple(notices), shown.size, portraits.by_track
+        )
         yield progress
         if timeline.dropped_frames:
             notices.append(f"Stopped after {time_s:.1f} seconds: {MAX_ROWS} faces are the limit.")
@@ -166,6 +177,26 @@ def _moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Mo
     small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
     faces = _resize_boxes([reading.prediction], size, small.size)
     return Moment(reading, draw_faces(small, faces, [reading.track]))
+
+
+class _Portraits:
+    """Each track's face, cut out where it was largest."""
+
+    def __init__(self) -> None:
+        self.by_track: dict[int, Image.Image] = {}
+        self._sides_px: dict[int, float] = {}
+
+    def look(
+        self, picture: Image.Image, faces: Sequence[Prediction], tracks: Sequence[int]
+    ) -> None:
+        """Take the portraits of the tracks whose faces are new, or nearer than they were."""
+        for track, face in zip(tracks, faces, strict=True):
+            side_px = face.box_xyxy[3] - face.box_xyxy[1]
+            if side_px > PORTRAIT_GAIN * self._sides_px.get(track, 0.0):
+                self._sides_px[track] = side_px
+                portrait = crop(picture, face.box_xyxy).copy()
+                portrait.thumbnail((PORTRAIT_SIDE_PX, PORTRAIT_SIDE_PX))
+                self.by_track[track] = portrait
 
 
 def _add_stream(output: OutputContainer, size: tuple[int, int]) -> VideoStream:

@@ -139,8 +139,6 @@ def record(page) -> None:
 
 def finish(page) -> None:
     page.locator("#video button[aria-label='start recording']").click()
-    expect(page.locator("#video video[src]")).to_be_visible()
-    page.locator("#video-start").click()
 
 
 @pytest.mark.slow
@@ -153,17 +151,16 @@ def test_an_empty_recording_gets_a_sentence_and_the_next_one_is_followed(open_pa
     expect(page.locator("#video-status")).to_contain_text("The video is empty: record for a few")
 
     page.evaluate("delivered = true; recordedBytes = 0")
-    page.locator("#video button[aria-label='Clear']").click()
+    page.locator("#video-new").click()
     record(page)
     page.wait_for_function(f"recordedBytes > {ENOUGH_BYTES}")
     finish(page)
     # A busy browser leaves gaps, after which the same face counts as another one.
     expect(page.locator("#video-status")).to_contain_text(
-        re.compile(r"\d faces? in [\d.]+ seconds: 1 ")
+        re.compile(r"\d faces? in [\d.]+ seconds")
     )
-    for chart in ("#video-lines", "#video-bars"):
-        expect(page.locator(chart).locator("svg, canvas").first).to_be_visible()
-    expect(page.locator("#video-annotated video")).to_be_visible()
+    expect(page.locator(".film .faces label").first).to_be_visible()
+    page.wait_for_function("Number.isFinite(document.querySelector('.film video').duration)")
     rows = download(page, "#video-csv")
     assert len(rows) >= 2 and rows[0]["track"] == "1"
     assert all(wanted["audio"] is False for wanted in page.evaluate("asked"))

@@ -136,8 +136,6 @@ def assert_stops(work: Work) -> None:
 def start_video(page, long_film: Path) -> None:
     open_tab(page, "Video")
     page.set_input_files("#video input[type=file]", long_film)
-    expect(page.locator("#video video")).to_be_visible()
-    page.locator("#video-start").click()
 
 
 def start_batch(page, many_pictures: Path) -> None:
@@ -206,7 +204,7 @@ def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film,
     assert_stops(work)
     expect_stopped(page.locator("#video-status"))
     before = work()
-    page.locator("#video-start").click()
+    page.locator("#video-again").click()
     wait_until_under_way(work, before)
     page.locator("#video-stop").click()
     assert_stops(work)
@@ -215,12 +213,24 @@ def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film,
 def test_a_copy_that_is_stopped_leaves_what_was_found(page, folder, astronaut):
     path = film(folder / "face.mp4", [astronaut.resize((320, 320))] * 60, rate_hz=10)
     start_video(page, path)
-    status = page.locator("#video-status")
+    page.locator("#video-copy").click()
+    status = page.locator("#video-copy-status")
     expect(status).to_contain_text("Drawing the faces into a copy")
-    page.locator("#video-stop").click()
-    expect(status).to_contain_text("1 face in ")
-    expect(status).to_contain_text("No copy with the faces was made.")
-    expect(page.locator("#video-tracks label")).to_have_count(1)
+    page.locator("#video-copy-stop").click()
+    expect(status).to_have_text("No copy with the faces was made.", use_inner_text=True)
+    expect(page.locator("#video-status")).to_contain_text("1 face in ")
+    expect(page.locator(".film .faces label")).to_have_count(1)
+    expect(page.locator("#video-copy")).to_be_visible()
+
+
+def test_a_new_video_ends_the_work_on_the_last_one(page, work, long_film):
+    before = work()
+    start_video(page, long_film)
+    wait_until_under_way(work, before)
+    page.locator("#video-new").click()
+    expect(page.locator("#video input[type=file]")).to_be_attached()
+    assert_stops(work)
+    expect(page.locator("#video-status")).to_contain_text("the analysis begins by itself")
 
 
 @pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
@@ -253,7 +263,7 @@ def test_a_second_video_is_told_to_wait_and_can_be_stopped(open_page, work, long
     expect(status).to_contain_text("Waiting: one video is read at a time")
     other_page.locator("#video-stop").click()
     expect_stopped(status)
-    other_page.locator("#video-start").click()
+    other_page.locator("#video-again").click()
     page.locator("#video-stop").click()
     expect(status).to_contain_text("seconds of video read")
     other_page.locator("#video-stop").click()

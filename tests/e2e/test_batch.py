@@ -1,0 +1,131 @@
+"""The Batch tab in a browser: totals, reasons, cards and table of many files."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from running import TIMEOUT_MS
+from test_tabs import download, open_tab
+from test_video import MAX_SHIFT, SHIFTS
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=TIMEOUT_MS)
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+MANY = 60  # empty pictures: more than are shown at once
+
+
+@pytest.fixture(scope="module")
+def visitor(browser, server) -> Iterator[Callable]:
+    """Open the page as a visitor with a window of this size, and their Batch tab."""
+    contexts = []
+
+    def come(width: int, height: int):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        contexts[-1].add_init_script(SHIFTS)
+        contexts[-1].set_default_timeout(TIMEOUT_MS)
+        page = contexts[-1].new_page()
+        page.goto(server)
+        open_tab(page, "Batch")
+        page.locator("#batch-files input[type=file]").wait_for(state="attached")
+        return page
+
+    yield come
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[Path]:
+    """A picture with a face; a zip with a name in HTML, a broken entry and many empty ones."""
+    packed = tmp_path_factory.mktemp("batch") / "many.zip"
+    empty = BytesIO()
+    Image.new("RGB", (64, 48), "gray").save(empty, "PNG")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(EXAMPLES / "no_face.jpg", "<b id='injected'>no</b>.jpg")
+        archive.writestr("broken.png", b"not a picture")
+        for number in range(MANY):
+            archive.writestr(f"empty-{number}.png", empty.getvalue())
+    return [EXAMPLES / "one_face.jpg", packed]
+
+
+def analyze(page, files: list[Path]) -> None:
+    page.set_input_files("#batch-files input[type=file]", files)
+    expect(page.locator("#batch-files")).to_contain_text("many")
+    page.evaluate("shift = 0")
+    page.locator("#batch-start").click()
+    expect(page.locator(".batch .cards article").first).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def read(visitor, files):
+    """A laptop's page with the answer; tests of this file share it."""
+    page = visitor(1366, 768)
+    analyze(page, files)
+    return page
+
+
+def test_totals_come_first_and_nothing_jumps(read):
+    said = f"{MANY + 3} files: 1 face, {MANY + 1} files without one, 1 that cannot be read."
+    expect(read.locator("#batch-status")).to_have_text(said, use_inner_text=True)
+    kinds = read.locator(".batch .kinds button").all_inner_texts()
+    assert [kind.strip() for kind in kinds[1:]] == [f"no face {MANY + 1}", "unreadable 1"]
+    widths = read.locator(".batch .share i").evaluate_all("(all) => all.map((i) => i.offsetWidth)")
+    assert widths[1] > 20 * widths[2] > 0
+    expect(read.locator(".batch .totals")).to_be_in_viewport(ratio=1)
+    assert read.evaluate("shift") < MAX_SHIFT
+
+
+def test_every_unreadable_file_is_named_with_its_reason(read):
+    unread = read.locator(".batch .unread li")
+    expect(unread).to_have_count(1)
+    expect(unread).to_contain_text(
+        "many.zip/broken.png: The file (13 bytes) is no picture that can"
+    )
+
+
+def test_names_of_files_are_text(read):
+    expect(read.locator(".batch .cards")).to_contain_text("<b id='injected'>no</b>.jpg")
+    expect(read.locator("#batch-table")).to_contain_text("<b id='injected'>no</b>.jpg")
+    assert read.locator("#injected").count() == 0
+
+
+def test_a_kind_shows_its_pictures_only_and_more_come_when_asked_for(read):
+    cards = read.locator(".batch .cards article")
+    expect(cards).to_have_count(24)
+    read.locator(".batch .more").click()
+    expect(cards).to_have_count(48)
+    read.locator(".batch .kinds button", has_text="unreadable").click()
+    expect(cards).to_have_count(1)
+    expect(read.locator(".batch .more")).to_be_hidden()
+    read.locator(".batch .kinds button", has_text="unreadable").click()
+    expect(cards).to_have_count(24)
+    picture = cards.first.locator("img")
+    assert picture.evaluate("(one) => one.naturalWidth") == 240
+    assert picture.get_attribute("alt").startswith("1 face: ")
+
+
+def test_the_table_is_in_words_and_boxes_are_in_the_csv_only(read):
+    table = read.locator("#batch-table")
+    expect(table).to_contain_text("cannot be read")
+    expect(table).to_contain_text("no face found")
+    expect(table).not_to_contain_text("box")
+    rows = download(read, "#batch-csv")
+    assert [row["status"] for row in rows[:3]] == ["ok", "no_face", "unreadable"]
+    assert rows[0]["box"].startswith("[")
+
+
+def test_a_phone_shows_all_without_scrolling_sideways_and_can_begin_again(visitor, files):
+    page = visitor(390, 844)
+    analyze(page, files)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    expect(page.locator(".batch .totals")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("shift") < MAX_SHIFT
+    page.locator("#batch-new").click()
+    expect(page.locator("#batch-files input[type=file]")).to_be_attached()
+    page.locator("#batch-examples button").first.click()
+    expect(page.locator("#batch-files")).to_contain_text("pictures")
+    page.locator("#batch-start").click()
+    expect(page.locator(".batch .cards article").first).to_be_visible()

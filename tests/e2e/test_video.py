@@ -1,0 +1,211 @@
+"""The Video tab in a browser: one player, and all that follows its time or moves it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from running import TIMEOUT_MS
+from test_tabs import download, open_tab
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from films import film
+
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=TIMEOUT_MS)
+SIZE, STEPS, RATE_HZ = (640, 360), 16, 5
+# What moved by itself: not within half a second of what the visitor did.
+SHIFTS = """
+shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+MAX_SHIFT = 0.02
+NOW = "document.querySelector('.film video').currentTime"
+LENGTH = "document.querySelector('.film video').duration"
+
+
+@pytest.fixture(scope="module")
+def two_faces(tmp_path_factory, astronaut) -> Path:
+    """Three seconds of two faces, of which the larger one moves to the right."""
+    head = astronaut.crop((96, 0, 376, 280))
+    pictures = []
+    for step in range(STEPS):
+        picture = Image.new("RGB", SIZE, (60, 70, 90))
+        picture.paste(head, (10 + 5 * step, 60))
+        picture.paste(head.resize((180, 180)), (440, 90))
+        pictures.append(picture)
+    return film(tmp_path_factory.mktemp("films") / "two.mp4", pictures, rate_hz=RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def visitor(browser, server) -> Iterator[Callable]:
+    """Open the page as a visitor with a window of this size, and their Video tab."""
+    contexts = []
+
+    def come(width: int, height: int):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        contexts[-1].add_init_script(SHIFTS)
+        contexts[-1].set_default_timeout(TIMEOUT_MS)
+        page = contexts[-1].new_page()
+        page.goto(server)
+        open_tab(page, "Video")
+        page.locator("#video input[type=file]").wait_for(state="attached")
+        return page
+
+    yield come
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def watching(visitor, two_faces):
+    """A laptop's page on which the film has been followed; tests of this file share it."""
+    page = visitor(1366, 768)
+    page.evaluate("shift = 0")
+    page.set_input_files("#video input[type=file]", two_faces)  # nothing else is pressed
+    expect(page.locator(".film .faces label")).to_have_count(2)
+    page.wait_for_function("document.querySelector('.film video').readyState >= 2")
+    return page
+
+
+def press_chart(page, share: float) -> None:
+    plot = page.locator(".film .plot")
+    plot.scroll_into_view_if_needed()
+    plot.click(position={"x": share * plot.bounding_box()["width"], "y": 50})
+
+
+def cursor_share(page) -> float:
+    """Where the cursor stands on the chart, from 0 to 1."""
+    return page.evaluate(
+        """() => {
+            const [cursor, plot] = [".cursor", ".plot"].map((name) =>
+                document.querySelector(".film " + name).getBoundingClientRect());
+            return (cursor.left - plot.left) / plot.width;
+        }"""
+    )
+
+
+def test_a_video_is_analysed_by_itself_in_one_player_and_nothing_jumps(watching):
+    expect(watching.locator("#video-status")).to_contain_text("2 faces in 3.0 seconds.")
+    expect(watching.locator("video:visible")).to_have_count(1)
+    assert watching.evaluate("shift") < MAX_SHIFT
+    expect(watching.locator("#video-stop")).to_be_hidden()
+    expect(watching.locator(".film .moments button").first).to_be_visible()
+
+
+def test_player_words_and_faces_are_in_view_at_once_on_a_laptop(watching):
+    watching.evaluate("scrollTo(0, 0)")
+    for part in ("#video-status", ".film .controls", ".film .faces label", ".film .now"):
+        expect(watching.locator(part).first).to_be_in_viewport(ratio=1)
+    expect(watching.locator(".film .lines")).to_be_in_viewport()
+
+
+def test_boxes_are_drawn_where_the_faces_are(watching):
+    press_chart(watching, 0.5)
+    expect(watching.locator(".film .box")).to_have_count(2)
+    frame = watching.locator(".film .frame").bounding_box()
+    box = watching.locator(".film .box[data-track='1']").bounding_box()
+    middle = (box["x"] + box["width"] / 2 - frame["x"]) / frame["width"]
+    assert middle == pytest.approx((10 + 40 + 128) / SIZE[0], abs=0.06)
+    letters = watching.locator(".film .box span").first
+    assert letters.evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)") >= 12
+
+
+def test_a_press_on_the_chart_goes_there(watching):
+    for share in (0.75, 0.25):
+        press_chart(watching, share)
+        assert watching.evaluate(f"{NOW} / {LENGTH}") == pytest.approx(share, abs=0.02)
+        assert cursor_share(watching) == pytest.approx(share, abs=0.02)
+
+
+def test_the_cursor_and_the_bars_follow_the_video_as_it_plays(watching):
+    press_chart(watching, 0.1)
+    before = watching.locator(".film .now h3").text_content()
+    watching.locator(".film .play").click()
+    watching.wait_for_function(f"{NOW} > 1.5")
+    watching.locator(".film .play").click()
+    expect(watching.locator(".film .play")).to_have_attribute("aria-label", "Play")
+    assert cursor_share(watching) == pytest.approx(watching.evaluate(f"{NOW} / {LENGTH}"), abs=0.03)
+    assert watching.locator(".film .now h3").text_content() != before
+    assert watching.evaluate("shift") < MAX_SHIFT
+
+
+def test_a_key_moment_goes_there_and_chooses_its_face(watching):
+    press_chart(watching, 0.9)
+    moments = watching.locator(".film .moments button")
+    for number in range(moments.count()):
+        moment = moments.nth(number)
+        said = moment.text_content()
+        moment.click()
+        track = said.removeprefix("Face ").split()[0]
+        minutes, seconds = said.rpartition("at ")[2].split(":")
+        assert int(watching.evaluate(NOW)) == 60 * int(minutes) + int(seconds)
+        expect(watching.locator(".film .lines h3")).to_contain_text(f"Face {track} ")
+
+
+def test_a_thumbnail_an_arrow_key_or_a_box_chooses_the_face(watching):
+    title = watching.locator(".film .lines h3")
+    watching.locator(".film .faces label", has_text="Face 2").click()
+    expect(title).to_contain_text("Face 2 ")
+    other_lines = watching.locator(".film .plot path").first.get_attribute("d")
+    watching.keyboard.press("ArrowUp")
+    expect(title).to_contain_text("Face 1 ")
+    assert watching.locator(".film .plot path").first.get_attribute("d") != other_lines
+    press_chart(watching, 0.5)
+    watching.locator(".film .box[data-track='2']").click()
+    expect(
+        watching.locator(".film .faces label", has_text="Face 2").locator("input")
+    ).to_be_checked()
+    portraits = watching.locator(".film .faces img")
+    assert portraits.evaluate_all("(all) => all.every((one) => one.naturalWidth > 40)")
+
+
+def test_the_table_and_a_copy_with_the_boxes_can_be_taken_away(watching):
+    rows = download(watching, "#video-csv")
+    assert len(rows) >= 20
+    assert list(rows[0])[:5] == ["time_s", "track", "box", "label", "confidence"]
+    watching.locator("#video-copy").click()
+    with watching.expect_download() as waiting:
+        watching.locator("#video-copied").click()
+    assert b"avc1" in Path(waiting.value.path()).read_bytes()
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
+    page = visitor(390, 844)
+    page.evaluate("shift = 0")
+    page.set_input_files("#video input[type=file]", two_faces)
+    expect(page.locator(".film .faces label")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    expect(page.locator("#video-status")).to_be_in_viewport(ratio=1)
+    expect(page.locator(".film .faces label").first).to_be_in_viewport()
+    assert page.evaluate("shift") < MAX_SHIFT
+    page.locator(".film .moments button").first.click()  # far below: the player comes into view
+    expect(page.locator(".film .stage")).to_be_in_viewport(ratio=0.9)
+
+
+def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, tmp_path):
+    page = visitor(1366, 768)
+    page.route("**/file=**two.mp4", lambda route: route.abort())
+    page.set_input_files("#video input[type=file]", two_faces)
+    expect(page.locator("#video-copied")).to_be_visible()
+    page.wait_for_function("document.querySelector('.film video').videoWidth > 0")
+    expect(page.locator(".film .box")).to_have_count(0)  # they are in its pictures
+
+
+def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
+    page = visitor(1366, 768)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a video")
+    page.set_input_files("#video input[type=file]", broken)
+    expect(page.locator("#video-status")).to_contain_text("no video that can be read")
+    page.locator("#video-new").click()
+    expect(page.locator("#video input[type=file]")).to_be_attached()
+
+
+def test_the_example_is_analysed_when_it_is_pressed(visitor):
+    page = visitor(1366, 768)
+    page.locator("#video-examples button").first.click()
+    expect(page.locator(".film .faces label").first).to_be_visible()
