@@ -126,7 +126,8 @@ def markdown(result: dict) -> Iterator[str]:
         "the first row in points with its standard error, and the accuracy of the weights as they "
         "are after the last epoch. Short runs tell what helps soon: regularisation "
         "and averaging, which pay where a network has seen its images often, look worse here than "
-        "in a long run."
+        "in a long run. Images a second were counted beside other work on the processor: they do "
+        "not compare."
     )
     yield ""
     header = ["run", "what changed", "validation accuracy", "difference", "without EMA"]
