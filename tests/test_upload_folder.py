@@ -106,11 +106,11 @@ def test_a_value_is_forgotten_some_time_after_its_last_use(own, monkeypatch):
 CLAIM = """
 import os, signal, sys
 from emotion_detective.page import upload_folder
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 upload_folder.claim()
 assert "gradio" not in sys.modules
 (upload_folder.path() / "left.png").touch()
 print(os.environ["GRADIO_TEMP_DIR"], flush=True)
-signal.signal(signal.SIGTERM, signal.default_int_handler)
 sys.stdin.read()
 """
 
