@@ -43,16 +43,20 @@ def tab(classifier: Classifier) -> None:
         test = None
     with gr.Row():
         with gr.Column(min_width=320):
-            gr.Markdown(WHAT)
-            gr.Markdown(NOT_FOR)
-            gr.Markdown(PRIVACY)
+            gr.Markdown(WHAT, elem_classes="about-card")
+            gr.Markdown(NOT_FOR, elem_classes="about-card")
+            gr.Markdown(PRIVACY, elem_classes="about-card")
         with gr.Column(min_width=320):
             told = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
-            gr.Markdown(told, elem_id="accuracy")
+            gr.Markdown(told, elem_id="accuracy", elem_classes="about-card")
             if test:
-                gr.HTML(html.confusion_matrix(test["confusion_matrix"]), elem_id="confusion")
-            gr.Markdown(GROUPS)
-            gr.Markdown(_model(classifier), elem_id="model")
+                gr.HTML(
+                    html.confusion_matrix(test["confusion_matrix"]),
+                    elem_id="confusion",
+                    elem_classes="about-card",
+                )
+            gr.Markdown(GROUPS, elem_classes="about-card")
+            gr.Markdown(_model(classifier), elem_id="model", elem_classes="about-card")
 
 
 # What is quoted here of the test split's metrics.
