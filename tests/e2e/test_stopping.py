@@ -39,13 +39,13 @@ from emotion_detective.video import follow
 from emotion_detective.inference.detective import ServedDetective
 from emotion_detective.page import seats
 seats.SESSION_SECONDS = {stream}
-read = ServedDetective.read
+look = ServedDetective.look
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
         counter.write(b".")
     time.sleep({step})
-    return read(*arguments, **options)
-ServedDetective.read = slowly
+    return look(*arguments, **options)
+ServedDetective.look = slowly
 annotate = follow.annotate
 def drawn_slowly(*arguments):
     for time_s in annotate(*arguments):
