@@ -1,6 +1,8 @@
 /* The Video tab's player: the visitor's own video with boxes over it, bars and a chart that follow
    the time, faces and moments to choose. `film.py` makes what it shows; texts go in as text. */
 const SHARES = 1000, PLACES = 100; // of film.py: places are in 1/100 percent
+// From the page's HTML: of a second video Gradio no longer passes what `props` held.
+const LABELS = element.querySelector(".film").dataset.labels.split(" ");
 const ICONS = {
   play: "M6 4l14 8-14 8z", pause: "M6 4h4v16H6zm8 0h4v16h-4z",
   sound: "M3 9h4l5-5v16l-5-5H3zm12-1c2 2 2 6 0 8M17 5c4 3 4 11 0 14",
@@ -53,7 +55,7 @@ const answers = (time) => {
     return {
       track: answer[0], shares, best,
       box: [1, 2, 3, 4].map((i) => (answer[i] + share * (later[i] - answer[i])) / PLACES),
-      label: props.labels[shares.indexOf(best)], unsure: best < found.unsureBelow,
+      label: LABELS[shares.indexOf(best)], unsure: best < found.unsureBelow,
     };
   });
 };
@@ -114,7 +116,7 @@ const drawLines = () => {
   svg.setAttribute("viewBox", "0 0 " + total + " " + SHARES);
   const rows = found.frames.flatMap(([time, faces]) =>
     faces.filter((one) => one[0] === chosen).map((one) => [time, one.slice(5)]));
-  svg.replaceChildren(...props.labels.flatMap((label, i) => {
+  svg.replaceChildren(...LABELS.flatMap((label, i) => {
     const path = rows.map(([time, shares], n) => {
       const goes = n && time - rows[n - 1][0] <= found.hold;
       return (goes ? "L" : "M") + time + " " + (SHARES - shares[i]) + (goes ? "" : "h0.001");
@@ -209,9 +211,9 @@ const giveUp = () => {
   if (found && !drawn) trigger("unplayable");
 };
 
-at(".names").replaceChildren(...[...props.labels, "unsure"].map((label) =>
+at(".names").replaceChildren(...[...LABELS, "unsure"].map((label) =>
   make("li", {}, coloured(make("i"), label), label)));
-at(".now .ed-bars").replaceChildren(...props.labels.map((label) =>
+at(".now .ed-bars").replaceChildren(...LABELS.map((label) =>
   coloured(make("li", {}, make("span", { textContent: label }), make("i"), make("b")), label)));
 icon(play, "play", "Play");
 icon(sound, "sound", "Sound off");

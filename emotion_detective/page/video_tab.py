@@ -166,12 +166,12 @@ def _lay_out() -> Parts:
                 )
                 gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="video-gains")
                 gr.Markdown(LIMITS, elem_classes="note")
+        template = (FOLDER / "video.html").read_text()
         with gr.Column(visible=False) as screen:
             player = gr.HTML(
-                html_template=(FOLDER / "video.html").read_text(),
+                html_template=template.replace("LABELS", " ".join(LABELS)),
                 js_on_load=(FOLDER / "video.js").read_text(),
                 apply_default_css=False,
-                labels=LABELS,
                 elem_id="video-player",
             )
         with gr.Column(visible=False, elem_id="video-tools") as tools:

@@ -207,5 +207,7 @@ def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
 
 def test_the_example_is_analysed_when_it_is_pressed(visitor):
     page = visitor(1366, 768)
-    page.locator("#video-examples button").first.click()
-    expect(page.locator(".film .faces label").first).to_be_visible()
+    for _ in range(2):  # the second one begins as the first
+        page.locator("#video-examples button").first.click()
+        expect(page.locator(".film .faces label").first).to_be_visible()
+        page.locator("#video-new").click()
