@@ -9,7 +9,7 @@ warm-up were given. Every answer is held against the quiet one. Visitors are des
 visitors.py. The exit status is 1 if a goal is missed.
 
 Faces of several visitors are not classified in one batch. It would save a tenth of an answer's
-time: a face takes 17 ms alone and 8 in a batch of eight (throughput.md), an answer 112 where many
+time: a face takes 17 ms alone and 8 in a batch of eight (throughput.py), an answer 112 where many
 ask (load.md). Every visitor would wait for the slowest picture of the batch.
 """
 

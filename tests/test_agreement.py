@@ -55,7 +55,8 @@ def page(tiny_checkpoint) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
         import app
-    _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True)
+    gated = app.demo.behind_gate()
+    _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, app_kwargs=gated)
     yield Client(url, verbose=False, httpx_kwargs={"timeout": 60})
     app.demo.close()
 

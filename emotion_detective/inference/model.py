@@ -20,7 +20,7 @@ from emotion_detective.inference.labels import LABELS
 # all three channels, or the luma could not be folded into the first convolution.
 GRAY_MEAN = 0.5
 GRAY_STD = 0.25
-# Largest number of faces in one forward pass: beyond it a CPU is slower (benchmarks/throughput.md).
+# Largest number of faces in one forward pass: beyond it a CPU is slower (benchmarks/throughput.py).
 MAX_BATCH = 32
 
 

@@ -1,7 +1,7 @@
 """A network's forward pass by what computes it fastest: ONNX Runtime on the processor, else torch.
 
 torch rearranges a convolution's weights at every call; ONNX Runtime does it once, and computes
-convolution, batch normalisation, addition and ReLU in one step (benchmarks/throughput.md). Weights
+convolution, batch normalisation, addition and ReLU in one step (benchmarks/throughput.py). Weights
 stay float32, and probabilities agree to 1e-6. `to_onnx` translates timm's residual networks, which
 `train_hub.py` trains; torch computes every other architecture.
 """
