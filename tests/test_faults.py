@@ -181,10 +181,10 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, undisturbed, monk
     ballast = small_disk / "ballast"
     save_epoch = run_folder.save_epoch
 
-    def filling(accelerator, history, ema, output) -> None:
+    def filling(accelerator, history, best, output) -> None:
         if len(history.rows) == 2:
             fill(ballast, small_disk, free_kb)
-        save_epoch(accelerator, history, ema, output)
+        save_epoch(accelerator, history, best, output)
 
     monkeypatch.setattr(run_folder, "save_epoch", filling)
     with pytest.raises(ValueError, match=r"^Epoch 2 could not be written .*\(.*--resume\.$"):

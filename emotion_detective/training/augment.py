@@ -6,6 +6,7 @@ before an epoch repeats it. This module knows no network and no optimiser.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
@@ -126,13 +127,18 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     cosines = torch.cos(math.pi / 8 * (steps + 0.5) * steps[:, None]) / 2
     cosines[0] /= math.sqrt(2)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
-    table = torch.tensor(JPEG_TABLE, device=images.device)
-    table = (table * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
+    table = (_jpeg_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
     padded = pad(images, (0, -size % 8) * 2, mode="replicate") - 128 / 255
     blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 1, S / 8, S / 8, 8, 8)
     found = ((cosines @ blocks @ cosines.T) / table).round() * table
     blocks = cosines.T @ found @ cosines + 128 / 255
     return blocks.transpose(3, 4).reshape(padded.shape)[..., :size, :size].clamp(0, 1)
+
+
+@cache
+def _jpeg_table(device: torch.device) -> torch.Tensor:
+    """Return JPEG_TABLE on a device; to copy it for every batch would have a GPU wait."""
+    return torch.tensor(JPEG_TABLE, device=device)
 
 
 def erase(images: torch.Tensor, share: float) -> torch.Tensor:

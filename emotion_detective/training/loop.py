@@ -4,9 +4,9 @@
 augmented there in batches, and pass through the network in bfloat16 where the hardware has it.
 Parts come from timm (optimiser, schedule, loss, EMA), torchvision (mixup, which timm has for single
 labels only) and Accelerate (devices, processes, state). Everything random in an epoch follows from
-the seed, the first weights and the epoch's number, and after each the whole state is written
-(`run_folder.py`): a run that was killed goes on to the same result. Knows no Hub; run it with
-`train_hub.py train`.
+the seed, the first weights and the epoch's number, and after each the whole state is written, or
+after some where epochs are short (`run_folder.py`): a run that was killed goes on to the same
+result. Knows no Hub; run it with `train_hub.py train`.
 """
 
 import logging
@@ -104,10 +104,18 @@ def train(
     run = prepare(config, parts, accelerator, compile_network, output)
     if resume:
         run_folder.restore(accelerator, output)
+    unwritten: dict[str, torch.Tensor] = {}
+    pace = run_folder.Pace()
     for epoch in range(len(run.history.rows), config.epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
         run.history.rows.append(row)
-        run_folder.save_epoch(accelerator, run.history, run.ema.module, output)
+        if best_row(run.history.rows) is row:
+            unwritten = _copy_of_weights(run.ema.module)
+        if pace.is_due() or epoch + 1 == config.epochs:
+            begin = time.monotonic()
+            run_folder.save_epoch(accelerator, run.history, unwritten, output)
+            unwritten = {}
+            pace.count(begin)
         _report(run)
     best = best_row(run.history.rows)
     network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
@@ -115,6 +123,14 @@ def train(
     if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
         logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
     return network.float().eval(), run.history.rows
+
+
+def _copy_of_weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies in plain memory order, as safetensors asks for."""
+    return {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
 
 
 def is_main_process() -> bool:
@@ -138,7 +154,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         # Without this, processes that torchrun starts on a CPU would each train on their own.
         cpu=not torch.accelerator.is_available(),
         mixed_precision=machine.mixed_precision(),
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True),
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
         # While the body is frozen its parameters get no gradient.
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
@@ -158,6 +174,7 @@ def prepare(
     The teacher's answers are kept in `folder`, or taken from it.
     """
     machine.keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # a GPU tries which convolution is the fastest
     accelerator = accelerator or _accelerator(config)
     set_seed(config.seed)
     device = accelerator.device
@@ -245,6 +262,8 @@ def _loaders(
             batch_size=batch_size // accelerator.num_processes,
             shuffle=True,
             drop_last=True,
+            # From such memory the indices reach a GPU while it computes.
+            pin_memory=accelerator.device.type == "cuda",
         ),
         validation=torch.utils.data.DataLoader(
             range(validation_count), batch_size=EVALUATION_BATCH
