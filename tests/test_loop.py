@@ -287,13 +287,13 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
             sys.path[:0] = [{str(ROOT)!r}]
             from emotion_detective.training import data, loop
             from emotion_detective.training.recipe import TrainConfig
-            training.EVALUATION_BATCH = 5
+            loop.EVALUATION_BATCH = 5
             config, parts = TrainConfig(**{small!r}), data.load({str(source)!r})
-            run = training.prepare(config, parts)
-            measured = training._validate(run, 0)
+            run = loop.prepare(config, parts)
+            measured = loop._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
-            _, rows = training.train(config, parts, pathlib.Path({str(tmp_path / "run")!r}))
-            if training.is_main_process():
+            _, rows = loop.train(config, parts, pathlib.Path({str(tmp_path / "run")!r}))
+            if loop.is_main_process():
                 print(json.dumps([run.accelerator.num_processes, sum(seen, []), measured, rows]))
             """
         )
