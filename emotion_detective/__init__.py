@@ -2,7 +2,7 @@
 
     from emotion_detective import EmotionDetective
 
-Six rooms, listed in README.md; imports go from left to right only (`tests/test_rooms.py`):
+Six rooms, listed in docs/architecture.md; imports go from left to right (`tests/test_rooms.py`):
 `inference` <- `video`, `evaluation` <- `training` <- `publish`; `page` sees `video` and
 `inference`. The three names below load torch when they are first asked for, not before.
 """

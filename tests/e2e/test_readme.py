@@ -1,4 +1,4 @@
-"""The README keeps its word: every snippet runs as printed, every number is a measured one."""
+"""README and docs keep their word: every snippet runs as printed, every number is measured."""
 
 import json
 import os
@@ -18,6 +18,8 @@ from emotion_detective.inference.model import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"
 ADDRESS = "http://127.0.0.1:7860"
 # What npm says where it finds no registry.
@@ -25,7 +27,7 @@ NO_NETWORK = r"code (ENOTFOUND|EAI_AGAIN|EAI_FAIL|ECONN\w+|E\w*TIMEDOUT|\w*TIMEO
 
 
 def snippets(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def javascript_client(tmp_path_factory) -> Path:
     if missing := [tool for tool in ("node", "npm") if shutil.which(tool) is None]:
         pytest.skip(f"{' and '.join(missing)} not installed")
     folder = tmp_path_factory.mktemp("javascript")
-    (package,) = re.findall(r"`npm install (\S+)`", README)
+    (package,) = re.findall(r"`npm install (\S+)`", TEXT)
     command = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", package]
     run = subprocess.run([*command, "--prefix", "."], cwd=folder, capture_output=True, text=True)
     if re.search(NO_NETWORK, run.stderr):
@@ -146,7 +148,7 @@ def test_front_matter_is_what_a_space_needs():
 
 
 def test_commands_are_ones_that_exist():
-    text = README.replace("\\\n", " ")
+    text = TEXT.replace("\\\n", " ")
     commands = re.findall(r"^(?:python|torchrun) .*?train_hub\.py (.+)$", text, re.MULTILINE)
     assert {command.split()[0] for command in commands} >= {"train", "push", "analyze"}
     for command in commands:
@@ -154,6 +156,16 @@ def test_commands_are_ones_that_exist():
 
 
 def test_tree_names_every_module():
-    tree = README.split("\nemotion_detective/ ")[-1]
+    tree = (ROOT / "docs" / "architecture.md").read_text().split("\nemotion_detective/ ")[-1]
     modules = {path.name for path in (ROOT / "emotion_detective").glob("*/[a-z]*.py")}
     assert {name for name in modules if name not in tree} == set()
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_front_page_is_short():
+    assert len(README.split()) < 1000
