@@ -29,6 +29,9 @@ from emotion_detective.training.recipe import TrainConfig
 
 BASE = TrainConfig(
     epochs=3,
+    batch_size=64,
+    learning_rate=1e-3,
+    weight_decay=0.05,
     warmup_share=0.1,
     image_sizes=(48,),
     image_size_shares=(1.0,),
