@@ -49,11 +49,11 @@ def measure(
     """Return how fast a film with `count` faces is analysed and its copy written, and what of."""
     path = folder / f"{count}.mp4"
     write_film(path, count, seconds)
-    *_, last = follow.analyze(detective, path)
+    *_, last = follow.follow_faces(detective, path)
     timeline = last.timeline
     times = timing.medians(
         {
-            "analyze": lambda: list(follow.analyze(detective, path)),
+            "analyze": lambda: list(follow.follow_faces(detective, path)),
             "annotate": lambda: list(follow.annotate(path, timeline, folder / "annotated.mp4")),
         },
         rounds,

@@ -44,13 +44,13 @@ def test_the_face_seen_longest_comes_first(progress):
     assert faces[0].words == "mostly looks sad"
     assert faces[1].shares["happy"] == pytest.approx(1)
     assert faces[0].seconds == pytest.approx(2.25)
-    assert film.said(progress, faces) == (
+    assert film.summarize(progress, faces) == (
         "Face 1 mostly looks sad. Face 2 mostly looks happy. 2 faces in 2.0 seconds. A notice."
     )
 
 
 def test_the_player_gets_places_and_shares_as_whole_numbers(progress):
-    content = json.loads(film.found(progress, film.over_time(progress.timeline)))
+    content = json.loads(film.to_json(progress, film.over_time(progress.timeline)))
     assert content["size"] == [640, 360]
     assert content["seconds"] == 2.0
     time_s, answers = content["frames"][1]
@@ -72,7 +72,7 @@ def test_the_player_gets_places_and_shares_as_whole_numbers(progress):
 
 def test_a_crowd_is_listed_up_to_the_limit(progress, monkeypatch):
     monkeypatch.setattr(film, "MAX_LISTED", 1)
-    content = json.loads(film.found(progress, film.over_time(progress.timeline)))
+    content = json.loads(film.to_json(progress, film.over_time(progress.timeline)))
     assert [one["track"] for one in content["faces"]] == [1]
     assert content["unlisted"] == 1
 

@@ -56,7 +56,7 @@ def detective(tiny_checkpoint) -> EmotionDetective:
 def test_a_face_that_walks_is_one_track_along_its_way(detective, astronaut, tmp_path):
     face = astronaut.crop((140, 0, 300, 200))
     path = film(tmp_path / "walk.mp4", walk(face, 9, (480, 270)), rate_hz=4)
-    result = last(follow.analyze(detective, path, rate_hz=4))
+    result = last(follow.follow_faces(detective, path, rate_hz=4))
     table = result.timeline.table()
     assert result.timeline.tracks == [1]
     assert table["time_s"].tolist() == [i / 4 for i in range(9)]
@@ -77,7 +77,7 @@ def test_two_faces_that_pass_each_other_stay_two(detective, astronaut, tmp_path)
         picture.paste(face, (520 - 65 * i, 200))
         pictures.append(picture)
     path = film(tmp_path / "pass.mp4", pictures, rate_hz=4)
-    table = last(follow.analyze(detective, path, rate_hz=4)).timeline.table()
+    table = last(follow.follow_faces(detective, path, rate_hz=4)).timeline.table()
     middles = table["box"].map(lambda box: (box[0] + box[2]) / 2)
     for track, direction in ((1, 1), (2, -1)):
         assert abs(middles[table["track"] == track].diff().mean() * direction) > 50
@@ -88,13 +88,13 @@ def test_two_faces_that_pass_each_other_stay_two(detective, astronaut, tmp_path)
 def test_boxes_are_in_pixels_of_the_video_as_shown(tmp_path):
     pictures = [Image.new("RGB", (2560, 1440), "navy")] * 2
     path = film(tmp_path / "film.mp4", pictures)
-    result = last(follow.analyze(OneFace((100.0, 50.0, 300.0, 250.0)), path))
+    result = last(follow.follow_faces(OneFace((100.0, 50.0, 300.0, 250.0)), path))
     assert result.timeline.table()["box"].tolist() == [[200, 100, 600, 500]]
 
 
 def test_progress_tells_time_and_share_and_grows(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(20), rate_hz=10)
-    seen = [(p.time_s, p.share) for p in follow.analyze(OneFace(), path, rate_hz=2)]
+    seen = [(p.time_s, p.share) for p in follow.follow_faces(OneFace(), path, rate_hz=2)]
     assert [time_s for time_s, _ in seen] == [0, 0.5, 1.0, 1.5, 1.5]
     assert [share for _, share in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
 
@@ -102,18 +102,18 @@ def test_progress_tells_time_and_share_and_grows(tmp_path):
 def test_a_film_that_starts_late_has_its_own_share(tmp_path):
     late = [100 + i / 10 for i in range(20)]
     path = film(tmp_path / "film.mkv", numbered(20), late, codec="libvpx")
-    shares = [p.share for p in follow.analyze(OneFace(), path, rate_hz=2)]
+    shares = [p.share for p in follow.follow_faces(OneFace(), path, rate_hz=2)]
     assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
 
 
 def test_a_film_without_stated_length_has_no_share_until_its_end(tmp_path):
     path = film(tmp_path / "film.webm", numbered(5), codec="libvpx", options={"live": "1"})
-    assert [p.share for p in follow.analyze(OneFace(), path, rate_hz=5)] == [None, 1.0]
+    assert [p.share for p in follow.follow_faces(OneFace(), path, rate_hz=5)] == [None, 1.0]
 
 
 def test_a_film_without_faces_is_an_empty_timeline_not_an_error(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(5))
-    result = last(follow.analyze(OneFace(None), path))
+    result = last(follow.follow_faces(OneFace(None), path))
     assert result.timeline.readings == []
     assert len(result.timeline.frames) == 1
     assert result.moments == ()
@@ -121,7 +121,7 @@ def test_a_film_without_faces_is_an_empty_timeline_not_an_error(tmp_path):
 
 def test_a_cut_film_gives_its_readings_and_a_notice(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(25) * 2)
-    result = last(follow.analyze(OneFace(), path, rate_hz=5, max_seconds=0.5))
+    result = last(follow.follow_faces(OneFace(), path, rate_hz=5, max_seconds=0.5))
     assert [reading.time_s for reading in result.timeline.readings] == [0, 0.2, 0.4]
     assert result.notices == ("Only the first 0.5 seconds of the video were read.",)
 
@@ -129,21 +129,21 @@ def test_a_cut_film_gives_its_readings_and_a_notice(tmp_path):
 def test_the_analysis_stops_at_the_limit_of_faces(tmp_path, monkeypatch):
     monkeypatch.setattr(follow, "MAX_ROWS", 3)
     path = film(tmp_path / "film.mp4", numbered(25))
-    result = last(follow.analyze(OneFace(), path, rate_hz=10))
+    result = last(follow.follow_faces(OneFace(), path, rate_hz=10))
     assert len(result.timeline.readings) == 3
     assert result.notices == ("Stopped after 0.3 seconds: 3 faces are the limit.",)
 
 
 def test_sparse_frames_keep_their_track(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(4), [0, 4, 8, 12])
-    assert last(follow.analyze(OneFace(), path, rate_hz=0.25)).timeline.tracks == [1]
+    assert last(follow.follow_faces(OneFace(), path, rate_hz=0.25)).timeline.tracks == [1]
 
 
 @pytest.mark.parametrize("rate_hz", [0, 100])
 def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
     path = film(tmp_path / "film.mp4", numbered(2))
     with pytest.raises(ValueError, match=rf"^The rate must be .*, not {rate_hz}\.$"):
-        list(follow.analyze(OneFace(), path, rate_hz=rate_hz))
+        list(follow.follow_faces(OneFace(), path, rate_hz=rate_hz))
 
 
 def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
@@ -151,7 +151,7 @@ def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
     detective = OneFace()
     (sure,) = detective.read(Image.new("RGB", (9, 9)))
     detective.read = lambda picture: [dataclasses.replace(sure, unsure=True)]
-    (moment,) = last(follow.analyze(detective, path)).moments
+    (moment,) = last(follow.follow_faces(detective, path)).moments
     assert words.verdict(moment.reading.prediction) == "unsure: happy 90% or angry 2%"
 
 
@@ -160,7 +160,7 @@ def test_a_cancelled_analysis_stops_working(tmp_path):
     detective, calls = OneFace(), []
     look = detective.read
     detective.read = lambda picture: calls.append(1) or look(picture)
-    progress = follow.analyze(detective, path, rate_hz=10)
+    progress = follow.follow_faces(detective, path, rate_hz=10)
     next(progress)
     progress.close()
     assert len(calls) == 1
@@ -169,7 +169,7 @@ def test_a_cancelled_analysis_stops_working(tmp_path):
 def test_the_annotated_video_shows_the_boxes_where_and_when_the_faces_are(tmp_path):
     odd = [Image.new("RGB", (321, 241), "black")] * 10
     source = film(tmp_path / "film.webm", odd, rate_hz=10, codec="libvpx")
-    timeline = last(follow.analyze(OneFace(), source, rate_hz=5)).timeline
+    timeline = last(follow.follow_faces(OneFace(), source, rate_hz=5)).timeline
     target = tmp_path / "annotated.mp4"
     times = list(follow.annotate(source, timeline, target))
     drawn = [np.asarray(picture, int) for _, picture in frames(target, 30)]
@@ -186,7 +186,7 @@ def test_the_annotated_video_shows_the_boxes_where_and_when_the_faces_are(tmp_pa
 def test_the_annotated_video_keeps_irregular_times_and_stands_upright(tmp_path):
     times = [0, 0.1, 0.5, 1.3]
     source = turned(film(tmp_path / "film.mov", numbered(4, (160, 120)), times))
-    timeline = last(follow.analyze(OneFace(), source, rate_hz=10)).timeline
+    timeline = last(follow.follow_faces(OneFace(), source, rate_hz=10)).timeline
     target = tmp_path / "annotated.mp4"
     list(follow.annotate(source, timeline, target))
     assert [time_s for time_s, _ in frames(target, 30)] == pytest.approx(times, abs=0.002)
@@ -195,7 +195,7 @@ def test_the_annotated_video_keeps_irregular_times_and_stands_upright(tmp_path):
 
 def test_the_annotated_video_plays_in_browsers(tmp_path):
     source = film(tmp_path / "film.webm", numbered(5), codec="libvpx")
-    timeline = last(follow.analyze(OneFace(), source)).timeline
+    timeline = last(follow.follow_faces(OneFace(), source)).timeline
     target = tmp_path / "annotated.mp4"
     list(follow.annotate(source, timeline, target))
     data = target.read_bytes()
@@ -205,7 +205,7 @@ def test_the_annotated_video_plays_in_browsers(tmp_path):
 
 def test_an_annotation_left_in_the_middle_leaves_no_file(tmp_path):
     source = film(tmp_path / "film.mp4", numbered(25))
-    timeline = last(follow.analyze(OneFace(), source)).timeline
+    timeline = last(follow.follow_faces(OneFace(), source)).timeline
     target = tmp_path / "annotated.mp4"
     writing = follow.annotate(source, timeline, target)
     next(writing)
@@ -216,7 +216,7 @@ def test_an_annotation_left_in_the_middle_leaves_no_file(tmp_path):
 def test_moments_are_small_pictures_with_their_face(tmp_path):
     pictures = [Image.new("RGB", (1280, 720), "black")] * 2
     source = film(tmp_path / "film.mp4", pictures)
-    (moment,) = last(follow.analyze(OneFace((200.0, 200.0, 400.0, 400.0)), source)).moments
+    (moment,) = last(follow.follow_faces(OneFace((200.0, 200.0, 400.0, 400.0)), source)).moments
     assert moment.picture.size == (640, 360)
     assert moment.reading.prediction.label == "happy"
     assert np.asarray(moment.picture)[150, 95:106].max() > 150  # the box's left edge, halved
@@ -234,7 +234,7 @@ def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
         return [dataclasses.replace(face, box_xyxy=(100, 100, 100 + side_px, 100 + side_px))]
 
     detective.read = nearer_and_away
-    portraits = last(follow.analyze(detective, source, rate_hz=4)).portraits
+    portraits = last(follow.follow_faces(detective, source, rate_hz=4)).portraits
     assert list(portraits) == [1]
     assert portraits[1].size == (follow.PORTRAIT_SIDE_PX,) * 2
     assert np.asarray(portraits[1]).mean() == pytest.approx(0x90, abs=5)
@@ -242,5 +242,5 @@ def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
 
 def test_the_boxes_of_a_row_can_be_read_back(tmp_path):
     source = film(tmp_path / "film.mp4", numbered(2))
-    line = last(follow.analyze(OneFace(), source)).timeline.csv().splitlines()[1]
+    line = last(follow.follow_faces(OneFace(), source)).timeline.csv().splitlines()[1]
     assert json.loads(line.split('"')[1]) == [40, 30, 120, 90]

@@ -80,7 +80,7 @@ class FaceDetector:
         Faces smaller than `MIN_FACE_PX` once the picture is reduced to `DETECTION_PIXELS` are not
         looked for.
         """
-        reduced = _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        reduced = _reduce(picture if picture.mode == "RGB" else picture.convert("RGB"))
         boxes, probabilities = self._find(reduced)
         scale = np.tile(np.divide(picture.size, reduced.size), 2)
         boxes = np.clip(boxes * scale, 0, np.tile(picture.size, 2))
@@ -101,7 +101,7 @@ class FaceDetector:
         upright = self.detect(picture)
         if any(face.detection_probability >= SURE_PROBABILITY for face in upright):
             return upright
-        reduced = _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        reduced = _reduce(picture if picture.mode == "RGB" else picture.convert("RGB"))
         found = {degrees: self._detect_turned(reduced, degrees) for degrees in CLOCKWISE_TURNS}
         degrees = max(found, key=lambda turn: _evidence(found[turn]))
         if _evidence(found[degrees]) <= _evidence(upright):
@@ -155,7 +155,7 @@ def reduced_size(size: tuple[int, int], max_pixels: int = DETECTION_PIXELS) -> t
     return size if scale >= 1 else tuple(max(1, round(side * scale)) for side in size)
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
+def _reduce(picture: Image.Image) -> Image.Image:
     size = reduced_size(picture.size)
     if size == picture.size:
         return picture

@@ -50,11 +50,11 @@ class Mtcnn:
             self._refine, sums, boxes, REFINE_PX, REFINE_BATCH, REFINED_FROM
         )
         kept = nms(boxes, scores, FACE_OVERLAP)
-        boxes = _squares(_moved(boxes[kept], shifts[kept]))
+        boxes = _squares(_move(boxes[kept], shifts[kept]))
         boxes, scores, shifts = _judge(
             self._output, sums, boxes, OUTPUT_PX, OUTPUT_BATCH, FACE_FROM
         )
-        boxes, scores = _moved(boxes, shifts).numpy(), scores.numpy()
+        boxes, scores = _move(boxes, shifts).numpy(), scores.numpy()
         kept = _apart(boxes, scores)
         return boxes[kept], scores[kept]
 
@@ -66,7 +66,7 @@ class Mtcnn:
         smaller_side = min(height, width) * scale
         while smaller_side >= WINDOW_PX:
             level = _level(sums, int(height * scale + 1), int(width * scale + 1))
-            shifts, probabilities = _proposed(self._propose, level)
+            shifts, probabilities = _propose_boxes(self._propose, level)
             windows = _windows(shifts[0].cpu(), probabilities[0, 1].cpu(), scale)
             found.append(windows[nms(windows[:, :4], windows[:, 4], LEVEL_OVERLAP)])
             scale *= PYRAMID_FACTOR
@@ -77,7 +77,7 @@ class Mtcnn:
         return windows[:, :4] + windows[:, 5:] * size
 
 
-def _proposed(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
+def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
     """Return what the network returns, half of whose time pooling ten channels would take."""
     features = network.conv1(level)
     features = features.clamp(min=0).addcmul_(
@@ -112,7 +112,7 @@ def _level(sums: Tensor, height: int, width: int) -> Tensor:
     top, bottom = _edges(size[1:2], size[3:4], height)
     rows = sums.index_select(0, bottom[0]) - sums.index_select(0, top[0])
     inside = rows.index_select(1, right[0]) - rows.index_select(1, left[0])
-    return _normalised(inside[None], right - left, bottom - top)
+    return _normalize(inside[None], right - left, bottom - top)
 
 
 def _shrunk(sums: Tensor, boxes: Tensor, side: int) -> Tensor:
@@ -126,7 +126,7 @@ def _shrunk(sums: Tensor, boxes: Tensor, side: int) -> Tensor:
         return table.index_select(0, places.view(-1)).view(*places.shape, 3)
 
     inside = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
-    return _normalised(inside, right - left, bottom - top)
+    return _normalize(inside, right - left, bottom - top)
 
 
 def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -137,7 +137,7 @@ def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return begin + step * length // count, begin + ((step + 1) * length + count - 1) // count
 
 
-def _normalised(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
+def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
     """Return sums `(N, H, W, 3)` over bins of these sizes as means between -1 and 1, channels
     before rows."""
     shares = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
@@ -171,7 +171,7 @@ def _judge(
     return boxes[faces], probabilities[faces, 1], shifts[faces]
 
 
-def _moved(boxes: Tensor, shifts: Tensor) -> Tensor:
+def _move(boxes: Tensor, shifts: Tensor) -> Tensor:
     """Return boxes with their edges moved by these shares of their size."""
     return boxes + shifts * (boxes[:, 2:] - boxes[:, :2] + 1).repeat(1, 2)
 

@@ -101,7 +101,7 @@ def read_picture(source: Source) -> Opened:
         except DECODE_ERRORS as error:
             raise _broken(source.format) from error
         return Opened(_to_rgb(_upright(source, source)))
-    return _decoded(_content(source))
+    return _decode(_content(source))
 
 
 def _content(source: Path | str | bytes | BinaryIO) -> bytes:
@@ -134,7 +134,7 @@ def _from_array(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values).convert("RGB")
 
 
-def _decoded(content: bytes) -> Opened:
+def _decode(content: bytes) -> Opened:
     """Return the picture of a file, by the decoder that its first bytes name."""
     if not content:
         raise ValueError("The file is empty; save or upload it again.")

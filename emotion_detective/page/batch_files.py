@@ -115,30 +115,30 @@ class _ZipReader(io.FileIO):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip file unless its directory is too large to be read."""
     with _ZipReader(path) as file, zipfile.ZipFile(file) as archive:
         file.limit = None
         yield archive
 
 
-def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def _select(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     return [entry for entry in entries if not (entry.is_dir() or _is_ignored(entry.filename))]
 
 
 def _count_entries(path: Path) -> int:
     try:
-        with _opened(path) as archive:
-            return len(_wanted(archive))
+        with _open(path) as archive:
+            return len(_select(archive))
     except ZIP_ERRORS:
         return 1
 
 
 def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
     try:
-        with _opened(path) as archive:
-            for entry in _wanted(archive):
+        with _open(path) as archive:
+            for entry in _select(archive):
                 shown = f"{name}/{entry.filename[-MAX_NAME_LETTERS:]}"
                 yield shown, _content(archive, entry)
     except ZIP_ERRORS:

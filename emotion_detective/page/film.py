@@ -1,8 +1,8 @@
 """What the Video tab's player in the browser is given: a video's faces over time, as JSON.
 
     faces = film.over_time(progress.timeline)
-    film.found(progress, faces)   # text for video.js, which draws boxes, chart and bars from it
-    film.said(progress, faces)    # a sentence
+    film.to_json(progress, faces)   # text for video.js, which draws boxes, chart and bars from it
+    film.summarize(progress, faces)    # a sentence
 
 Numbers are whole: places in 1/10,000 of the picture's sides, probabilities in 1/1000. The text,
 with pictures of faces in it, goes to the browser as a file, which is deleted as uploads are: what
@@ -70,13 +70,13 @@ def episodes(readings: Sequence[Reading]) -> Counter[str]:
     return counts
 
 
-def said(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:
+def summarize(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:
     """Return what stands above the player: the faces in words, and what the visitor must know."""
     named = {face.track: face.words for face in faces}
     return " ".join([words.video_summary(named, progress.timeline.duration_s), *progress.notices])
 
 
-def found(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:
+def to_json(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:
     """Return all that the player shows of the faces of a video."""
     timeline, size = progress.timeline, progress.size
     listed = faces[:MAX_LISTED]

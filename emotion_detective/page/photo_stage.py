@@ -54,7 +54,7 @@ class Analysis:
         return Image.open(BytesIO(self.view_jpeg))
 
 
-def analyze(
+def prepare(
     detective: EmotionDetective, opened: Opened, path: Path, whole_picture: bool = False
 ) -> tuple[Analysis, dict]:
     """Return an opened picture's analysis, and what the stage shows of it."""
@@ -68,10 +68,10 @@ def analyze(
         answer=api.picture_answer(detective.classifier, predictions, opened.notice),
         rows=file_rows(path.name, predictions),
     )
-    return analysis, _shown(analysis, view.size, crops, detective.classifier.metrics)
+    return analysis, _describe(analysis, view.size, crops, detective.classifier.metrics)
 
 
-def _shown(
+def _describe(
     analysis: Analysis, size: tuple[int, int], crops: Sequence[Image.Image], metrics: dict
 ) -> dict:
     return {

@@ -70,18 +70,18 @@ def tab(detective: EmotionDetective) -> None:
     # do not.
     def example(pressed: gr.EventData) -> dict:
         with uploads.errors_as_messages():
-            name = dict(enumerate(EXAMPLES)).get(_asked(pressed, "index", int))
+            name = dict(enumerate(EXAMPLES)).get(_read(pressed, "index", int))
             if name is None:
                 raise ValueError(f"There are {len(EXAMPLES)} examples; choose one of them.")
         return _show_file(detective, parts, EXAMPLES_FOLDER / name)
 
     def look_closer(kept: upload_folder.Kept | None, chosen: gr.EventData) -> dict:
         with uploads.errors_as_messages():
-            return photo_stage.look_closer(detective, _there(kept), _asked(chosen, "face", int))
+            return photo_stage.look_closer(detective, _there(kept), _read(chosen, "face", int))
 
     def save(kept: upload_folder.Kept | None, asked: gr.EventData) -> dict:
         with uploads.errors_as_messages():
-            kind, face = _asked(asked, "kind", str), _asked(asked, "face", int)
+            kind, face = _read(asked, "kind", str), _read(asked, "face", int)
             return photo_stage.save(detective, _there(kept), kind, face)
 
     shown = [parts.kept, parts.summary, parts.picture, parts.stage]
@@ -174,7 +174,7 @@ def _thumbnail(name: str) -> str:
     return photo_stage.jpeg_address(ImageOps.fit(opened.picture, THUMBNAIL_PX))
 
 
-def _asked(event: gr.EventData, name: str, kind: type) -> Any:
+def _read(event: gr.EventData, name: str, kind: type) -> Any:
     """Return what the stage's script sent with an event; ValueError if someone else sent it."""
     try:
         value = getattr(event, name)
@@ -203,7 +203,7 @@ def _show_upload(
     try:
         path = uploads.uploaded_path(upload)
     except ValueError as error:
-        return _refused(parts, error)
+        return _refuse(parts, error)
     return _show_file(detective, parts, path, mirrored=bool(snapshot))
 
 
@@ -227,8 +227,8 @@ def _show_file(
     try:
         opened = pictures.read_picture(path)
     except ValueError as error:
-        return _refused(parts, error)
-    analysis, shown = photo_stage.analyze(detective, opened, path, whole_picture)
+        return _refuse(parts, error)
+    analysis, shown = photo_stage.prepare(detective, opened, path, whole_picture)
     told = [
         f"{words.tally(analysis.in_view)}.",
         words.turned(analysis.in_view),
@@ -241,7 +241,7 @@ def _show_file(
     }
 
 
-def _refused(parts: _Parts, error: ValueError) -> dict:
+def _refuse(parts: _Parts, error: ValueError) -> dict:
     """Return the empty page with a sentence: no torn picture stays."""
     return _start_again(parts) | {parts.summary: html.message(str(error))}
 

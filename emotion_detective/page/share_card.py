@@ -124,7 +124,7 @@ def _frame_face(photo: Image.Image, box: BoxXyxy, part: BoxXyxy, face: Predictio
 
 def _draw_answer(pen: _Pen, face: Prediction, metrics: dict, left: int) -> None:
     verdict = words.looks(face)
-    lines = _wrapped(verdict[0].upper() + verdict[1:], TITLE_PX, SIZE[0] - MARGIN - left)
+    lines = _wrap(verdict[0].upper() + verdict[1:], TITLE_PX, SIZE[0] - MARGIN - left)
     y = MARGIN + 2
     for line in lines[:2]:
         pen.text((left, y), line, TITLE_PX, INK, bold=True)
@@ -135,7 +135,7 @@ def _draw_answer(pen: _Pen, face: Prediction, metrics: dict, left: int) -> None:
         y += ROW_PX
     y += 14
     often = words.often_right(face, metrics)
-    for line in _wrapped(often, TEXT_PX, SIZE[0] - MARGIN - left)[:TEXT_LINES]:
+    for line in _wrap(often, TEXT_PX, SIZE[0] - MARGIN - left)[:TEXT_LINES]:
         pen.text((left, y), line, TEXT_PX, MUTED)
         y += TEXT_PX * 1.35
 
@@ -161,7 +161,7 @@ def _draw_foot(pen: _Pen, model: str, left: int) -> None:
     )
 
 
-def _wrapped(text: str, size_px: int, width_px: float) -> list[str]:
+def _wrap(text: str, size_px: int, width_px: float) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

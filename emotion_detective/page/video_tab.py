@@ -258,7 +258,7 @@ def _analyze(
     told_s = 0.0
     try:
         path = uploads.uploaded_path(upload)
-        for progress in follow.analyze(detective, path, rate_hz):
+        for progress in follow.follow_faces(detective, path, rate_hz):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 text = f"{progress.time_s:.0f} seconds of video read"
@@ -270,19 +270,19 @@ def _analyze(
         told = " ".join(["No face found in this video.", *progress.notices])
         yield {parts.status: html.message(told)}
         return
-    yield _found(parts, progress, path)
+    yield _show_result(parts, progress, path)
 
 
-def _found(parts: Parts, progress: follow.Progress, path: Path) -> Updates:
+def _show_result(parts: Parts, progress: follow.Progress, path: Path) -> Updates:
     faces = film.over_time(progress.timeline)
     value = {
         "video": uploads.as_download(str(path)),
-        "found": uploads.as_download(uploads.keep(film.found(progress, faces), "found.json")),
+        "found": uploads.as_download(uploads.keep(film.to_json(progress, faces), "found.json")),
     }
     csv = uploads.keep(progress.timeline.csv(), "video.csv")
     return {
         parts.kept: upload_folder.Kept(Followed(replace(progress, moments=(), portraits={}), path)),
-        parts.status: html.message(film.said(progress, faces)),
+        parts.status: html.message(film.summarize(progress, faces)),
         parts.player: value,
         parts.tools: gr.Column(visible=True),
         parts.csv: csv,

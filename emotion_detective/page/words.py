@@ -27,7 +27,7 @@ def summary(predictions: Sequence[Prediction]) -> str:
     """Return one sentence for all faces of a picture, and one more if they lie on their sides."""
     if not predictions:
         return NO_FACE
-    return f"{_told(predictions)} {turned(predictions)}".rstrip()
+    return f"{_describe(predictions)} {turned(predictions)}".rstrip()
 
 
 def turned(predictions: Sequence[Prediction]) -> str:
@@ -36,7 +36,7 @@ def turned(predictions: Sequence[Prediction]) -> str:
     return f"Found with the picture turned by {degrees} degrees clockwise." if degrees else ""
 
 
-def _told(predictions: Sequence[Prediction]) -> str:
+def _describe(predictions: Sequence[Prediction]) -> str:
     if len(predictions) == 1:
         return f"1 face: {'' if predictions[0].unsure else 'it '}{looks(predictions[0])}."
     if len(predictions) <= NAMED_FACES:

@@ -106,8 +106,8 @@ def describe(path: Path | str) -> Video:
     Raises:
         ValueError: there is no video in it that can be read; one sentence.
     """
-    with _opened(path) as (container, stream):
-        _, first = next(_decoded(container, stream, lambda notice: None), (0.0, None))
+    with _open(path) as (container, stream):
+        _, first = next(_decode(container, stream, lambda notice: None), (0.0, None))
         if first is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
         return Video(_shown_size(first, stream), _stated_seconds(container, stream))
@@ -129,16 +129,16 @@ def frames(
         ValueError: no video that can be read, or a rate out of range.
     """
     check_rate(rate_hz)
-    with _opened(path) as (container, stream):
+    with _open(path) as (container, stream):
         due_s, time_s, size, pixels = 0.0, None, None, 0
         early_s = EARLY_SHARE / rate_hz
-        for time_s, frame in _decoded(container, stream, on_notice):
+        for time_s, frame in _decode(container, stream, on_notice):
             pixels += frame.width * frame.height
             if time_s > max_seconds or pixels > MAX_DECODED_PIXELS:
                 read_s = min(time_s, max_seconds)
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
-            size = size or _reduced(_shown_size(frame, stream))
+            size = size or _reduce(_shown_size(frame, stream))
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 yield time_s, _picture(frame, _shown_size(frame, stream), size)
@@ -153,7 +153,7 @@ def frames(
 
 
 @contextmanager
-def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _open(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open the file's first video stream, within the limits."""
     if not Path(path).is_file():
         raise ValueError(f"There is no file {str(path)!r}; check the path.")
@@ -201,7 +201,7 @@ def _prepare_decoder(stream: VideoStream) -> None:
         stream.thread_type = "AUTO"
 
 
-def _decoded(
+def _decode(
     container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Yield the frames that can be decoded, with times that start at 0 and never fall."""
@@ -274,7 +274,7 @@ def _shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
     return size[::-1] if frame.rotation % 180 == 90 else size
 
 
-def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+def _reduce(size: tuple[int, int]) -> tuple[int, int]:
     scale = min(1.0, math.sqrt(MAX_PIXELS / (size[0] * size[1])))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

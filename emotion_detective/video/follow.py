@@ -1,6 +1,6 @@
 """Video -> faces over time, and a copy of the video with the boxes drawn.
 
-    for progress in follow.analyze(detective, path): ...        # the last one is the result
+    for progress in follow.follow_faces(detective, path): ...        # the last one is the result
     for time_s in follow.annotate(path, timeline, target): ...  # then target is whole
 
 Both do their work as they are asked for it: closing the generator (as Gradio does when a visitor
@@ -78,7 +78,7 @@ class Progress:
     portraits: Mapping[int, Image.Image] = field(default_factory=dict)
 
 
-def analyze(
+def follow_faces(
     detective: EmotionDetective,
     path: Path | str,
     rate_hz: float = DEFAULT_RATE_HZ,
