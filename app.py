@@ -52,8 +52,7 @@ from emotion_detective.page import (
 )
 from emotion_detective.page.blocks import MAX_SESSIONS, MAX_THREADS, Page
 from emotion_detective.video import decoding
-from emotion_detective.video.follow import DEFAULT_RATE_HZ
-from emotion_detective.video.follow import follow_faces
+from emotion_detective.video.follow import DEFAULT_RATE_HZ, follow_faces
 
 logger = logging.getLogger("emotion_detective.app")
 ROOT = Path(__file__).resolve().parent
