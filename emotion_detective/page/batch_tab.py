@@ -19,7 +19,7 @@ from emotion_detective.page import batch_files, batch_view, html, uploads, words
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLE = FOLDER.parents[1] / "examples" / "pictures.zip"
-START = "Choose pictures or zip files, then press Analyze."
+START = "Choose pictures or zip files: the analysis begins by itself."
 GAINS = """<li>how often each emotion came, and which pictures show it</li>
 <li>every picture with its faces and what they show</li>
 <li>why a file could not be read, where one could not</li>
@@ -41,8 +41,8 @@ class Parts:
     """The tab's components: what is chosen, what is shown of it, and what can be taken away."""
 
     status: gr.HTML
-    start: gr.Button
     stop: gr.Button
+    again: gr.Button
     new: gr.Button
     choice: gr.Row
     files: gr.File
@@ -60,8 +60,12 @@ class Parts:
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     parts = _lay_out()
-    parts.start.click(None, None, parts.status, js=html.progress_at_once(WAITING), **PRIVATE)
-    running = parts.start.click(
+    chosen = [parts.files.change, parts.again.click]
+    at_once, before = (json.dumps(text) for text in (html.progress(WAITING), html.message(START)))
+    waiting = f"(files) => files?.length ? {at_once} : {before}"
+    gr.on(chosen, None, parts.files, parts.status, js=waiting, **PRIVATE)
+    running = gr.on(
+        chosen,
         partial(_analyze, parts, detective),
         parts.files,
         parts.shown(),
@@ -87,8 +91,8 @@ def _lay_out() -> Parts:
     with gr.Column(elem_id="batch-panel"):
         with gr.Row(elem_id="batch-bar"):
             status = gr.HTML(html.message(START), elem_id="batch-status")
-            start = _button("Analyze", "start", variant="primary")
             stop = _button("Stop", "stop")
+            again = _button("Analyze again", "again")
             new = _button("New pictures", "new")
         with gr.Row(elem_id="batch-choice") as choice:
             with gr.Column(scale=3, min_width=320):
@@ -126,11 +130,11 @@ def _lay_out() -> Parts:
                 max_height=420,
                 interactive=False,
             )
-    return Parts(status, start, stop, new, choice, files, screen, view, tools, table, csv)
+    return Parts(status, stop, again, new, choice, files, screen, view, tools, table, csv)
 
 
-def _button(text: str, name: str, **look: str) -> gr.Button:
-    return gr.Button(text, scale=0, min_width=160, elem_id=f"batch-{name}", **look)
+def _button(text: str, name: str) -> gr.Button:
+    return gr.Button(text, scale=0, min_width=160, elem_id=f"batch-{name}")
 
 
 def _reset(parts: Parts, message: str = START) -> Updates:

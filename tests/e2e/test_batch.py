@@ -52,10 +52,8 @@ def files(tmp_path_factory) -> list[Path]:
 
 
 def analyze(page, files: list[Path]) -> None:
-    page.set_input_files("#batch-files input[type=file]", files)
-    expect(page.locator("#batch-files")).to_contain_text("many")
     page.evaluate("shift = 0")
-    page.locator("#batch-start").click()
+    page.set_input_files("#batch-files input[type=file]", files)
     expect(page.locator(".batch .cards article").first).to_be_visible()
 
 
@@ -126,6 +124,4 @@ def test_a_phone_shows_all_without_scrolling_sideways_and_can_begin_again(visito
     page.locator("#batch-new").click()
     expect(page.locator("#batch-files input[type=file]")).to_be_attached()
     page.locator("#batch-examples button").first.click()
-    expect(page.locator("#batch-files")).to_contain_text("pictures")
-    page.locator("#batch-start").click()
     expect(page.locator(".batch .cards article").first).to_be_visible()
