@@ -4,14 +4,10 @@ import ast
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import datasets
@@ -19,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from measured import measured_checkpoint
+from running import serving
 from safetensors.torch import load
 from small import write_source
 
@@ -284,40 +281,10 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronau
         np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
 
 
-@contextmanager
-def app(env: dict[str, str], folder: Path) -> Iterator[str]:
+def app(env: dict[str, str], folder: Path) -> AbstractContextManager[str]:
     """Run app.py until the block ends; give its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
-    log = folder / "app.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
-            env=env,
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(url, process, log)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/config", timeout=10).close()
-            return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.5)
-    raise AssertionError(f"the app did not start:\n{log.read_text()}")
+    env |= {"GRADIO_ANALYTICS_ENABLED": "False"}
+    return serving([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
 
 
 @pytest.mark.slow

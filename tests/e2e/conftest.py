@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import TIMEOUT_MS, connected, running_app
+from running import SHIFTS, TIMEOUT_MS, connected, running_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CAMERA_FRAMES = 20
@@ -109,3 +109,22 @@ def open_page(browser, server) -> Iterator[Callable]:
 def page(open_page):
     """One fresh visitor's page."""
     return open_page()
+
+
+@pytest.fixture(scope="module")
+def visitor(browser, server) -> Iterator[Callable]:
+    """Open a tab of the page as a visitor with a window of this size; `shift` counts what jumps."""
+    contexts = []
+
+    def come(tab: str, width: int, height: int):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        contexts[-1].add_init_script(SHIFTS)
+        contexts[-1].set_default_timeout(TIMEOUT_MS)
+        page = contexts[-1].new_page()
+        page.goto(server)
+        page.get_by_role("tab", name=tab, exact=True).click()
+        return page
+
+    yield come
+    for context in contexts:
+        context.close()

@@ -1,40 +1,18 @@
 """The Batch tab in a browser: totals, reasons, cards and table of many files."""
 
 import zipfile
-from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import TIMEOUT_MS
-from test_tabs import download, open_tab
-from test_video import MAX_SHIFT, SHIFTS
+from running import MAX_SHIFT, TIMEOUT_MS
+from test_tabs import download
 
 expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MANY = 60  # empty pictures: more than are shown at once
-
-
-@pytest.fixture(scope="module")
-def visitor(browser, server) -> Iterator[Callable]:
-    """Open the page as a visitor with a window of this size, and their Batch tab."""
-    contexts = []
-
-    def come(width: int, height: int):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
-        contexts[-1].add_init_script(SHIFTS)
-        contexts[-1].set_default_timeout(TIMEOUT_MS)
-        page = contexts[-1].new_page()
-        page.goto(server)
-        open_tab(page, "Batch")
-        page.locator("#batch-files input[type=file]").wait_for(state="attached")
-        return page
-
-    yield come
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +38,7 @@ def analyze(page, files: list[Path]) -> None:
 @pytest.fixture(scope="module")
 def read(visitor, files):
     """A laptop's page with the answer; tests of this file share it."""
-    page = visitor(1366, 768)
+    page = visitor("Batch", 1366, 768)
     analyze(page, files)
     return page
 
@@ -116,7 +94,7 @@ def test_the_table_is_in_words_and_boxes_are_in_the_csv_only(read):
 
 
 def test_a_phone_shows_all_without_scrolling_sideways_and_can_begin_again(visitor, files):
-    page = visitor(390, 844)
+    page = visitor("Batch", 390, 844)
     analyze(page, files)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.locator(".batch .totals")).to_be_in_viewport(ratio=1)

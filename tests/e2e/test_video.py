@@ -1,13 +1,12 @@
 """The Video tab in a browser: one player, and all that follows its time or moves it."""
 
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import TIMEOUT_MS
-from test_tabs import download, open_tab
+from running import MAX_SHIFT, TIMEOUT_MS
+from test_tabs import download
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
@@ -15,14 +14,6 @@ from films import film
 expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
 SIZE, STEPS, RATE_HZ = (640, 360), 16, 5
-# What moved by itself: not within half a second of what the visitor did.
-SHIFTS = """
-shift = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
-}).observe({ type: "layout-shift", buffered: true });
-"""
-MAX_SHIFT = 0.02
 NOW = "document.querySelector('.film video').currentTime"
 LENGTH = "document.querySelector('.film video').duration"
 
@@ -41,29 +32,9 @@ def two_faces(tmp_path_factory, astronaut) -> Path:
 
 
 @pytest.fixture(scope="module")
-def visitor(browser, server) -> Iterator[Callable]:
-    """Open the page as a visitor with a window of this size, and their Video tab."""
-    contexts = []
-
-    def come(width: int, height: int):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
-        contexts[-1].add_init_script(SHIFTS)
-        contexts[-1].set_default_timeout(TIMEOUT_MS)
-        page = contexts[-1].new_page()
-        page.goto(server)
-        open_tab(page, "Video")
-        page.locator("#video input[type=file]").wait_for(state="attached")
-        return page
-
-    yield come
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture(scope="module")
 def watching(visitor, two_faces):
     """A laptop's page on which the film has been followed; tests of this file share it."""
-    page = visitor(1366, 768)
+    page = visitor("Video", 1366, 768)
     page.evaluate("shift = 0")
     page.set_input_files("#video input[type=file]", two_faces)  # nothing else is pressed
     expect(page.locator(".film .faces label")).to_have_count(2)
@@ -174,7 +145,7 @@ def test_the_table_and_a_copy_with_the_boxes_can_be_taken_away(watching):
 
 
 def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
-    page = visitor(390, 844)
+    page = visitor("Video", 390, 844)
     page.evaluate("shift = 0")
     page.set_input_files("#video input[type=file]", two_faces)
     expect(page.locator(".film .faces label")).to_have_count(2)
@@ -187,7 +158,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
 
 
 def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, tmp_path):
-    page = visitor(1366, 768)
+    page = visitor("Video", 1366, 768)
     page.route("**/file=**two.mp4", lambda route: route.abort())
     page.set_input_files("#video input[type=file]", two_faces)
     expect(page.locator("#video-copied")).to_be_visible()
@@ -196,7 +167,7 @@ def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, tm
 
 
 def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
-    page = visitor(1366, 768)
+    page = visitor("Video", 1366, 768)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
     page.set_input_files("#video input[type=file]", broken)
@@ -206,7 +177,7 @@ def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
 
 
 def test_the_example_is_analysed_when_it_is_pressed(visitor):
-    page = visitor(1366, 768)
+    page = visitor("Video", 1366, 768)
     for _ in range(2):  # the second one begins as the first
         page.locator("#video-examples button").first.click()
         expect(page.locator(".film .faces label").first).to_be_visible()
