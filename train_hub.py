@@ -184,7 +184,7 @@ def deploy_space(options: argparse.Namespace) -> None:
 
 def analyze(options: argparse.Namespace) -> None:
     """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
-    from emotion_detective.training import analysis
+    from emotion_detective.inference import analysis
 
     report = analysis.write_rows(
         options.model,

@@ -17,10 +17,10 @@ from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
 
 import train_hub
+from emotion_detective.inference import analysis
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.rows import FILE_COLUMNS, unreadable_row
 from emotion_detective.page import batch_files
-from emotion_detective.training import analysis
 
 pytest_plugins = ["hub_server"]
 

@@ -17,8 +17,9 @@ from corpus import encoded
 from PIL import Image
 from small import random_pictures, write_source
 
+from emotion_detective.inference import listing
 from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data, sources
+from emotion_detective.training import data
 
 
 @pytest.fixture(autouse=True)
@@ -521,7 +522,7 @@ def test_the_key_of_a_hub_dataset_changes_with_its_files_and_not_with_the_machin
         datasets.Dataset.from_dict({"x": range(rows)}).to_parquet(file)
         os.utime(file, (0, rows))  # how `datasets` tells files of this machine apart
         parts = datasets.load_dataset("parquet", data_files=str(file), cache_dir=tmp_path / cache)
-        return sources.hash_parts(parts)
+        return listing.hash_parts(parts)
 
     assert key("one", 3) == key("another", 3)
     assert key("one", 3) != key("one", 4)

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from emotion_detective.inference import hub
+from emotion_detective.inference import hub, listing
 from emotion_detective.inference.model import LABELS
 from emotion_detective.inference.pictures import DECODE_ERRORS, read_picture
 from emotion_detective.training import layout, sources
@@ -198,7 +198,7 @@ def _check_classes(source: Source) -> None:
 
 def _cached_rows(source: Source) -> datasets.Dataset:
     features = datasets.Features(**FEATURES, split=datasets.Value("string"))
-    key = sources.hash_lines((source.key, str(CACHE_VERSION)))
+    key = listing.hash_lines((source.key, str(CACHE_VERSION)))
     try:
         return datasets.Dataset.from_generator(
             lambda: _rows(source), features=features, fingerprint=key

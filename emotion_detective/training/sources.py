@@ -5,12 +5,10 @@ in one sentence why it cannot be used; `layout.py` finds splits and classes in t
 makes splits of it. Knows no split rules.
 """
 
-import hashlib
 import io
 import math
-import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from emotion_detective.evaluation.ferplus import read_columns, to_pixels
-from emotion_detective.inference import formats
+from emotion_detective.inference import formats, listing
 from emotion_detective.training import layout
 from emotion_detective.training.layout import Entry
 
@@ -65,7 +63,7 @@ def _open_zip(path: Path) -> Source:
             raise ValueError(
                 f"{path} has an entry that points outside of it ({name!r}): do not use it."
             )
-    key = hash_lines(f"{info.filename} {info.CRC}" for info in infos)
+    key = listing.hash_lines(f"{info.filename} {info.CRC}" for info in infos)
 
     def head(i: int) -> bytes:
         try:
@@ -79,27 +77,15 @@ def _open_zip(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    files = sorted(walk(path))
+    files = sorted(listing.walk(path))
     names = [file.relative_to(path).as_posix() for file in files]
 
     def head(i: int) -> bytes:
         with files[i].open("rb") as file:
             return file.read(formats.HEAD_BYTES)
 
-    key = hash_files(files, names)
+    key = listing.hash_files(files, names)
     return _arrange(str(path), names, head, lambda i: files[i].read_bytes(), key, files)
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield the files under a folder; links to folders are followed, never into themselves."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        above = {os.path.realpath(parent), *map(os.path.realpath, _parents(parent, folder))}
-        folders[:] = [name for name in folders if os.path.realpath(f"{parent}/{name}") not in above]
-        yield from (file for name in names if (file := Path(parent, name)).is_file())
-
-
-def _parents(path: str, top: Path) -> list[Path]:
-    return [parent for parent in Path(path).parents if parent.is_relative_to(top)]
 
 
 def _arrange(
@@ -141,7 +127,7 @@ def _open_csv(path: Path) -> Source:
             f"{path} is not a zip file, or a broken one, and no CSV with pixels such as "
             "fer2013.csv: fetch it again."
         )
-    return _open_tables(str(path), [path], hash_files([path], [path.name]))
+    return _open_tables(str(path), [path], listing.hash_files([path], [path.name]))
 
 
 def _open_tables(name: str, tables: Sequence[Path | zipfile.Path], key: str) -> Source:
@@ -236,42 +222,9 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     def read(i: int) -> bytes:
         split, row = places[i]
         image = undecoded[split][row]["image"]
-        if is_gap(image):
+        if listing.is_gap(image):
             raise ValueError("a row without an image")
         # Datasets of image files hold their paths.
         return Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
 
-    return Source(repo_id, entries, read, hash_parts(parts))
-
-
-def is_gap(image: dict | None) -> bool:
-    """True where an undecoded image of a dataset is none: it is None, or holds None twice."""
-    return image is None or (image["bytes"] is None and image["path"] is None)
-
-
-def hash_parts(parts: "datasets.DatasetDict") -> str:
-    """Return a key that changes with a Hub dataset's files, and is the same on every machine.
-
-    `datasets` keeps what it loads in a folder that is named after their hash.
-    """
-    return hash_lines(
-        f"{split} {len(part)} {Path(file['filename']).parent.name}"
-        for split, part in parts.items()
-        for file in part.cache_files
-    )
-
-
-def hash_files(paths: Sequence[Path], names: Sequence[str]) -> str:
-    """Return a key that changes with the names, sizes and times of files."""
-    stats = [path.stat() for path in paths]
-    return hash_lines(
-        f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
-    )
-
-
-def hash_lines(lines: Iterable[str]) -> str:
-    """Return the SHA-256 of lines, in hexadecimal."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode() + b"\n")
-    return digest.hexdigest()
+    return Source(repo_id, entries, read, listing.hash_parts(parts))

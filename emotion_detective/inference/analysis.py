@@ -24,14 +24,13 @@ import multiprocess
 import torch
 from datasets.distributed import split_dataset_by_node
 
-from emotion_detective.inference import formats, hub
+from emotion_detective.inference import formats, hub, listing
 from emotion_detective.inference.checkpoint import write_whole
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS, Classifier
 from emotion_detective.inference.rows import SCHEMA_VERSION, Row, file_rows, unreadable_row
 from emotion_detective.inference.runtime import share_device
-from emotion_detective.training import sources
 
 # What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
 SHARD_PICTURES = 1000
@@ -136,7 +135,7 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
             f"There is no folder {source!r}: --data takes a folder of pictures or the id of a Hub "
             "dataset."
         )
-    paths = sorted(path for path in sources.walk(folder) if _is_picture(path))
+    paths = sorted(path for path in listing.walk(folder) if _is_picture(path))
     if not paths:
         raise ValueError(f"The folder {source!r} holds no pictures.")
     names = [path.relative_to(folder).as_posix() for path in paths]
@@ -144,7 +143,7 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
         if name != name.encode(errors="replace").decode():
             raise ValueError(f"The name of {name!r} in {source!r} is no UTF-8: rename the file.")
     columns = {"file": names, "image": [str(path) for path in paths]}
-    key = sources.hash_files(paths, names)  # a picture that is replaced changes it
+    key = listing.hash_files(paths, names)  # a picture that is replaced changes it
     return datasets.Dataset.from_dict(columns, PICTURES), key
 
 
@@ -165,7 +164,7 @@ def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:
         files = datasets.Dataset.from_dict({"file": [f"{split}/{i}" for i in range(len(part))]})
         images = part.select_columns("image").cast_column("image", PICTURES["image"])
         found.append(datasets.concatenate_datasets([files, images], axis=1))
-    return datasets.concatenate_datasets(found), sources.hash_parts(parts)
+    return datasets.concatenate_datasets(found), listing.hash_parts(parts)
 
 
 def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) -> dict:
@@ -286,7 +285,7 @@ def read_picture(
     detective: EmotionDetective, file: str, image: dict | None, whole_picture: bool = False
 ) -> list[Row]:
     """Return the rows of an undecoded picture, or the one of a picture that cannot be read."""
-    if sources.is_gap(image):
+    if listing.is_gap(image):
         return [unreadable_row(file)]
     picture = Path(image["path"]) if image["bytes"] is None else image["bytes"]
     try:
