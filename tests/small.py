@@ -16,6 +16,8 @@ from emotion_detective.training import data
 ROOT = Path(__file__).resolve().parent.parent
 # timm's smallest residual network: a fraction of a second where the real one takes seconds.
 TINY = "test_resnet"
+# Settings of a training run of it that takes a second.
+SMALL_RUN = dict(architecture=TINY, batch_size=24, image_sizes=(32,), image_size_shares=(1.0,))
 
 
 def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from hub_server import Hub
 from measured import measured_checkpoint
 from safetensors.torch import load_file
-from small import ROOT, TINY, write_source
+from small import ROOT, SMALL_RUN, TINY, write_source
 
 import train_hub
 from emotion_detective.inference import checkpoint
@@ -28,14 +28,7 @@ from emotion_detective.training.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
 
-CONFIG = TrainConfig(
-    architecture=TINY,
-    batch_size=24,
-    epochs=3,
-    image_sizes=(32,),
-    image_size_shares=(1.0,),
-    learning_rate=3e-3,
-)
+CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=3e-3)
 RECIPE = ["--init", "scratch", "--arch", TINY, "--epochs", "2", "--batch-size", "24"]
 SIZES = ["--image-sizes", "32", "--image-size-shares", "1"]
 TIMEOUT_S = 300

@@ -13,17 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, TINY, write_source, write_votes
+from small import ROOT, SMALL_RUN, write_source, write_votes
 
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
 
-SMALL = dict(
-    architecture=TINY,
+SMALL = SMALL_RUN | dict(
     drop_path=0.0,
-    batch_size=24,
-    image_sizes=(32,),
-    image_size_shares=(1.0,),
     learning_rate=3e-3,
     augmentation=0.0,
     late_augmentation=0.0,

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import TINY, load_parts, write_source
+from small import SMALL_RUN, load_parts, write_source
 
 from emotion_detective.training import data, loop, lr_finder
 from emotion_detective.training.recipe import TrainConfig
 
-CONFIG = TrainConfig(
-    architecture=TINY, batch_size=24, image_sizes=(32,), image_size_shares=(1.0,), limit=120
-)
+CONFIG = TrainConfig(**SMALL_RUN, limit=120)
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,14 @@ import logging
 
 import pytest
 import torch
-from small import TINY, write_source, write_votes
+from small import SMALL_RUN, write_source, write_votes
 
 from emotion_detective.evaluation import votes
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.training import loop, run_folder, targets
 from emotion_detective.training.recipe import TrainConfig
 
-SMALL = dict(
-    architecture=TINY,
-    epochs=1,
-    batch_size=24,
-    image_sizes=(64,),
-    image_size_shares=(1.0,),
-    size_spread=0.0,
-    teacher_share=0.5,
-)
+SMALL = SMALL_RUN | dict(epochs=1, image_sizes=(64,), size_spread=0.0, teacher_share=0.5)
 
 
 @pytest.fixture(scope="module")
