@@ -6,6 +6,7 @@ The largest face of each of `SCENES` stands in the middle while the camera comes
 one scene fades into the next, so that it is one face to the tracker.
 """
 
+import sys
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,10 +16,12 @@ import av
 import numpy as np
 from PIL import Image
 
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+
 from emotion_detective.inference.faces import FaceDetector
 from emotion_detective.inference.pictures import open_picture
 
-FOLDER = Path(__file__).resolve().parent
 SCENES = ("one_face.jpg", "blurred.jpg", "one_face.jpg")
 SIZE, RATE_HZ = (640, 360), 12
 SCENE_S, FADE_S = 2.5, 0.5

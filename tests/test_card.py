@@ -152,6 +152,14 @@ def test_a_teacher_and_votes_are_named_only_where_they_decided_targets(folder):
     training = section(card.write_card(folder).read_text(), "Training")
     assert "25% is not the image's label" in training
     assert "50% gives way to the mean of what the checkpoint `tiny` answers" in training
+    assert "Of the result" in training
+    record = checkpoint.read_metrics(folder)["training"]
+    earlier = record | {"config": record["config"] | {"teacher_share": 0.3}, "note": "It was cut."}
+    change(folder, earlier=[earlier])
+    training = section(card.write_card(folder).read_text(), "Training")
+    assert "In the last run, of the result 50% gives way" in training
+    (run,) = (line for line in training.splitlines() if line.startswith("- Run 1 of 2: "))
+    assert run.endswith(". It was cut.")
 
 
 def test_what_earlier_runs_learned_from_is_named(folder):

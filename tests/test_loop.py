@@ -83,6 +83,25 @@ def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_where_writing_takes_long_the_result_is_the_same(parts, finished, tmp_path, monkeypatch):
+    written, save_epoch = [], run_folder.save_epoch
+
+    def noting(accelerator, history, best, output) -> None:
+        written.append(len(history.rows))
+        save_epoch(accelerator, history, best, output)
+
+    monkeypatch.setattr(run_folder, "save_epoch", noting)
+    monkeypatch.setattr(run_folder, "WRITING_SHARE", 0.0)
+    monkeypatch.setattr(run_folder, "SHORT_WRITING_S", 0.0)
+    loop.train(TrainConfig(**SMALL, epochs=8), parts, tmp_path / "run")
+    assert written == [1, 8]
+    folder, *_ = finished
+    one, other = (
+        load_file(run / run_folder.BEST_WEIGHTS_FILE) for run in (folder, tmp_path / "run")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_occupied_folder_is_refused_and_kept(parts, finished):
     folder, *_ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -215,9 +234,10 @@ def test_fine_tuning_has_its_own_recipe():
     assert TrainConfig.for_init("imagenet", epochs=1).frozen_epochs == 0
 
 
-def test_fine_tuning_is_the_end_of_the_run_from_scratch():
+def test_fine_tuning_is_the_last_third_of_the_run_from_scratch():
     scratch, fine_tuning = (TrainConfig.for_init(init) for init in ("scratch", "imagenet"))
     last = range(scratch.epochs - fine_tuning.epochs, scratch.epochs)
+    assert fine_tuning.epochs == pytest.approx(scratch.epochs / 3, rel=0.15)
     for epoch, of_scratch in enumerate(last):
         assert fine_tuning.batch_sizes_at(epoch) == scratch.batch_sizes_at(of_scratch)
     assert fine_tuning.augmentation == scratch.augmentation

@@ -24,7 +24,7 @@ EXAMPLES_FOLDER = FOLDER.parents[1] / "examples"
 EXAMPLES = {
     "one_face.jpg": "one face",
     "group.jpg": "five faces",
-    "blurred.jpg": "blurred",
+    "blurred.jpg": "too blurred to be sure",
     "no_face.jpg": "no face",
 }
 THUMBNAIL_PX = (240, 180)

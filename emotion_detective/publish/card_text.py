@@ -170,8 +170,10 @@ def teacher(facts: Facts) -> str:
     config = facts.training["config"]
     if not config.get("teacher"):
         return ""
+    alike = {run["config"].get("teacher_share") for run in facts.runs} == {config["teacher_share"]}
+    begin = "Of" if alike else "In the last run, of"
     return (
-        f" Of the result {config['teacher_share']:.0%} gives way to the mean of what the "
+        f" {begin} the result {config['teacher_share']:.0%} gives way to the mean of what the "
         f"checkpoint `{config['teacher']}` answers to the image and to its mirror image."
     )
 
@@ -211,10 +213,15 @@ def runs(facts: Facts) -> str:
     told = [
         f"- {f'Run {number} of {len(facts.runs)}: ' if several else ''}seed {run['seed']}, "
         f"{run['epochs']} epochs, of which number {run['best_epoch']} is kept, in "
-        f"{duration(run['seconds'])} on {run['hardware']}, {run['date']}."
+        f"{duration(run['seconds'])} on {run['hardware']}, {run['date']}.{note(run)}"
         for number, run in enumerate(facts.runs, start=1)
     ]
     return "\n".join([f"- {command(facts)}", *told])
+
+
+def note(run: dict) -> str:
+    """What a person wrote into the record of a run, or nothing."""
+    return f" {run['note']}" if "note" in run else ""
 
 
 def command(facts: Facts) -> str:

@@ -112,10 +112,9 @@ def train(
         if best_row(run.history.rows) is row:
             unwritten = _copy_of_weights(run.ema.module)
         if pace.is_due() or epoch + 1 == config.epochs:
-            begin = time.monotonic()
-            run_folder.save_epoch(accelerator, run.history, unwritten, output)
+            with pace.timed():
+                run_folder.save_epoch(accelerator, run.history, unwritten, output)
             unwritten = {}
-            pace.count(begin)
         _report(run)
     best = best_row(run.history.rows)
     network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)

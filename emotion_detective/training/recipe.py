@@ -179,10 +179,10 @@ def option_names(field: str) -> list[str]:
 
 
 # After the notebook that this project grew from: the classifier first, then all layers with rates
-# that fall towards the input. Size, augmentation and length are those of the run `restart68` in
-# benchmarks/recipes.md. Not measured from ImageNet weights: the rate is one that `find-lr` is for.
+# that fall towards the input. Size, augmentation and length are those of the last third of the
+# recipe from scratch. Not measured: the rate is the one that `find-lr` is for.
 FINE_TUNING = dict(
-    epochs=68,
+    epochs=50,
     learning_rate=1e-3,
     layer_decay=0.7,
     frozen_epochs=1,

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -121,8 +123,11 @@ class Pace:
         allowed = WRITING_SHARE * (time.monotonic() - self.written)
         return broadcast_object_list([self.seconds <= max(allowed, SHORT_WRITING_S)])[0]
 
-    def count(self, begin: float) -> None:
-        """Take the time of a writing that began at `begin`, by `time.monotonic`."""
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Take the time of a writing."""
+        begin = time.monotonic()
+        yield
         self.written = time.monotonic()
         self.seconds = self.written - begin
 
