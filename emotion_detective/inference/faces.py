@@ -37,7 +37,7 @@ MAX_FACES = 200
 # Side of FER2013's crop divided by the geometric mean of the box's width and height: median of the
 # 914 faces found in 1,200 training images, half of them within 1.00 and 1.20. Width or height alone
 # spread as much. The centres lie on each other to 1.3% of the side, about a pixel of the input. In
-# larger pictures 0.95 to 1.15 answer equally well, within the noise
+# larger pictures 1.0 to 1.15 answer equally well, within the noise
 # (benchmarks/detector_in_the_loop_validation.md).
 FRAMING_SCALE = 1.09
 
