@@ -104,16 +104,9 @@ def _jpeg(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def main() -> None:
-    """Measure, and write `live.md` and `live.json`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(report.EMBEDDED_MODEL))
-    parser.add_argument("--seconds", type=float, default=10)
-    options = parser.parse_args()
-    rate = frames_per_second(options.model, options.seconds)
-    stages_s = stages(options.model, ROUNDS)
-    result = report.origin(report.command(), "scikit-image's astronaut, one face", 0)
-    result |= {"frames_per_second": rate, "stages_s": stages_s}
+def markdown(result: dict) -> list[str]:
+    """Return the lines of the table of stages and of the goals."""
+    rate, stages_s = result["frames_per_second"], result["stages_s"]
     answer_s = stages_s["whole answer"]
     reached = report.goals(
         [
@@ -130,8 +123,20 @@ def main() -> None:
         ]
     )
     rows = [[name, f"{1000 * stage_s:.1f}"] for name, stage_s in stages_s.items()]
-    lines = [*report.opening("Live", result), table(["stage", "ms"], rows), "", reached]
-    report.write(Path(__file__).with_suffix(""), result, lines)
+    return [*report.opening("Live", result), table(["stage", "ms"], rows), "", reached]
+
+
+def main() -> None:
+    """Measure, and write `live.md` and `live.json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(report.EMBEDDED_MODEL))
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    rate = frames_per_second(options.model, options.seconds)
+    stages_s = stages(options.model, ROUNDS)
+    result = report.origin(report.command(), "scikit-image's astronaut, one face", 0)
+    result |= {"frames_per_second": rate, "stages_s": stages_s}
+    report.write(Path(__file__).with_suffix(""), result, markdown(result))
 
 
 if __name__ == "__main__":
