@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+# Two processes test side by side, and the pages and trainings that they start: each has one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests must not reach for the real Hub or tell it anything; set before any library reads them.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 
 import imagecodecs
@@ -291,7 +292,8 @@ def names() -> Iterator[OddFile]:
         yield OddFile(name, content, True)
 
 
+# What each makes is made once: some take seconds.
 GROUPS = {
-    group.__name__: group
+    group.__name__: cache(lambda group=group: [*group()])
     for group in (whole, truncated, flipped, modes, exif, sizes, no_pictures, names)
 }

@@ -61,8 +61,8 @@ def serving(
         _wait_for(f"http://127.0.0.1:{port}", process, log_path)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(30)
+        process.kill()  # told to end, it waits five seconds for clients that have not left
+        process.wait()
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

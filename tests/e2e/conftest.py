@@ -15,6 +15,8 @@ CAMERA_HZ = 5  # at its usual 30 Chromium is busy with little else on two cores
 # What the console says without a fault of the page, as status and part of an address: a frame that
 # is under way when Gradio ends its stream; the player of a recording without any data.
 HARMLESS = (("404", "/gradio_api/stream/"), ("416", "/sample.webm"))
+# Of Gradio's thumbnail of a video, which is paused once it plays, even if it is gone by then.
+THUMBNAIL_GONE = "Cannot read properties of null (reading 'pause')"
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +104,7 @@ def open_page(browser, server) -> Iterator[Callable]:
     yield open_one
     for context in contexts:
         context.close()
-    assert errors == []
+    assert [error for error in errors if error != THUMBNAIL_GONE] == []
 
 
 @pytest.fixture

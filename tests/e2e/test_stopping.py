@@ -28,11 +28,11 @@ expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
 
 # A whole film or batch would take FRAMES * STEP_S: longer than any test waits.
-STEP_S, FRAMES = 0.2, 1500
+STEP_S, FRAMES = 0.1, 2000
 # A live session here: time enough for three to start on a busy machine.
 STREAM_S = 35
 # What is under way ends, and a browser's farewell arrives.
-GRACE_S, STILL_S = 20.0, 2.0
+GRACE_S, STILL_S = 20.0, 1.0
 SLOWLY = """
 import time
 from emotion_detective.video import follow
