@@ -34,7 +34,9 @@ def connected(url: str, **options) -> Client:
 
 
 @contextmanager
-def running_app(folder: Path, model: Path, before: str = "") -> Iterator[str]:
+def running_app(
+    folder: Path, model: Path, before: str = "", told_to_end: bool = False
+) -> Iterator[str]:
     """Run app.py with its uploads under `folder`; yield its address. `before` is Python to run."""
     environment = os.environ | {
         "EMOTION_MODEL": str(model),
@@ -42,15 +44,23 @@ def running_app(folder: Path, model: Path, before: str = "") -> Iterator[str]:
         "HF_HUB_OFFLINE": "1",
     }
     code = f"{before}\nimport runpy; runpy.run_path('app.py', run_name='__main__')"
-    with serving([sys.executable, "-c", code], ROOT, environment, folder / "server.log") as url:
+    command, log = [sys.executable, "-c", code], folder / "server.log"
+    with serving(command, ROOT, environment, log, told_to_end) as url:
         yield url
 
 
 @contextmanager
 def serving(
-    command: list[str], checkout: Path, environment: dict[str, str], log_path: Path
+    command: list[str],
+    checkout: Path,
+    environment: dict[str, str],
+    log_path: Path,
+    told_to_end: bool = False,
 ) -> Iterator[str]:
-    """Run a command that starts the app of `checkout`; yield its address once it api."""
+    """Run a command that starts the app of `checkout`; yield its address once it answers.
+
+    It is killed at the end: one that is told to end waits seconds for clients that have not left.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,8 +71,8 @@ def serving(
         _wait_for(f"http://127.0.0.1:{port}", process, log_path)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.kill()  # told to end, it waits five seconds for clients that have not left
-        process.wait()
+        process.terminate() if told_to_end else process.kill()
+        process.wait(30)
 
 
 def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

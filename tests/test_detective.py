@@ -101,8 +101,9 @@ def test_threads_that_ask_at_once_are_answered_from_one(computed_in, tiny_checkp
     assert len(computed_in) == 1
     assert threading.current_thread().name not in computed_in
     assert answers == answers[:1] * 8
-    (answer,), (alone,) = answers[0], EmotionDetective.from_pretrained(tiny_checkpoint).analyze(
-        astronaut
+    (answer,), (alone,) = (
+        answers[0],
+        EmotionDetective.from_pretrained(tiny_checkpoint).analyze(astronaut),
     )
     assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
