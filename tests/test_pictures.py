@@ -7,10 +7,18 @@ from io import BytesIO, StringIO
 
 import numpy as np
 import pytest
+import tifffile
 from corpus import FORMATS, chunk, encoded, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagecodecs import jpeg2k_encode, jpegxl_encode, png_encode, tiff_encode
+from imagecodecs import (
+    jpeg2k_encode,
+    jpeg8_encode,
+    jpegls_encode,
+    jpegxl_encode,
+    png_encode,
+    tiff_encode,
+)
 from PIL import ExifTags, Image, ImageOps
 
 from emotion_detective.inference import formats
@@ -94,7 +102,16 @@ def test_a_file_cut_at_its_start_is_refused_in_a_sentence(suffix):
         open_picture(data[: len(data) // 30])
 
 
-@pytest.mark.parametrize("suffix", ["WEBP", "AVIF", "HEIC", "JPEG2000", "JXL"])
+@pytest.mark.parametrize("suffix", ["WEBP", "AVIF", "HEIC"])
+def test_half_a_file_of_the_newer_formats_gives_its_upper_part_and_a_notice(suffix, astronaut):
+    data = encoded(astronaut, suffix)
+    opened = read_picture(data[: len(data) // 2])
+    assert re.search(r"cut short or damaged: only (49|50)% of it is there\.$", opened.notice)
+    part = (0, 0, 512, 200)
+    assert mean_difference(opened.picture.crop(part), open_picture(data).crop(part)) < 1
+
+
+@pytest.mark.parametrize("suffix", ["JPEG2000", "JXL"])
 def test_formats_that_are_whole_or_nothing_are_refused_when_cut(suffix):
     data = encoded(noise(200, 200), suffix)
     with pytest.raises(ValueError, match=r"broken or cut short and cannot be read; save or"):
@@ -139,6 +156,72 @@ def test_a_16_bit_file_of_fewer_bits_is_as_bright_as_one_of_8(bits, encode, mode
     opened = open_picture(bytes(encode(deep)))
     difference = np.subtract(np.asarray(opened, int), np.asarray(shown.convert("RGB"), int))
     assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_gray_with_transparency_in_16_bits_is_as_bright_as_in_8(bits, astronaut):
+    gray = np.asarray(astronaut.convert("L"), np.uint16) << bits - 8
+    clear = np.full_like(gray, 65535)
+    opened = open_picture(png_encode(np.dstack([gray, clear])))
+    assert mean_difference(opened, astronaut.convert("L").convert("RGB")) < 2
+
+
+def as_tiff(values: np.ndarray, **options) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, values, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "u4"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_tiff_of_numbers_in_colour_is_read(dtype, order, planes, astronaut):
+    share = np.asarray(astronaut) / 255
+    values = (share * (2**32 - 1 if dtype == "u4" else 1)).astype(dtype)
+    if planes == "separate":
+        values = np.moveaxis(values, -1, 0)
+    data = as_tiff(values, photometric="rgb", planarconfig=planes, byteorder=order)
+    assert mean_difference(open_picture(data), astronaut) < 1
+
+
+GRAY_TIFFS = {
+    "double": (lambda gray: gray / 255, {}),
+    "32 bits": (lambda gray: gray.astype(np.uint32) << 24, {}),
+    "white is 0": (lambda gray: ~(gray.astype(np.uint16) * 257), {"photometric": "miniswhite"}),
+    "white is 0 of 12 bits": (
+        lambda gray: 4095 - (gray.astype(np.uint16) << 4),
+        {"photometric": "miniswhite"},
+    ),
+    "10 bits, packed": (lambda gray: gray.astype(np.uint16) << 2, {"bitspersample": 10}),
+    "large": (lambda gray: gray, {"bigtiff": True}),
+}
+
+
+@pytest.mark.parametrize("kind", GRAY_TIFFS)
+def test_a_gray_tiff_of_any_numbers_is_read(kind, astronaut):
+    change, options = GRAY_TIFFS[kind]
+    gray = astronaut.convert("L")
+    opened = open_picture(as_tiff(change(np.asarray(gray)), **options))
+    assert mean_difference(opened, gray.convert("RGB")) < 2
+
+
+def test_colours_of_16_bits_that_lie_apart_are_read(astronaut):
+    planes = np.moveaxis(np.asarray(astronaut, np.uint16) * 257, -1, 0)
+    data = as_tiff(planes, photometric="rgb", planarconfig="separate")
+    assert mean_difference(open_picture(data), astronaut) < 1
+
+
+def test_a_ppm_of_12_bits_in_16_is_as_bright_as_one_of_8(astronaut):
+    values = (np.asarray(astronaut, np.uint16) << 4).astype(">u2")
+    opened = open_picture(b"P6 512 512 65535\n" + values.tobytes())
+    assert mean_difference(opened, astronaut) < 2
+
+
+def test_the_sun_in_a_picture_of_floats_does_not_darken_it(astronaut):
+    share = np.asarray(astronaut, np.float32) / 255
+    share[:10, :10] = 500.0
+    opened = open_picture(as_tiff(share, photometric="rgb"))
+    assert mean_difference(opened.crop((0, 20, 512, 512)), astronaut.crop((0, 20, 512, 512))) < 1
 
 
 def test_a_deep_picture_is_turned_as_its_exif_says(astronaut):
@@ -204,7 +287,8 @@ def test_an_empty_file_is_called_empty():
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript drawing"),
         (b"%PDF-1.7", r"a PDF document"),
         (b"8BPS\0\1", r"a Photoshop file \(PSD\)"),
-        (b"PK\x03\x04", "a zip file"),
+        (b"qoif\0\0\0\1", "a QOI picture"),
+        (b"P7\nWIDTH 2\n", "a PAM picture"),
         (b"\0\0\0\x18ftypcrx \0\0\0\0", "a camera's raw file"),
         (b"<!DOCTYPE html><html>", "a web page"),
     ],
@@ -214,6 +298,33 @@ def test_a_format_that_is_known_but_not_read_is_named_with_what_to_do(data, name
     with pytest.raises(ValueError, match=sentence):
         open_picture(data)
     assert not formats.is_picture("a", data)
+
+
+@pytest.mark.parametrize(
+    ("encode", "name"),
+    [
+        (lambda gray: jpeg8_encode(gray.astype(np.uint16) << 4, bitspersample=12), "of 12 bits a"),
+        (jpegls_encode, "a JPEG-LS picture"),
+    ],
+)
+def test_a_jpeg_that_only_few_programs_know_is_not_called_broken(encode, name):
+    data = encode(np.asarray(noise().convert("L")))
+    with pytest.raises(ValueError, match=rf"{name}.*, which is not read here; save it as JPEG"):
+        open_picture(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"PK\3\4", "zip"),
+        (b"Rar!\x1a\7", "RAR"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"7z\xbc\xaf'\x1c", "7z"),
+    ],
+)
+def test_an_archive_is_called_one(data, name):
+    with pytest.raises(ValueError, match=rf"^The file is a {name} file, not a picture; unpack it"):
+        open_picture(data)
 
 
 def test_the_preview_of_a_cameras_raw_file_is_not_taken_for_the_picture():

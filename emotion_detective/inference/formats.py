@@ -7,8 +7,9 @@ before a pixel is decoded, so that the caller's limits hold.
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -31,6 +32,7 @@ JXL_CODESTREAM, JXL_CONTAINER = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 # Whoever adds a start adds its format above.
 PICTURE_STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*"),
+    *(b"II+\x00", b"MM\x00+"),
     *(b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", JXL_CODESTREAM, JXL_CONTAINER),
 )
 HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
@@ -38,6 +40,12 @@ AVIF_BRANDS = frozenset((b"avif", b"avis"))
 # Of either, by what else the file names.
 GENERAL_BRANDS = frozenset((b"mif1", b"msf1", b"mif2"))
 CAMERA = "a camera's raw file"
+ARCHIVES = {
+    b"PK\x03\x04": "a zip file",
+    b"Rar!": "a RAR file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z file",
+    b"\x1f\x8b": "a gzip file",
+}
 UNREAD_STARTS = {
     b"%PDF": "a PDF document",
     b"8BPS": "a Photoshop file (PSD)",
@@ -53,17 +61,30 @@ UNREAD_STARTS = {
     b"IIRS": CAMERA,
     b"MMOR": CAMERA,
     b"IIU\x00": CAMERA,
-    b"II+\x00": "a BigTIFF picture",
-    b"MM\x00+": "a BigTIFF picture",
-    b"PK\x03\x04": "a zip file",
+    b"PF\n": "a colour PFM picture",
+    b"P7\n": "a PAM picture",
+    b"qoif": "a QOI picture",
+    b"icns": "an icon",
+    b"\x00\x00\x02\x00": "a cursor",
+    b"DDS ": "a DDS texture",
+    b"SIMPLE  =": "a FITS picture",
+    b"AT&TFORM": "a DjVu document",
+    b"0&\xb2u": "a video",
+    b"OggS": "a video",
     b"\x1aE\xdf\xa3": "a video",
     b"FLV\x01": "a video",
     b"\x00\x00\x01\xba": "a video",
 }
 # Where headers state the bits of a channel.
 PNG_BITS, JPEG2000_SIZES, JPEG2000_BITS = 24, b"\xff\x4f\xff\x51", 42
-# Tags of TIFF: a preview where the picture should be, pictures besides it, DNG's version.
+# Tags of TIFF: a preview where the picture should be, pictures besides it, DNG's version; what the
+# numbers mean, how many a pixel has, whether each colour lies by itself, and their type.
 PREVIEW, OTHER_PICTURES, DNG = 254, 330, 50706
+MEANING, NUMBERS, PLANES, NUMBER_TYPE = 262, 277, 284, 339
+WHITE_IS_0, BLACK_IS_0, RGB = 0, 1, 2
+# Parts of a JPEG before its picture, or of an ISO media file, that are looked through; a phone's
+# have ten.
+MAX_PARTS = 1000
 
 
 def is_picture(name: str, head: bytes) -> bool:
@@ -115,7 +136,7 @@ def _brands(head: bytes) -> tuple[bytes, frozenset[bytes]]:
 
 def unread_format(head: bytes) -> str | None:
     """Return what a file is that is known but not read, such as "an SVG drawing"; else None."""
-    for start, name in UNREAD_STARTS.items():
+    for start, name in (ARCHIVES | UNREAD_STARTS).items():
         if head.startswith(start):
             return name
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -133,10 +154,60 @@ def unread_format(head: bytes) -> str | None:
     return CAMERA if major == b"crx " else "a video"
 
 
-def is_camera_raw(picture: Image.Image) -> bool:
-    """True for a TIFF that is a camera's raw file, of which Pillow would read the preview."""
-    tags = getattr(picture, "tag_v2", {})
+def is_camera_raw(tags: Mapping[int, Any]) -> bool:
+    """True for the tags of a camera's raw file, of which Pillow would read the preview."""
     return DNG in tags or (OTHER_PICTURES in tags and tags.get(PREVIEW) == 1)
+
+
+def is_tiff(head: bytes) -> bool:
+    """True for the first bytes of a TIFF."""
+    return head.startswith((b"II*\x00", b"MM\x00*"))
+
+
+def is_planar(picture: Image.Image) -> bool:
+    """True for a TIFF that keeps each colour by itself: of 16 bits Pillow mixes the bytes up."""
+    return getattr(picture, "tag_v2", {}).get(PLANES) == 2
+
+
+def is_unsigned_32(picture: Image.Image) -> bool:
+    """True for a TIFF of 32 bits without a sign, which Pillow takes for one with."""
+    tags = getattr(picture, "tag_v2", {})
+    is_32 = tags.get(ExifTags.Base.BitsPerSample) == (32,)
+    return is_32 and tags.get(NUMBER_TYPE, (1,)) == (1,)
+
+
+def is_negative(picture: Image.Image) -> bool:
+    """True for a TIFF of more than 8 bits whose 0 is white: Pillow inverts only those of 8."""
+    tags = getattr(picture, "tag_v2", {})
+    deep = max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8
+    return deep and tags.get(MEANING) == WHITE_IS_0
+
+
+def jpeg_variety(content: bytes) -> str | None:
+    """Return what a JPEG is of which only medical and scientific programs know; else None."""
+    place = 2
+    for _ in range(MAX_PARTS):
+        part = content[place : place + 5]
+        if len(part) < 5 or part[0] != 0xFF:
+            return None
+        if part[1] == 0xF7:
+            return "a JPEG-LS picture"
+        if 0xC0 <= part[1] <= 0xCF and part[1] not in (0xC4, 0xC8, 0xCC):  # the picture's header
+            return f"a JPEG picture of {part[4]} bits a colour" if part[4] != 8 else None
+        place += 2 + int.from_bytes(part[2:4])
+    return None
+
+
+def missing_bytes(content: bytes) -> int:
+    """Return how many bytes a WebP, HEIC or AVIF file lacks of those it states; 0 of any other."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return max(0, 8 + int.from_bytes(content[4:8], "little") - len(content))
+    if not (is_heif(content[:HEAD_BYTES]) or _is_avif(content[:HEAD_BYTES])):
+        return 0
+    end = 0
+    for _, start, length in _boxes(content):
+        end = start + length
+    return max(0, end - len(content))
 
 
 def open_heif(content: bytes, check_size: Callable[[tuple[int, int]], None]) -> Image.Image:
@@ -162,28 +233,29 @@ def decode_jxl(content: bytes, check_size: Callable[[tuple[int, int]], None]) ->
         values = imagecodecs.jpegxl_decode(content, index=0, numthreads=1)
     except imagecodecs.JpegxlError as error:
         raise ValueError(str(error)) from error
-    if values.ndim == 2:
-        return values
-    return values[..., 0] if values.shape[2] < 3 else values[..., :3]
+    return _without_alpha(values)
 
 
 def bits_a_channel(picture: Image.Image, content: bytes) -> int:
-    """Return the bits that a PNG, TIFF or JPEG 2000 file has for each colour; 8 of any other."""
+    """Return the bits that a PNG, TIFF, JPEG 2000 or PPM file has for each colour, 8 of others."""
     if picture.format == "PNG":
         return content[PNG_BITS]
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(ExifTags.Base.BitsPerSample, (1,)))
     if picture.format == "JPEG2000":
         return 1 + (content[content.find(JPEG2000_SIZES) + JPEG2000_BITS] & 0x7F)
+    if picture.format == "PPM" and content.startswith(b"P6"):
+        return 16 if len(content) > 6 * picture.width * picture.height else 8
     return 8
 
 
-def decode_deep(content: bytes, suffix: str) -> np.ndarray | None:
-    """Return all bits of a picture's `(H, W, 3)` colours, None where they cannot be had.
+def decode_deep(content: bytes, suffix: str, size: tuple[int, int]) -> np.ndarray | None:
+    """Return all bits of a picture's numbers, `(H, W)` or `(H, W, 3)`; None if they can't be had.
 
     Args:
-        content: a file that Pillow can read.
-        suffix: "PNG", "TIFF" or "JPEG2000".
+        content: a file whose limits were checked.
+        suffix: "PNG", "TIFF", "JPEG2000" or "PPM".
+        size: its width and height.
     """
     import imagecodecs
 
@@ -191,12 +263,31 @@ def decode_deep(content: bytes, suffix: str) -> np.ndarray | None:
         "PNG": imagecodecs.png_decode,
         "TIFF": imagecodecs.tiff_decode,
         "JPEG2000": imagecodecs.jpeg2k_decode,
+        "PPM": lambda content: _ppm_colors(content, size),
     }[suffix]
     try:
         values = decode(content)
-    except (ValueError, RuntimeError):  # each knows less than Pillow in places
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+        # Each knows less than Pillow in places, and fails in ways of its own on broken files.
         return None
-    return values[..., :3] if values.ndim == 3 and values.shape[2] in (3, 4) else None
+    if values.ndim == 3 and values.shape[:0:-1] == size:  # one plane a colour
+        values = np.moveaxis(values, 0, -1)
+    return _without_alpha(values) if values.shape[1::-1] == size else None
+
+
+def _ppm_colors(content: bytes, size: tuple[int, int]) -> np.ndarray:
+    """Return the colours at the end of a PPM of 16 bits."""
+    count = 3 * size[0] * size[1]
+    if not content.startswith(b"P6"):
+        raise ValueError("no binary PPM")
+    return np.frombuffer(content[-2 * count :], ">u2").reshape(size[1], size[0], 3)
+
+
+def _without_alpha(values: np.ndarray) -> np.ndarray:
+    """Return `(H, W)` of gray and `(H, W, 3)` of colours, whatever follows them."""
+    if values.ndim == 2:
+        return values
+    return values[..., 0] if values.shape[2] < 3 else values[..., :3]
 
 
 def _jxl_size(content: bytes) -> tuple[int, int]:
@@ -224,16 +315,24 @@ def _jxl_codestream(content: bytes) -> bytes:
     """Return where the codestream starts, in a container or without."""
     if content.startswith(JXL_CODESTREAM):
         return content[:64]
+    for kind, start, _ in _boxes(content):
+        if kind in (b"jxlc", b"jxlp"):
+            start += 4 * (kind == b"jxlp")
+            return content[start : start + 64]
+    raise ValueError("no codestream")
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each box of an ISO media file, where its content starts, and its length."""
     place = 0
-    while place + 16 <= len(content):
+    for _ in range(MAX_PARTS):
+        if place + 16 > len(content):
+            return
         length, kind = struct.unpack_from(">I4s", content, place)
         head = 8
         if length == 1:
             (length,), head = struct.unpack_from(">Q", content, place + 8), 16
-        if kind in (b"jxlc", b"jxlp"):
-            start = place + head + 4 * (kind == b"jxlp")
-            return content[start : start + 64]
-        if length < head:
-            break
+        if length < head:  # as long as the file
+            length = len(content) - place
+        yield kind, place + head, length - head
         place += length
-    raise ValueError("no codestream")

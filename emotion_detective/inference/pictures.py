@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 from emotion_detective.inference import formats
 
@@ -29,6 +29,8 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 20_000
 # Its decoder takes 32 bytes and 0.6 microseconds a pixel.
 MAX_JPEG2000_PIXELS = 24_000_000
+# Of a TIFF that Pillow has no mode for, unpacked: 33 million pixels of three floats.
+MAX_NUMBERS_BYTES = 400_000_000
 # What decoders may raise on broken files, whatever the format.
 DECODE_ERRORS = (
     OSError,
@@ -50,12 +52,13 @@ MAX_EXIF_BYTES = 65_536
 # 8, 10, 12, 14 and 16 bits, which cameras and scanners keep in files of 16.
 WHITE_LEVELS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 # Floats from 0 to 1 that were sharpened or hold highlights go beyond 1.
-MAX_FLOAT_HIGHLIGHT = 8.0
+MAX_FLOAT_HIGHLIGHT, MAX_SAMPLES = 8.0, 1_000_000
 # Of 16 bits a colour Pillow keeps the upper 8: too little where they never pass this.
 MAX_LOST_LEVEL = 63
 # Less of a cut file is no picture any more.
 MIN_PERCENT_READ = 10
 JPEG_END = b"\xff\xd9"
+CUT = "The file is cut short or damaged"
 
 Source = Path | str | bytes | BinaryIO | Image.Image | np.ndarray
 SOURCES = (
@@ -140,11 +143,33 @@ def _decode(content: bytes) -> Opened:
         raise ValueError("The file is empty; save or upload it again.")
     head = content[: formats.HEAD_BYTES]
     if name := formats.unread_format(head):
-        raise ValueError(
-            f"The file is {name}, which is not read here; save it as JPEG or PNG."
-            if name != "a video"
-            else "The file is a video, not a picture; save one of its frames as JPEG or PNG."
+        raise _unread(name)
+    try:
+        return _decode_whole(content, head)
+    except _Refused:
+        raise
+    except ValueError:
+        missing = formats.missing_bytes(content)
+        percent = 100 * len(content) // (len(content) + missing)
+        if not missing or percent < MIN_PERCENT_READ or len(content) + missing > MAX_FILE_BYTES:
+            raise
+    # These decoders refuse a file that ends early; of one that ends in zeros they read the upper
+    # part, and leave gray below.
+    opened = _decode_whole(content + bytes(missing), head)
+    return Opened(opened.picture, f"{CUT}: only {percent}% of it is there.")
+
+
+def _unread(name: str) -> ValueError:
+    if name == "a video":
+        return _Refused(
+            "The file is a video, not a picture; save one of its frames as JPEG or PNG."
         )
+    if name in formats.ARCHIVES.values():
+        return _Refused(f"The file is {name}, not a picture; unpack it first.")
+    return _Refused(f"The file is {name}, which is not read here; save it as JPEG or PNG.")
+
+
+def _decode_whole(content: bytes, head: bytes) -> Opened:
     try:
         if formats.is_heif(head):
             return Opened(_to_rgb(formats.open_heif(content, _check_size)))
@@ -158,11 +183,14 @@ def _decode(content: bytes) -> Opened:
 
 
 def _by_pillow(content: bytes) -> Opened:
-    picture = _open(content)
-    if formats.is_camera_raw(picture):
-        raise ValueError(
-            f"The file is {formats.CAMERA}, which is not read here; save it as JPEG or PNG."
-        )
+    try:
+        picture = _open(content)
+    except ValueError:
+        if formats.is_tiff(content) and (values := _numbers_of_tiff(content)) is not None:
+            return Opened(_to_rgb(_to_8_bits(values)))
+        raise
+    if formats.is_camera_raw(getattr(picture, "tag_v2", {})):
+        raise _unread(formats.CAMERA)
     _check_size(picture.size, MAX_JPEG2000_PIXELS if picture.format == "JPEG2000" else MAX_PIXELS)
     notice = ""
     try:
@@ -171,6 +199,8 @@ def _by_pillow(content: bytes) -> Opened:
         picture, notice = _what_is_there(picture, content, error)
     deep = _deep(picture, content)
     shown = picture if deep is None else _to_8_bits(deep)
+    if formats.is_negative(picture):
+        shown = ImageOps.invert(_to_rgb(shown))
     return Opened(_to_rgb(_upright(shown, picture)), notice)
 
 
@@ -187,11 +217,34 @@ def _open(content: bytes) -> ImageFile.ImageFile:
         ) from error
     except DECODE_ERRORS as error:
         if formats.starts_a_picture(content[: formats.HEAD_BYTES]):
-            raise _broken(None) from error
+            variety = content.startswith(b"\xff\xd8\xff") and formats.jpeg_variety(content)
+            raise (_unread(variety) if variety else _broken(None)) from error
         raise ValueError(
             f"The file ({len(content)} bytes) is no picture that can be read; the formats are "
             f"{formats.NAMES}."
         ) from error
+
+
+def _numbers_of_tiff(content: bytes) -> np.ndarray | None:
+    """Return the numbers of a TIFF that Pillow has no mode for, such as colours in floats."""
+    file = _Metered(content)
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        size = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
+        meaning, numbers = tags.get(formats.MEANING), tags.get(formats.NUMBERS, 1)
+        bits = numbers * max(tags.get(ExifTags.Base.BitsPerSample, (1,)))
+        _check_size(size, min(MAX_PIXELS, 8 * MAX_NUMBERS_BYTES // max(8, bits)))
+    except _Refused:
+        raise
+    except (LookupError, *DECODE_ERRORS):
+        return None
+    if formats.is_camera_raw(tags):
+        raise _unread(formats.CAMERA)
+    if meaning not in (formats.BLACK_IS_0, formats.RGB) or numbers > 4:
+        raise _unread("a TIFF picture in colours that only few programs know")
+    return formats.decode_deep(content, "TIFF", size)
 
 
 class _Metered(BytesIO):
@@ -232,9 +285,9 @@ def _what_is_there(
     if percent < MIN_PERCENT_READ:
         raise _broken(picture.format) from error
     return picture, (
-        f"The file is cut short or damaged: only {percent}% of the picture could be read."
+        f"{CUT}: only {percent}% of the picture could be read."
         if percent < 100
-        else "The file is cut short or damaged: some of the picture may be missing."
+        else f"{CUT}: some of the picture may be missing."
     )
 
 
@@ -283,15 +336,19 @@ def _upright(picture: Image.Image, stored: Image.Image) -> Image.Image:
 
 
 def _deep(picture: Image.Image, content: bytes) -> np.ndarray | None:
-    """Return all bits of 16-bit colours where Pillow's upper 8 hold too little; else None."""
-    if picture.mode not in ("RGB", "RGBA") or formats.bits_a_channel(picture, content) <= 8:
+    """Return all bits of a picture's numbers where Pillow's own hold too little; else None."""
+    if formats.is_unsigned_32(picture) and picture.mode == "I":
+        return np.array(picture).view(np.uint32)
+    if picture.mode not in ("LA", "RGB", "RGBA"):
+        return None
+    if formats.bits_a_channel(picture, content) <= 8:
         return None
     peak = max(high for _, high in picture.convert("RGB").getextrema())
     # Of JPEG 2000 Pillow rounds the whitest values up to black.
-    if peak > MAX_LOST_LEVEL and picture.format != "JPEG2000":
+    is_right = picture.format != "JPEG2000" and not formats.is_planar(picture)
+    if peak > MAX_LOST_LEVEL and is_right:
         return None
-    values = formats.decode_deep(content, picture.format)
-    return values if values is not None and values.shape[1::-1] == picture.size else None
+    return formats.decode_deep(content, picture.format, picture.size)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -314,10 +371,16 @@ def _to_8_bits(values: np.ndarray) -> Image.Image:
     # In place: the largest picture allowed takes 256 MB here, 768 MB in colour.
     np.nan_to_num(values, copy=False, posinf=0, neginf=0)
     peak = float(values.max())
-    if is_float and peak <= MAX_FLOAT_HIGHLIGHT:
+    if is_float and (peak <= MAX_FLOAT_HIGHLIGHT or _nearly_all_up_to_1(values)):
         white = 1.0
     else:
         white = next((level for level in WHITE_LEVELS if peak <= level), peak)
     values *= 255 / white
     np.clip(values, 0, 255, out=values)
     return Image.fromarray(values.astype(np.uint8))
+
+
+def _nearly_all_up_to_1(values: np.ndarray) -> bool:
+    """Tell highlights, such as the sun's in a picture of high dynamic range, from another range."""
+    some = values.ravel()[:: 1 + values.size // MAX_SAMPLES]
+    return bool(np.quantile(some, 0.99) <= 1)
