@@ -1,5 +1,6 @@
 """Files of every kind become upright RGB pictures, or one sentence."""
 
+import mmap
 import re
 import struct
 import zlib
@@ -256,7 +257,7 @@ def test_an_array_an_open_file_and_bytes_give_the_same(astronaut):
     [
         (None, "NoneType"),
         ([[1, 2]], "list"),
-        (StringIO("text"), "str"),
+        (StringIO("text"), "a file open as text"),
         (np.zeros((4, 4)), r"an array of float64 with the shape \(4, 4\)"),
         (np.zeros((3, 9, 9), np.uint8), r"an array of uint8 with the shape \(3, 9, 9\)"),
         (np.zeros((9, 9, 4), np.uint8), r"an array of uint8 with the shape \(9, 9, 4\)"),
@@ -266,6 +267,34 @@ def test_what_can_be_no_picture_is_a_type_error_that_lists_what_can(source, told
     listed = "a path, bytes, an open binary file, a PIL image, or a NumPy array of uint8"
     with pytest.raises(TypeError, match=rf"^A picture is {listed} .*\(H, W, 3\).*, not {told}\.$"):
         open_picture(source)
+
+
+def test_a_file_mapped_into_memory_is_read(astronaut, tmp_path):
+    astronaut.save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        assert open_picture(mapped).tobytes() == astronaut.tobytes()
+
+
+def test_a_file_that_is_closed_or_open_for_writing_says_what_to_do(tmp_path):
+    path = tmp_path / "a.png"
+    noise().save(path)
+    with path.open("rb") as closed:
+        pass
+    with Image.open(path) as picture:
+        pass
+    with (tmp_path / "b.png").open("wb") as writing:
+        for file in (closed, writing):
+            with pytest.raises(ValueError, match=r"^The open file cannot be read .*'rb'\)\.$"):
+                open_picture(file)
+    with pytest.raises(ValueError, match=r"^The picture's file is closed .* open it again"):
+        open_picture(picture)
+
+
+def test_a_cut_file_that_pillow_has_opened_is_read_as_far_as_it_goes(astronaut):
+    data = encoded(astronaut, "JPEG")[:-1500]
+    opened = read_picture(Image.open(BytesIO(data)))
+    assert opened.notice == read_picture(data).notice != ""
 
 
 @pytest.mark.parametrize("data", [b"GIF", b"\x7fELF", b"Dear server,\n", bytes(5000)])

@@ -101,8 +101,14 @@ def read_picture(source: Source) -> Opened:
         _check_size(source.size)
         try:
             source.load()
-        except DECODE_ERRORS as error:
-            raise _broken(source.format) from error
+        except (AssertionError, *DECODE_ERRORS) as error:  # it asserts that the file is open
+            file = getattr(source, "fp", None)
+            if file is None or file.closed:
+                raise ValueError(
+                    "The picture's file is closed before it was read: open it again, and keep it "
+                    "open."
+                ) from error
+            return _decode(_content(file))
         return Opened(_to_rgb(_upright(source, source)))
     return _decode(_content(source))
 
@@ -117,14 +123,27 @@ def _content(source: Path | str | bytes | BinaryIO) -> bytes:
             raise ValueError(f"There is no file {str(source)!r}; check the path.")
         _check_bytes(path.stat().st_size)
         return path.read_bytes()
-    if hasattr(source, "read"):
-        if source.seekable():
-            source.seek(0)  # as Pillow does: what was just written is read from its start
-        source = source.read(MAX_FILE_BYTES + 1)
+    if hasattr(source, "read") and not isinstance(source, type):
+        source = _read_open(source)
     if not isinstance(source, bytes | bytearray | memoryview):
         raise TypeError(f"A picture is {SOURCES}, not {type(source).__name__}.")
     _check_bytes(len(source))
     return bytes(source)
+
+
+def _read_open(file: BinaryIO) -> bytes:
+    """Return what an open file holds, from its start: what was just written too."""
+    try:
+        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
+            file.seek(0)
+        content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"The open file cannot be read ({error}): open it anew, with open(path, 'rb')."
+        ) from error
+    if isinstance(content, str):
+        raise TypeError(f"A picture is {SOURCES}, not a file open as text.")
+    return content
 
 
 def _from_array(values: np.ndarray) -> Image.Image:
