@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,17 @@ def test_a_picture_that_is_replaced_by_one_as_large_is_another(tmp_path):
     assert after != before
 
 
+def test_what_is_left_out_is_counted_and_named(folder, tmp_path, caplog):
+    shutil.copytree(folder, tmp_path / "in")
+    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "in" / ".thumbs").mkdir()
+    (tmp_path / "in" / ".thumbs" / "face.jpg").write_bytes((folder / "a/face.jpg").read_bytes())
+    assert len(analysis.find_pictures(str(tmp_path / "in"))[0]) == 3
+    assert ": 1 links that lead to no file are left out (gone.jpg)." in caplog.text
+    hidden = ": 3 files that are hidden or no pictures are left out (._face.jpg, .thumbs/face.jpg,"
+    assert hidden in caplog.text
+
+
 def test_a_name_that_is_no_text_is_named(tmp_path):
     try:
         Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")).touch()
@@ -154,6 +166,7 @@ def test_a_name_that_is_no_text_is_named(tmp_path):
     [
         ({"--data": "nowhere"}, "There is no folder 'nowhere'"),
         ({"--data": "empty"}, "The folder 'empty' holds no pictures"),
+        ({"--data": "pictures.zip"}, "'pictures.zip' is a file: --data takes a folder of pictures"),
         ({"--shards": "0"}, "--shards must be 1 or more, not 0"),
         ({"--processes": "-1"}, "--processes must be 1 or more, not -1"),
     ],
@@ -163,6 +176,7 @@ def test_what_cannot_be_analyzed_is_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
+    Path("pictures.zip").touch()
     given = {"--model": str(tiny_checkpoint), "--data": str(folder), "--output": "out"} | options
     assert train_hub.main(["analyze", *[word for pair in given.items() for word in pair]]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import shutil
+import tarfile
 import time
 import zipfile
 from collections import Counter
@@ -123,10 +124,10 @@ def test_subset_is_the_same_for_the_same_seed(source):
 
 
 OTHER_NAMES = {
-    "angry": "Anger",
+    "angry": "Angry People",
     "fearful": "fear",
     "happy": "Happiness",
-    "neutral": "NEUTRAL",
+    "neutral": "NEUTRAL_expression",
     "sad": "1_sadness",
     "surprised": "suprise",
 }
@@ -153,6 +154,11 @@ def test_other_names_of_the_classes_are_the_same_classes(source):
         ("train_set", "valid", "test images"),
         ("TRAINING", "dev", "Testing"),
         ("images/train", "images/Validation", "images/test"),
+        ("trainset", "validset", "testset"),
+        ("train_dataset", "cross-validation", "Holdout"),
+        ("FER2013Train", "FER2013Valid", "FER2013Test"),
+        ("trn", "eval", "tst"),
+        ("01-train_dir", "02-val_dir", "03-test_dir"),
     ],
 )
 @pytest.mark.parametrize("is_zip", [True, False])
@@ -189,6 +195,45 @@ def test_class_folders_alone_are_divided_the_same_way_each_time_and_told(source,
     assert data.load(copy)["test"]["file"] == parts["test"]["file"]
 
 
+def test_folders_of_no_splits_name_are_one_whole_and_the_log_says_so(source, caplog):
+    (source / "train").rename(source / "first batch")
+    (source / "test").rename(source / "second batch")
+    assert sum(len(part) for part in data.load(source).values()) == 144
+    told = ": the class folders in first batch, second batch are taken as one whole: none is named"
+    assert told in caplog.text
+
+
+def test_what_is_hidden_or_leads_nowhere_is_left_out_and_counted(source, caplog):
+    expected = [len(part) for part in data.load(source).values()]
+    picture = Image.new("L", (48, 48), 9)
+    for place in (".ipynb_checkpoints", "train/.ipynb_checkpoints", "__MACOSX/train/happy"):
+        (source / place).mkdir(parents=True)
+        picture.save(source / place / "im0.png")
+    picture.save(source / "train" / "happy" / ".im0.png")
+    (source / "train" / "happy" / "Thumbs.db").write_bytes(bytes(600))
+    (source / "train" / "sad" / "im0-copy.png").symlink_to(source / "gone.png")
+    (source / "train" / "sad" / "circle").symlink_to("circle")
+    caplog.clear()
+    assert [len(part) for part in data.load(source).values()] == expected
+    assert ": 5 files that are hidden or no pictures are left out (.ipynb_" in caplog.text
+    links = ": 2 links that lead to no file are left out (train/sad/circle, train/sad/im0-copy.png)"
+    assert links in caplog.text
+
+
+def test_a_name_that_is_no_text_is_named(source):
+    odd = os.fsencode(source / "train" / "happy") + b"/\xff.png"
+    Path(os.fsdecode(odd)).write_bytes((source / "train" / "happy" / "im0.png").read_bytes())
+    with pytest.raises(ValueError, match=r"^The name of .* is no UTF-8: rename the file\.$"):
+        data.load(source)
+
+
+def test_an_archive_that_is_no_zip_is_to_be_unpacked(tmp_path):
+    with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(ValueError, match=r"is a gzip file: unpack it and name its folder\.$"):
+        data.load(tmp_path / "fer2013.tar.gz")
+
+
 def test_a_folder_without_test_gets_one_and_keeps_its_validation(source):
     shutil.rmtree(source / "test")
     write_source(source.with_name("other"), train=3, test=0, seed=4)
@@ -216,7 +261,7 @@ def test_what_is_left_out_is_counted_and_named(source, caplog):
     (source / "train" / "disgust").mkdir()
     Image.new("L", (48, 48), 8).save(source / "train" / "disgust" / "im0.png")
     data.load(source)
-    assert ": 1 files that are no pictures are left out (notes.txt)." in caplog.text
+    assert ": 1 files that are hidden or no pictures are left out (notes.txt)." in caplog.text
     folders = "2 pictures in folders of no split and class are left out (extra/happy, train)."
     assert folders in caplog.text
     assert "1 images of classes that are not used are left out (disgusted)." in caplog.text
@@ -286,7 +331,7 @@ def test_a_validation_that_is_test_is_kept_with_a_warning(source, caplog):
 def test_five_images_a_class_are_enough_to_divide_and_one_is_not(tmp_path):
     parts = data.load(write_source(tmp_path / "five", train=5, test=1))
     assert [len(part) for part in parts.values()] == [24, 6, 6]
-    with pytest.raises(ValueError, match=r"validation: .* train one more for each split"):
+    with pytest.raises(ValueError, match=r"validation: .* train 2 of each where validation"):
         data.load(write_source(tmp_path / "one", train=1, test=1))
 
 

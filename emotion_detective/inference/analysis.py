@@ -131,25 +131,23 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
         return _hub_pictures(source)
     folder = Path(source)
     if not folder.is_dir():
-        raise ValueError(
-            f"There is no folder {source!r}: --data takes a folder of pictures or the id of a Hub "
-            "dataset."
-        )
-    paths = sorted(path for path in listing.walk(folder) if _is_picture(path))
-    if not paths:
+        what = f"{source!r} is a file" if folder.is_file() else f"There is no folder {source!r}"
+        raise ValueError(f"{what}: --data takes a folder of pictures or the id of a Hub dataset.")
+    paths, names = listing.files(folder)
+    kept = [i for i, path in enumerate(paths) if _is_picture(path, names[i])]
+    if others := set(range(len(paths))).difference(kept):
+        listing.warn_left_out(source, len(others), formats.NO_PICTURES, (names[i] for i in others))
+    if not kept:
         raise ValueError(f"The folder {source!r} holds no pictures.")
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    for name in names:
-        if name != name.encode(errors="replace").decode():
-            raise ValueError(f"The name of {name!r} in {source!r} is no UTF-8: rename the file.")
+    paths, names = [paths[i] for i in kept], [names[i] for i in kept]
     columns = {"file": names, "image": [str(path) for path in paths]}
     key = listing.hash_files(paths, names)  # a picture that is replaced changes it
     return datasets.Dataset.from_dict(columns, PICTURES), key
 
 
-def _is_picture(path: Path) -> bool:
+def _is_picture(path: Path, name: str) -> bool:
     with path.open("rb") as file:
-        return formats.is_picture(path.name, file.read(formats.HEAD_BYTES))
+        return formats.is_picture(name, file.read(formats.HEAD_BYTES))
 
 
 def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:

@@ -26,6 +26,8 @@ SUFFIXES = frozenset(
         *(".jpf", ".jpc", ".j2c", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     }
 )
+# What `is_picture` leaves out, in a log's words.
+NO_PICTURES = "files that are hidden or no pictures"
 # How much of a file's start says what it is.
 HEAD_BYTES = 512
 JXL_CODESTREAM, JXL_CONTAINER = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
@@ -40,8 +42,9 @@ AVIF_BRANDS = frozenset((b"avif", b"avis"))
 # Of either, by what else the file names.
 GENERAL_BRANDS = frozenset((b"mif1", b"msf1", b"mif2"))
 CAMERA = "a camera's raw file"
+ZIP = "a zip file"
 ARCHIVES = {
-    b"PK\x03\x04": "a zip file",
+    b"PK\x03\x04": ZIP,
     b"Rar!": "a RAR file",
     b"7z\xbc\xaf\x27\x1c": "a 7z file",
     b"\x1f\x8b": "a gzip file",
@@ -90,10 +93,14 @@ MAX_PARTS = 1000
 def is_picture(name: str, head: bytes) -> bool:
     """True for a picture by its first `HEAD_BYTES`, and for a file that only its name calls one.
 
-    Such a file is a broken picture, and worth a word.
+    Such a file is a broken picture, and worth a word. What is hidden is none.
+
+    Args:
+        name: the file's path from the top of what is listed.
     """
     path = PurePosixPath(name)
-    if path.name.startswith("."):  # macOS puts "._im0.png" beside "im0.png" in the zips it makes
+    # macOS puts "__MACOSX/._im0.png" beside "im0.png" in the zips it makes.
+    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part != ".."):
         return False
     return path.suffix.lower() in SUFFIXES or starts_a_picture(head)
 

@@ -191,8 +191,8 @@ def _check_classes(source: Source) -> None:
         if empty:
             raise ValueError(
                 f"{source.name} has no images of {', '.join(empty)} for the split {split}: every "
-                "split needs some of each class, and train one more for each split that is drawn "
-                "from it."
+                "split needs an image of each class, and train 2 of each where validation or test "
+                "is missing, 3 where both are."
             )
 
 

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from emotion_detective.inference import listing
+
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
@@ -20,28 +22,35 @@ SPLITS = ("train", "validation", "test")
 UNDIVIDED = "all"
 DROPPED_LABELS = ("disgusted",)
 SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "validate", "dev", "development", "publictest"),
-    "test": ("test", "testing", "privatetest"),
+    "train": ("train", "training", "trn"),
+    "validation": (
+        *("validation", "valid", "val", "validate", "vld", "dev", "development", "publictest"),
+        *("eval", "evaluation"),
+    ),
+    "test": ("test", "testing", "tst", "holdout", "privatetest"),
 }
 CLASS_NAMES = {
     "angry": ("angry", "anger"),
     "disgusted": ("disgusted", "disgust"),
-    "fearful": ("fearful", "fear", "afraid", "scared"),
-    "happy": ("happy", "happiness", "joy"),
+    "fearful": ("fearful", "fear", "afraid", "scared", "frightened"),
+    "happy": ("happy", "happiness", "joy", "joyful"),
     "neutral": ("neutral", "neutrality"),
     "sad": ("sad", "sadness"),
-    "surprised": ("surprised", "surprise", "suprise"),
+    "surprised": ("surprised", "surprise", "suprised", "suprise"),
 }
 # Words that say nothing about the split or class, as in "train_images" or "happy faces".
 FILLERS = frozenset(
-    ("images", "image", "img", "imgs", "pictures", "photos", "faces", "face", "set", "data")
+    {
+        *("images", "image", "imgs", "img", "pictures", "pics", "photos", "faces", "face"),
+        *("sets", "set", "data", "dataset", "dir", "folder", "split", "samples", "cross", "fer"),
+        *("emotions", "emotion", "expressions", "expression", "people", "persons", "person"),
+        *("class", "crops", "cropped"),
+    }
 )
 # Kaggle's emotion numbers in fer2013.csv.
 FER_CSV_LABELS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
 # The names that Kaggle's msambare/fer2013 gives its files tell which part of FER2013 they are.
 FER_PART = re.compile(r"(public|private)test_\d+\.\w+$", re.IGNORECASE)
-NAMES_TOLD = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,8 @@ def label_of(name: str) -> str:
 def _meant(name: str, known: dict[str, tuple[str, ...]]) -> str | None:
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     said = "".join(word for word in words if word not in FILLERS)
-    return next((ours for ours, theirs in known.items() if said in theirs), None)
+    bare = {said, *(said.removesuffix(filler) for filler in FILLERS)}  # "trainset"
+    return next((ours for ours, theirs in known.items() if bare.intersection(theirs)), None)
 
 
 def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
@@ -84,6 +94,14 @@ def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
     if not any(split is not None for split, _ in meant.values()):
         # Class folders alone; whatever stands beside them is a class too, known or not.
         siblings = {folder[:label] for folder, (_, label) in meant.items() if label is not None}
+        if len(siblings) > 1:
+            told = sorted("/".join(folder) or "the top" for folder in siblings)
+            logger.warning(
+                "%s: the class folders in %s are taken as one whole: none is named for a split "
+                "(train, validation, test).",
+                name,
+                listing.some_of(told),
+            )
         meant = {
             folder: (None, label if label is not None else _class_beside(folder, siblings))
             for folder, (_, label) in meant.items()
@@ -107,7 +125,9 @@ def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
         "/".join(folder) or "the top" for folder in folders if meant[folder][1] is None
     )
     if left_out:
-        warn_left_out(name, left_out.total(), "pictures in folders of no split and class", left_out)
+        listing.warn_left_out(
+            name, left_out.total(), "pictures in folders of no split and class", left_out
+        )
     return picked
 
 
@@ -158,21 +178,14 @@ def told_by_file_names(entries: list[Entry]) -> list[Entry]:
     ]
 
 
-def warn_left_out(name: str, count: int, what: str, names: Iterable[str]) -> None:
-    """Log what of a source is not used, with some of its names."""
-    names = sorted(set(names))
-    told = ", ".join(names[:NAMES_TOLD])
-    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    logger.warning("%s: %d %s are left out (%s%s).", name, count, what, told, more)
-
-
 def log_splits(name: str, entries: Iterable[Entry]) -> None:
     """Log how many images each split has, and from which folders of the source."""
     entries = list(entries)
     if dropped := Counter(entry.label for entry in entries if entry.label in DROPPED_LABELS):
-        warn_left_out(name, dropped.total(), "images of classes that are not used", dropped)
+        listing.warn_left_out(name, dropped.total(), "images of classes that are not used", dropped)
     counts = Counter((e.split, e.origin) for e in entries if e.label not in DROPPED_LABELS)
     for split in SPLITS:
         origins = {origin: n for (of, origin), n in counts.items() if of == split}
         told = " and ".join(origin or "its class folders" for origin in sorted(origins))
-        logger.info("%s: %s has %d images, from %s.", name, split, sum(origins.values()), told)
+        source = f", from {told}" if told else ""
+        logger.info("%s: %s has %d images%s.", name, split, sum(origins.values()), source)

@@ -77,8 +77,7 @@ def _open_zip(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    files = sorted(listing.walk(path))
-    names = [file.relative_to(path).as_posix() for file in files]
+    files, names = listing.files(path)
 
     def head(i: int) -> bytes:
         with files[i].open("rb") as file:
@@ -112,8 +111,7 @@ def _arrange(
     if not pictures and (found := [t for t in tables if t.name.lower().endswith(".csv")]):
         return _open_tables(name, found, key)
     if others := set(range(len(names))).difference(pictures):
-        what = "files that are no pictures"
-        layout.warn_left_out(name, len(others), what, [names[i] for i in others])
+        listing.warn_left_out(name, len(others), formats.NO_PICTURES, (names[i] for i in others))
     picked = layout.arrange(name, [names[i] for i in pictures])
     indices = [pictures[i] for i, _ in picked]
     return Source(name, [entry for _, entry in picked], lambda i: read(indices[i]), key)
@@ -121,8 +119,11 @@ def _arrange(
 
 def _open_csv(path: Path) -> Source:
     with path.open("rb") as file:
-        first = file.readline(4096).decode(errors="replace").lower()
-    if "pixels" not in first:
+        head = file.readline(4096)
+    name = formats.unread_format(head)
+    if name in formats.ARCHIVES.values() and name != formats.ZIP:  # which is a broken one
+        raise ValueError(f"{path} is {name}: unpack it and name its folder.")
+    if b"pixels" not in head.lower():
         raise ValueError(
             f"{path} is not a zip file, or a broken one, and no CSV with pixels such as "
             "fer2013.csv: fetch it again."
@@ -201,7 +202,8 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
         for split, part in parts.items()
     }
     if unknown := {split: len(part) for split, part in parts.items() if not layout.split_of(split)}:
-        layout.warn_left_out(repo_id, sum(unknown.values()), "rows of unknown splits", unknown)
+        count = sum(unknown.values())
+        listing.warn_left_out(repo_id, count, "rows of unknown splits", unknown)
     parts = {split: part for split, part in parts.items() if split not in unknown}
     places = [(split, row) for split, part in parts.items() for row in range(len(part))]
     names = {split: part.features["label"].names for split, part in parts.items()}
