@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import shutil
 import tarfile
 import time
@@ -379,6 +380,60 @@ def test_a_csv_without_usage_is_divided(source, tmp_path):
     path = tmp_path / "train.csv"
     path.write_text(as_csv(source, "emotion,pixels", {"train": "", "test": ""}))
     assert [len(part) for part in data.load(path).values()] == [120, 12, 12]
+
+
+USAGES = {"train": "Training", "test": "PrivateTest"}
+PLAIN = "emotion,pixels,Usage"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace(PLAIN, "Emotion,Pixels,USAGE"),
+        lambda text: text.replace(PLAIN, "emotion,pixels,usage"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\n\n"),
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: '"' + text.replace(",", '","').replace("\n", '"\n"').removesuffix('"'),
+        lambda text: re.sub(r"(?m)^(\d)", r"\1.0", text),
+    ],
+)
+def test_a_csv_that_another_program_wrote_gives_the_same(source, change, tmp_path):
+    text = as_csv(source, PLAIN, USAGES)
+    path = tmp_path / "fer2013.csv"
+    path.write_text(change(text), newline="")
+    assert [len(part) for part in data.load(path).values()] == [108, 12, 24]
+
+
+def test_a_csv_for_each_split_is_told_by_its_name(source, tmp_path, caplog):
+    folder = tmp_path / "csvs"
+    folder.mkdir()
+    for split in ("train", "test"):
+        lines = as_csv(source, PLAIN, {"train": "train", "test": "test"}).splitlines()
+        rows = [line.rpartition(",")[0] for line in lines if line.endswith(f",{split}")]
+        (folder / f"{split}.csv").write_text("\n".join(["emotion,pixels", *rows]))
+    (folder / "submission.csv").write_text("emotion\n1\n")
+    Image.new("L", (9, 9)).save(folder / "sample.png")
+    with caplog.at_level(logging.INFO):
+        assert [len(part) for part in data.load(folder).values()] == [108, 12, 24]
+    assert "test has 24 images, from test.csv." in caplog.text
+    assert "1 tables are left out (submission.csv)." in caplog.text
+    assert "1 files that are no tables are left out (sample.png)." in caplog.text
+
+
+def test_a_csv_that_is_cut_short_or_holds_a_broken_image_says_where(source, tmp_path):
+    text = as_csv(source, PLAIN, USAGES)
+    path = tmp_path / "fer2013.csv"
+    path.write_text(text[:-100])
+    with pytest.raises(ValueError, match=r"is cut short in line 145: fetch it again\.$"):
+        data.load(path)
+    lines = text.splitlines()
+    lines[9] = "3,300 1 2 3,Training"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"image train/happy/8 of .* cannot be read"):
+        data.load(path)
 
 
 def test_public_and_private_files_in_one_folder_are_two_splits(source, caplog):

@@ -5,9 +5,11 @@ images, which a zip of pictures does not: so the images are found by their pixel
 """
 
 import csv
+import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 import datasets
 import numpy as np
@@ -66,20 +68,44 @@ def read_columns(path: Path | zipfile.Path, names: tuple[str, ...]) -> Iterator[
     """
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
+    with path.open(newline="", encoding="utf-8-sig") as stream:
         try:
-            header = [name.strip() for name in next(reader, [])]
-            if missing := [name for name in names if name not in header]:
+            header, rows = _read_header(stream)
+            if missing := [name for name in names if name.lower() not in header]:
                 raise ValueError(f"{path} has no column {', '.join(missing)}: it is another file.")
-            places = [header.index(name) for name in names]
-            for row in filter(None, reader):
+            places = [header.index(name.lower()) for name in names]
+            for row in filter(None, rows):
                 if len(row) < len(header):
-                    line = reader.line_num
+                    line = rows.line_num
                     raise ValueError(f"{path} is cut short in line {line}: fetch it again.")
                 yield tuple(row[place] for place in places)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is no CSV of text and numbers: fetch it again.") from error
+            raise _no_csv(path) from error
+
+
+def read_header(path: Path | zipfile.Path) -> list[str]:
+    """Return the names of a CSV's columns, in small letters.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        try:
+            return _read_header(stream)[0]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise _no_csv(path) from error
+
+
+def _read_header(stream: TextIO) -> tuple[list[str], Any]:
+    """Return the names of a CSV's columns, and the `csv.reader` of what follows."""
+    first = stream.readline()
+    delimiter = max(",;\t", key=first.count)  # a spreadsheet's may be another
+    rows = csv.reader(itertools.chain([first], stream), delimiter=delimiter)
+    return [name.strip().lower() for name in next(rows, [])], rows
+
+
+def _no_csv(path: Path | zipfile.Path) -> ValueError:
+    return ValueError(f"{path} is no CSV of text and numbers: fetch it again.")
 
 
 def to_pixels(text: str, path: Path | zipfile.Path) -> bytes:

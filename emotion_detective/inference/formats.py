@@ -98,11 +98,14 @@ def is_picture(name: str, head: bytes) -> bool:
     Args:
         name: the file's path from the top of what is listed.
     """
-    path = PurePosixPath(name)
-    # macOS puts "__MACOSX/._im0.png" beside "im0.png" in the zips it makes.
-    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts if part != ".."):
+    if is_hidden(name):
         return False
-    return path.suffix.lower() in SUFFIXES or starts_a_picture(head)
+    return PurePosixPath(name).suffix.lower() in SUFFIXES or starts_a_picture(head)
+
+
+def is_hidden(name: str) -> bool:
+    """True for what a system hides: macOS puts "__MACOSX/._im0.png" into the zips it makes."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def starts_a_picture(head: bytes) -> bool:

@@ -83,6 +83,12 @@ def _meant(name: str, known: dict[str, tuple[str, ...]]) -> str | None:
     return next((ours for ours, theirs in known.items() if bare.intersection(theirs)), None)
 
 
+def hold_classes(paths: Iterable[str]) -> bool:
+    """True where any picture lies in a folder that is named for a class that is known."""
+    folders = {part for path in paths for part in path.split("/")[:-1]}
+    return any(label_of(folder) in CLASS_NAMES for folder in folders)
+
+
 def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
     """Return each picture that lies in folders for a split and a class, with its index.
 

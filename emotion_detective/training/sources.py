@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from emotion_detective.evaluation.ferplus import read_columns, to_pixels
+from emotion_detective.evaluation.ferplus import read_columns, read_header, to_pixels
 from emotion_detective.inference import formats, listing
 from emotion_detective.training import layout
 from emotion_detective.training.layout import Entry
@@ -108,13 +108,20 @@ def _arrange(
         for i, file in enumerate(names)
         if formats.is_picture(file, b"") or formats.is_picture(file, head(i))
     ]
-    if not pictures and (found := [t for t in tables if t.name.lower().endswith(".csv")]):
+    found = [table for i, table in enumerate(tables) if _is_table(names[i])]
+    if found and not layout.hold_classes(names[i] for i in pictures):
+        if ignored := [names[i] for i, table in enumerate(tables) if table not in found]:
+            listing.warn_left_out(name, len(ignored), "files that are no tables", ignored)
         return _open_tables(name, found, key)
     if others := set(range(len(names))).difference(pictures):
         listing.warn_left_out(name, len(others), formats.NO_PICTURES, (names[i] for i in others))
     picked = layout.arrange(name, [names[i] for i in pictures])
     indices = [pictures[i] for i, _ in picked]
     return Source(name, [entry for _, entry in picked], lambda i: read(indices[i]), key)
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(".csv") and not formats.is_hidden(name)
 
 
 def _open_csv(path: Path) -> Source:
@@ -132,39 +139,55 @@ def _open_csv(path: Path) -> Source:
 
 
 def _open_tables(name: str, tables: Sequence[Path | zipfile.Path], key: str) -> Source:
-    """Return what Kaggle's fer2013.csv holds, the one of the tables that names most: `Usage` too.
+    """Return what Kaggle's fer2013.csv holds, or one CSV for each split.
 
     Raises:
         ValueError: none has emotion and pixels, or one is broken.
     """
-    for columns in (("emotion", "Usage"), ("emotion",)):
-        for table in tables:
-            try:
-                rows = list(read_columns(table, columns))
-                next(read_columns(table, ("pixels",)), None)
-            except ValueError:
-                continue
-            return _of_rows(name, table, rows, key)
-    raise ValueError(
-        f"{name} has no CSV with the columns emotion and pixels, as Kaggle's fer2013.csv has."
-    )
+    columns = {table: read_header(table) for table in tables}
+    faces = [table for table in tables if {"emotion", "pixels"}.issubset(columns[table])]
+    if not faces:
+        raise ValueError(
+            f"{name} has no CSV with the columns emotion and pixels, as Kaggle's fer2013.csv has."
+        )
+    told = [table for table in faces if "usage" in columns[table]]
+    parts = [table for table in faces if _split_of_table(table)]  # train.csv, test.csv
+    chosen = [table for table in told if table not in parts][:1] or told or parts or faces[:1]
+    if others := [table.name for table in tables if table not in chosen]:
+        listing.warn_left_out(name, len(others), "tables", others)
+    return _of_tables(name, chosen, told, key)
 
 
-def _of_rows(
-    name: str, table: Path | zipfile.Path, rows: list[tuple[str, ...]], key: str
+def _split_of_table(table: Path | zipfile.Path) -> str | None:
+    return layout.split_of(table.name.rpartition(".")[0])
+
+
+def _of_tables(
+    name: str,
+    tables: Sequence[Path | zipfile.Path],
+    told: Sequence[Path | zipfile.Path],
+    key: str,
 ) -> Source:
+    """Return the rows of tables as images; `told` are those whose rows name their split."""
     entries = []
-    for number, (emotion, *usage) in enumerate(rows):
-        label = _csv_label(emotion.strip(), name)
-        origin = usage[0].strip() if usage else ""
-        split = layout.split_of(origin) if usage else layout.UNDIVIDED
-        if split is None:
-            raise ValueError(f"{name} has the unknown Usage {origin!r} in row {number + 1}.")
-        entries.append(Entry(split, label, f"{split}/{label}/{number}", origin))
+    for table in tables:
+        wanted = ("emotion", "Usage") if table in told else ("emotion",)
+        part = _split_of_table(table) if len(tables) > 1 else None
+        for row, (emotion, *usage) in enumerate(read_columns(table, wanted), start=1):
+            origin = usage[0].strip() if usage else table.name if part else ""
+            split = layout.split_of(origin) if usage else part
+            if usage and split is None:
+                raise ValueError(f"{name} has the unknown Usage {origin!r} in row {row}.")
+            split, label = split or layout.UNDIVIDED, _csv_label(emotion.strip())
+            entries.append(Entry(split, label, f"{split}/{label}/{len(entries)}", origin))
 
     @cache
     def pixels() -> list[bytes]:
-        return [to_pixels(text, table) for (text,) in read_columns(table, ("pixels",))]
+        return [
+            _pixels_or_none(text, table)
+            for table in tables
+            for (text,) in read_columns(table, ("pixels",))
+        ]
 
     def read(i: int) -> bytes:
         gray = np.frombuffer(pixels()[i], np.uint8)
@@ -178,7 +201,16 @@ def _of_rows(
     return Source(name, entries, read, key)
 
 
-def _csv_label(emotion: str, name: str) -> str:
+def _pixels_or_none(text: str, table: Path | zipfile.Path) -> bytes:
+    """Return a row's pixels, b"" of a broken one: it is named once it is asked for."""
+    try:
+        return to_pixels(text, table)
+    except ValueError:
+        return b""
+
+
+def _csv_label(emotion: str) -> str:
+    emotion = emotion.removesuffix(".0")  # as pandas writes a column with a gap
     if emotion.isdecimal() and int(emotion) < len(layout.FER_CSV_LABELS):
         return layout.FER_CSV_LABELS[int(emotion)]
     return layout.label_of(emotion)
