@@ -102,9 +102,9 @@ def number(picture: Image.Image) -> int:
     return round(float(np.asarray(picture.convert("L")).mean()) / 10)
 
 
-def turned(path: Path) -> Path:
-    """Turn an mp4 by its header, as a phone does: shown 90 degrees clockwise."""
-    return _patched(path, b"tkhd", 4 + 36, struct.pack(">9i", *QUARTER_TURN_MATRIX))
+def turned(path: Path, matrix: Sequence[int] = QUARTER_TURN_MATRIX) -> Path:
+    """Turn an mp4 by its header, as a phone does: shown 90 degrees clockwise, or otherwise."""
+    return _patched(path, b"tkhd", 4 + 36, struct.pack(">9i", *matrix))
 
 
 def lie_about_length(path: Path, factor: int) -> Path:

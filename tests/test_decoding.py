@@ -72,9 +72,13 @@ def test_the_first_frame_is_at_zero_whatever_its_stamp(tmp_path):
     assert times_of(path, 2) == [0, 0.5, 1.0]
 
 
-def test_a_file_that_starts_late_is_as_long_as_its_pictures(tmp_path):
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [("mkv", "libvpx"), ("webm", "libvpx"), ("asf", "libx264"), ("ts", "libx264")],
+)
+def test_a_file_that_starts_late_is_as_long_as_its_pictures(tmp_path, ending, codec):
     late = [100 + i / 25 for i in range(50)]
-    path = film(tmp_path / "film.mkv", numbered(25) * 2, late, codec="libvpx")
+    path = film(tmp_path / f"film.{ending}", numbered(25) * 2, late, codec=codec)
     notices = []
     times = [time_s for time_s, _ in frames(path, 5, on_notice=notices.append)]
     assert times == pytest.approx([i / 5 for i in range(10)], abs=0.01)
@@ -127,6 +131,31 @@ def test_a_phone_held_upright_gives_upright_pictures(tmp_path):
     assert describe(path).size == picture.size == (120, 160)
     assert picture.getpixel((110, 10))[0] > 200
     assert picture.getpixel((10, 10))[0] < 50
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d", "corner"),
+    [
+        (1, 0, 0, 1, (0, 0)),
+        (0, 1, -1, 0, (1, 0)),
+        (-1, 0, 0, -1, (1, 1)),
+        (0, -1, 1, 0, (0, 1)),
+        (-1, 0, 0, 1, (1, 0)),
+        (1, 0, 0, -1, (0, 1)),
+        (0, 1, 1, 0, (0, 0)),
+        (0, -1, -1, 0, (1, 1)),
+    ],
+)
+def test_a_film_is_turned_and_mirrored_as_its_header_says(tmp_path, a, b, c, d, corner):
+    """`corner` is where the white upper left corner of the stored picture is shown."""
+    stored = Image.new("RGB", (160, 120), "black")
+    stored.paste("white", (0, 0, 40, 40))
+    matrix = [one << 16 for one in (a, b, 0, c, d, 0, 0, 0)] + [1 << 30]
+    path = turned(film(tmp_path / "film.mp4", [stored] * 5), matrix)
+    _, picture = next(frames(path, 5))
+    assert describe(path).size == picture.size == ((160, 120) if a else (120, 160))
+    bright = np.argwhere(np.asarray(picture.convert("L")) > 128).mean(axis=0)[::-1]
+    assert tuple(round(at / side) for at, side in zip(bright, picture.size, strict=True)) == corner
 
 
 @pytest.mark.parametrize(("aspect", "width"), [(Fraction(4, 3), 160), (Fraction(99), 120)])

@@ -12,6 +12,7 @@ script, this module is the process in which `refuse_bombs` tries a file.
 """
 
 import math
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,11 +61,19 @@ SHORT_BY_S, SHORT_BY_SHARE = 1.0, 0.1
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
-QUARTER_TURNS = {
-    90: Image.Transpose.ROTATE_90,
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_270,
+# What the display matrix of a turned phone, or of a mirrored selfie, makes of a stored picture: by
+# the signs of its a, b, c and d.
+TURNS = {
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
+SIDEWAYS = {turn for (a, *_), turn in TURNS.items() if not a}
+MATRIX = struct.Struct("=9i")
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def describe(path: Path | str) -> Video:
         _, first = next(_decode(container, stream, lambda notice: None), (0.0, None))
         if first is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
-        return Video(_shown_size(first, stream), _stated_seconds(container, stream))
+        return Video(_shown_size(first, stream), _stated_seconds(container, stream, first.time))
 
 
 def frames(
@@ -130,7 +139,7 @@ def frames(
     """
     check_rate(rate_hz)
     with _open(path) as (container, stream):
-        due_s, time_s, size, pixels = 0.0, None, None, 0
+        due_s, time_s, start_s, size, pixels = 0.0, None, None, None, 0
         early_s = EARLY_SHARE / rate_hz
         for time_s, frame in _decode(container, stream, on_notice):
             pixels += frame.width * frame.height
@@ -138,13 +147,14 @@ def frames(
                 read_s = min(time_s, max_seconds)
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
+            start_s = frame.time if start_s is None else start_s
             size = size or _reduce(_shown_size(frame, stream))
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 yield time_s, _picture(frame, _shown_size(frame, stream), size)
         if time_s is None:
             raise ValueError("The video has no picture that can be read; record or save it again.")
-        stated_s = _stated_seconds(container, stream) or 0.0
+        stated_s = _stated_seconds(container, stream, start_s) or 0.0
         if stated_s - time_s > max(SHORT_BY_S, SHORT_BY_SHARE * stated_s):
             on_notice(
                 f"The file states a length of {stated_s:.0f} seconds but its pictures end after "
@@ -232,15 +242,16 @@ def _packets(
         on_notice("The video is damaged: it could be read only up to there.")
 
 
-def _stated_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Return the length that the file states from its first frame on."""
+def _stated_seconds(
+    container: InputContainer, stream: VideoStream, start_s: float | None
+) -> float | None:
+    """Return the length that the file states from its first frame on, which it has at `start_s`."""
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
     else:
         seconds = (container.duration or 0) / av.time_base
-    if "matroska" in container.format.name and stream.start_time:  # it states when it ends
-        start_s = float(stream.start_time * stream.time_base)
-        seconds = seconds - start_s if seconds > start_s else seconds
+    if container.format.name in ("matroska,webm", "asf") and seconds > (start_s or 0):
+        seconds -= start_s or 0  # these state when they end
     return seconds if seconds > 0 else None
 
 
@@ -254,9 +265,10 @@ def _picture(frame: VideoFrame, shown: tuple[int, int], size: tuple[int, int]) -
     fitted = tuple(max(1, round(side * scale)) for side in shown)
     if max(abs(one - other) for one, other in zip(fitted, size, strict=True)) <= 1:  # rounded
         fitted = size
-    width, height = fitted[::-1] if frame.rotation % 180 == 90 else fitted
+    turn = _turn(frame)
+    width, height = fitted[::-1] if turn in SIDEWAYS else fitted
     picture = frame.to_image(width=width, height=height, interpolation="AREA")
-    if turn := QUARTER_TURNS.get(frame.rotation % 360):
+    if turn is not None:
         picture = picture.transpose(turn)
     if picture.size == size:
         return picture
@@ -271,7 +283,17 @@ def _shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:  # no camera's
         aspect = 1.0
     size = max(1, round(frame.width * aspect)), frame.height
-    return size[::-1] if frame.rotation % 180 == 90 else size
+    return size[::-1] if _turn(frame) in SIDEWAYS else size
+
+
+def _turn(frame: VideoFrame) -> Image.Transpose | None:
+    """Return how a frame must be turned or mirrored to be shown."""
+    matrix = bytes(frame.side_data.get("DISPLAYMATRIX") or b"")
+    if len(matrix) != MATRIX.size:
+        return None
+    a, b, _, c, d, *_ = MATRIX.unpack(matrix)
+    least = max(map(abs, (a, b, c, d))) / 2
+    return TURNS.get(tuple((value > least) - (value < -least) for value in (a, b, c, d)))
 
 
 def _reduce(size: tuple[int, int]) -> tuple[int, int]:
