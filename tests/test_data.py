@@ -329,6 +329,16 @@ def test_a_validation_that_is_test_is_kept_with_a_warning(source, caplog):
     assert "validation holds the images of test, and is kept for want of others" in caplog.text
 
 
+def test_a_train_that_is_test_leaves_nothing_to_train_on(source):
+    shutil.rmtree(source / "train")
+    shutil.copytree(source / "test", source / "train")
+    shutil.copytree(source / "test", source / "val")
+    parts = data.load(source)
+    assert [len(part) for part in parts.values()] == [0, 24, 24]
+    with pytest.raises(ValueError, match=r"^No image is left to train on: all of train stand in"):
+        data.subset(parts["train"], None, 0)
+
+
 def test_five_images_a_class_are_enough_to_divide_and_one_is_not(tmp_path):
     parts = data.load(write_source(tmp_path / "five", train=5, test=1))
     assert [len(part) for part in parts.values()] == [24, 6, 6]

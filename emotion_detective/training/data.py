@@ -110,7 +110,16 @@ def to_tensors(split: datasets.Dataset, image_size: int) -> tuple[torch.Tensor, 
 
 
 def subset(split: datasets.Dataset, limit: int | None, seed: int) -> datasets.Dataset:
-    """Return at most `limit` rows, the same ones for the same seed; all of them without a limit."""
+    """Return at most `limit` rows, the same ones for the same seed; all of them without a limit.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not len(split):
+        raise ValueError(
+            "No image is left to train on: all of train stand in validation or test too. Give each "
+            "split images of its own."
+        )
     if limit is None or limit >= len(split):
         return split
     return split.shuffle(seed=seed).select(range(limit))
