@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and decoders that Pillow lacks: HEIC, JPEG XL, 16-bit colours.
+"""What a file is by its first bytes, and decoders that Pillow lacks: HEIC and JPEG XL.
 
 `pictures.py` opens files with it, `training` tells pictures from other files with it. Nothing here
 registers itself with Pillow, and each library is loaded for its first file only. Sizes are known
@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 # Formats of Pillow whose decoders are worth their risk: none runs a program, as EPS does. MPO, of
 # phones and 3D cameras, is JPEG to Pillow.
@@ -78,13 +78,8 @@ UNREAD_STARTS = {
     b"FLV\x01": "a video",
     b"\x00\x00\x01\xba": "a video",
 }
-# Where headers state the bits of a channel.
-PNG_BITS, JPEG2000_SIZES, JPEG2000_BITS = 24, b"\xff\x4f\xff\x51", 42
-# Tags of TIFF: a preview where the picture should be, pictures besides it, DNG's version; what the
-# numbers mean, how many a pixel has, whether each colour lies by itself, and their type.
+# Tags of TIFF: a preview where the picture should be, pictures besides it, DNG's version.
 PREVIEW, OTHER_PICTURES, DNG = 254, 330, 50706
-MEANING, NUMBERS, PLANES, NUMBER_TYPE = 262, 277, 284, 339
-WHITE_IS_0, BLACK_IS_0, RGB = 0, 1, 2
 # Parts of a JPEG before its picture, or of an ISO media file, that are looked through; a phone's
 # have ten.
 MAX_PARTS = 1000
@@ -174,25 +169,6 @@ def is_tiff(head: bytes) -> bool:
     return head.startswith((b"II*\x00", b"MM\x00*"))
 
 
-def is_planar(picture: Image.Image) -> bool:
-    """True for a TIFF that keeps each colour by itself: of 16 bits Pillow mixes the bytes up."""
-    return getattr(picture, "tag_v2", {}).get(PLANES) == 2
-
-
-def is_unsigned_32(picture: Image.Image) -> bool:
-    """True for a TIFF of 32 bits without a sign, which Pillow takes for one with."""
-    tags = getattr(picture, "tag_v2", {})
-    is_32 = tags.get(ExifTags.Base.BitsPerSample) == (32,)
-    return is_32 and tags.get(NUMBER_TYPE, (1,)) == (1,)
-
-
-def is_negative(picture: Image.Image) -> bool:
-    """True for a TIFF of more than 8 bits whose 0 is white: Pillow inverts only those of 8."""
-    tags = getattr(picture, "tag_v2", {})
-    deep = max(tags.get(ExifTags.Base.BitsPerSample, (1,))) > 8
-    return deep and tags.get(MEANING) == WHITE_IS_0
-
-
 def jpeg_variety(content: bytes) -> str | None:
     """Return what a JPEG is of which only medical and scientific programs know; else None."""
     place = 2
@@ -243,61 +219,7 @@ def decode_jxl(content: bytes, check_size: Callable[[tuple[int, int]], None]) ->
         values = imagecodecs.jpegxl_decode(content, index=0, numthreads=1)
     except imagecodecs.JpegxlError as error:
         raise ValueError(str(error)) from error
-    return _without_alpha(values)
-
-
-def bits_a_channel(picture: Image.Image, content: bytes) -> int:
-    """Return the bits that a PNG, TIFF, JPEG 2000 or PPM file has for each colour, 8 of others."""
-    if picture.format == "PNG":
-        return content[PNG_BITS]
-    if picture.format == "TIFF":
-        return max(picture.tag_v2.get(ExifTags.Base.BitsPerSample, (1,)))
-    if picture.format == "JPEG2000":
-        return 1 + (content[content.find(JPEG2000_SIZES) + JPEG2000_BITS] & 0x7F)
-    if picture.format == "PPM" and content.startswith(b"P6"):
-        return 16 if len(content) > 6 * picture.width * picture.height else 8
-    return 8
-
-
-def decode_deep(content: bytes, suffix: str, size: tuple[int, int]) -> np.ndarray | None:
-    """Return all bits of a picture's numbers, `(H, W)` or `(H, W, 3)`; None if they can't be had.
-
-    Args:
-        content: a file whose limits were checked.
-        suffix: "PNG", "TIFF", "JPEG2000" or "PPM".
-        size: its width and height.
-    """
-    import imagecodecs
-
-    decode = {
-        "PNG": imagecodecs.png_decode,
-        "TIFF": imagecodecs.tiff_decode,
-        "JPEG2000": imagecodecs.jpeg2k_decode,
-        "PPM": lambda content: _ppm_colors(content, size),
-    }[suffix]
-    try:
-        values = decode(content)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-        # Each knows less than Pillow in places, and fails in ways of its own on broken files.
-        return None
-    if values.ndim == 3 and values.shape[:0:-1] == size:  # one plane a colour
-        values = np.moveaxis(values, 0, -1)
-    return _without_alpha(values) if values.shape[1::-1] == size else None
-
-
-def _ppm_colors(content: bytes, size: tuple[int, int]) -> np.ndarray:
-    """Return the colours at the end of a PPM of 16 bits."""
-    count = 3 * size[0] * size[1]
-    if not content.startswith(b"P6"):
-        raise ValueError("no binary PPM")
-    return np.frombuffer(content[-2 * count :], ">u2").reshape(size[1], size[0], 3)
-
-
-def _without_alpha(values: np.ndarray) -> np.ndarray:
-    """Return `(H, W)` of gray and `(H, W, 3)` of colours, whatever follows them."""
-    if values.ndim == 2:
-        return values
-    return values[..., 0] if values.shape[2] < 3 else values[..., :3]
+    return values
 
 
 def _jxl_size(content: bytes) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
-from emotion_detective.inference import formats
+from emotion_detective.inference import depth, formats
 
 # Limits of one picture file. 64 MB and 64 million pixels hold every phone's full-resolution photo
 # but the 108-megapixel ones. A JPEG of 64 million pixels that EXIF turns adds 740 MB while it is
@@ -48,13 +48,6 @@ DECODE_ERRORS = (
 MAX_READINGS, FREE_BYTES = 3, 1_000_000
 # EXIF of a JPEG cannot be longer. Pillow's memory for it grows with the square of its length.
 MAX_EXIF_BYTES = 65_536
-# Largest value of the usual number ranges in modes of more than 8 bits a channel: 1 of floats, then
-# 8, 10, 12, 14 and 16 bits, which cameras and scanners keep in files of 16.
-WHITE_LEVELS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-# Floats from 0 to 1 that were sharpened or hold highlights go beyond 1.
-MAX_FLOAT_HIGHLIGHT, MAX_SAMPLES = 8.0, 1_000_000
-# Of 16 bits a colour Pillow keeps the upper 8: too little where they never pass this.
-MAX_LOST_LEVEL = 63
 # Less of a cut file is no picture any more.
 MIN_PERCENT_READ = 10
 JPEG_END = b"\xff\xd9"
@@ -193,7 +186,8 @@ def _decode_whole(content: bytes, head: bytes) -> Opened:
         if formats.is_heif(head):
             return Opened(_to_rgb(formats.open_heif(content, _check_size)))
         if formats.is_jxl(head):
-            return Opened(_to_rgb(_to_8_bits(formats.decode_jxl(content, _check_size))))
+            values = depth.without_alpha(formats.decode_jxl(content, _check_size))
+            return Opened(_to_rgb(depth.to_8_bits(values)))
     except _Refused:
         raise
     except DECODE_ERRORS as error:
@@ -206,7 +200,7 @@ def _by_pillow(content: bytes) -> Opened:
         picture = _open(content)
     except ValueError:
         if formats.is_tiff(content) and (values := _numbers_of_tiff(content)) is not None:
-            return Opened(_to_rgb(_to_8_bits(values)))
+            return Opened(_to_rgb(depth.to_8_bits(values)))
         raise
     if formats.is_camera_raw(getattr(picture, "tag_v2", {})):
         raise _unread(formats.CAMERA)
@@ -216,9 +210,9 @@ def _by_pillow(content: bytes) -> Opened:
         picture.load()
     except DECODE_ERRORS as error:
         picture, notice = _what_is_there(picture, content, error)
-    deep = _deep(picture, content)
-    shown = picture if deep is None else _to_8_bits(deep)
-    if formats.is_negative(picture):
+    deep = depth.all_bits(picture, content)
+    shown = picture if deep is None else depth.to_8_bits(deep)
+    if depth.is_negative(picture):
         shown = ImageOps.invert(_to_rgb(shown))
     return Opened(_to_rgb(_upright(shown, picture)), notice)
 
@@ -252,7 +246,7 @@ def _numbers_of_tiff(content: bytes) -> np.ndarray | None:
         file.seek(tags.next)
         tags.load(file)
         size = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
-        meaning, numbers = tags.get(formats.MEANING), tags.get(formats.NUMBERS, 1)
+        meaning, numbers = tags.get(depth.MEANING), tags.get(depth.NUMBERS, 1)
         bits = numbers * max(tags.get(ExifTags.Base.BitsPerSample, (1,)))
         _check_size(size, min(MAX_PIXELS, 8 * MAX_NUMBERS_BYTES // max(8, bits)))
     except _Refused:
@@ -261,9 +255,9 @@ def _numbers_of_tiff(content: bytes) -> np.ndarray | None:
         return None
     if formats.is_camera_raw(tags):
         raise _unread(formats.CAMERA)
-    if meaning not in (formats.BLACK_IS_0, formats.RGB) or numbers > 4:
+    if meaning not in (depth.BLACK_IS_0, depth.RGB) or numbers > 4:
         raise _unread("a TIFF picture in colours that only few programs know")
-    return formats.decode_deep(content, "TIFF", size)
+    return depth.decode(content, "TIFF", size)
 
 
 class _Metered(BytesIO):
@@ -354,52 +348,9 @@ def _upright(picture: Image.Image, stored: Image.Image) -> Image.Image:
         return picture
 
 
-def _deep(picture: Image.Image, content: bytes) -> np.ndarray | None:
-    """Return all bits of a picture's numbers where Pillow's own hold too little; else None."""
-    if formats.is_unsigned_32(picture) and picture.mode == "I":
-        return np.array(picture).view(np.uint32)
-    if picture.mode not in ("LA", "RGB", "RGBA"):
-        return None
-    if formats.bits_a_channel(picture, content) <= 8:
-        return None
-    peak = max(high for _, high in picture.convert("RGB").getextrema())
-    # Of JPEG 2000 Pillow rounds the whitest values up to black.
-    is_right = picture.format != "JPEG2000" and not formats.is_planar(picture)
-    if peak > MAX_LOST_LEVEL and is_right:
-        return None
-    return formats.decode_deep(content, picture.format, picture.size)
-
-
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode[0] in "IF":
-        return _to_8_bits(np.array(picture)).convert("RGB")
+        return depth.to_8_bits(np.array(picture)).convert("RGB")
     if picture.mode in ("RGBa", "La"):  # premultiplied, of which Pillow makes no RGB at once
         picture = picture.convert(picture.mode.upper())
     return picture.convert("RGB")
-
-
-def _to_8_bits(values: np.ndarray) -> Image.Image:
-    """Return `(H, W)` or `(H, W, 3)` numbers of any range as a picture; 0 stays black.
-
-    Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
-    """
-    if values.dtype == np.uint8:
-        return Image.fromarray(values)
-    is_float = values.dtype.kind == "f"
-    values = values.astype(np.float32, copy=False)  # no caller keeps them
-    # In place: the largest picture allowed takes 256 MB here, 768 MB in colour.
-    np.nan_to_num(values, copy=False, posinf=0, neginf=0)
-    peak = float(values.max())
-    if is_float and (peak <= MAX_FLOAT_HIGHLIGHT or _nearly_all_up_to_1(values)):
-        white = 1.0
-    else:
-        white = next((level for level in WHITE_LEVELS if peak <= level), peak)
-    values *= 255 / white
-    np.clip(values, 0, 255, out=values)
-    return Image.fromarray(values.astype(np.uint8))
-
-
-def _nearly_all_up_to_1(values: np.ndarray) -> bool:
-    """Tell highlights, such as the sun's in a picture of high dynamic range, from another range."""
-    some = values.ravel()[:: 1 + values.size // MAX_SAMPLES]
-    return bool(np.quantile(some, 0.99) <= 1)
