@@ -185,6 +185,13 @@ def test_a_tiff_of_numbers_in_colour_is_read(dtype, order, planes, astronaut):
     assert mean_difference(open_picture(data), astronaut) < 1
 
 
+def test_a_tiff_of_floats_is_turned_as_it_says(astronaut):
+    lying = astronaut.crop((0, 0, 512, 400)).transpose(Image.Transpose.ROTATE_90)
+    turn = [(ExifTags.Base.Orientation, "H", 1, 6, True)]  # to be turned clockwise
+    data = as_tiff(np.asarray(lying) / 255, photometric="rgb", extratags=turn)
+    assert mean_difference(open_picture(data), astronaut.crop((0, 0, 512, 400))) < 1
+
+
 GRAY_TIFFS = {
     "double": (lambda gray: gray / 255, {}),
     "32 bits": (lambda gray: gray.astype(np.uint32) << 24, {}),

@@ -199,8 +199,8 @@ def _by_pillow(content: bytes) -> Opened:
     try:
         picture = _open(content)
     except ValueError:
-        if formats.is_tiff(content) and (values := _numbers_of_tiff(content)) is not None:
-            return Opened(_to_rgb(depth.to_8_bits(values)))
+        if formats.is_tiff(content) and (picture := _tiff_of_numbers(content)):
+            return Opened(_to_rgb(picture))
         raise
     if formats.is_camera_raw(getattr(picture, "tag_v2", {})):
         raise _unread(formats.CAMERA)
@@ -238,8 +238,8 @@ def _open(content: bytes) -> ImageFile.ImageFile:
         ) from error
 
 
-def _numbers_of_tiff(content: bytes) -> np.ndarray | None:
-    """Return the numbers of a TIFF that Pillow has no mode for, such as colours in floats."""
+def _tiff_of_numbers(content: bytes) -> Image.Image | None:
+    """Return a TIFF that Pillow has no mode for, such as colours in floats; None if broken."""
     file = _Metered(content)
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
@@ -257,7 +257,12 @@ def _numbers_of_tiff(content: bytes) -> np.ndarray | None:
         raise _unread(formats.CAMERA)
     if meaning not in (depth.BLACK_IS_0, depth.RGB) or numbers > 4:
         raise _unread("a TIFF picture in colours that only few programs know")
-    return depth.decode(content, "TIFF", size)
+    values = depth.decode(content, "TIFF", size)
+    if values is None:
+        return None
+    picture = depth.to_8_bits(values)
+    picture.getexif()[ExifTags.Base.Orientation] = tags.get(ExifTags.Base.Orientation, 1)
+    return ImageOps.exif_transpose(picture)
 
 
 class _Metered(BytesIO):

@@ -54,7 +54,7 @@ def open_local(source: str | Path) -> Source:
 def _open_zip(path: Path) -> Source:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise ValueError(f"{path} is a broken zip file: fetch it again.") from error
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename.replace("\\", "/") for info in infos]
