@@ -1,6 +1,7 @@
 """The detector finds what facenet-pytorch's own `MTCNN.detect` finds."""
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,9 +22,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 TURNS_AND_SIZES = [(0, 512), (12, 512), (-30, 400), (0, 90), (0, 26), (180, 300)]
 
 
-@pytest.fixture(scope="module")
-def ours() -> mtcnn.Mtcnn:
-    return mtcnn.Mtcnn(MIN_FACE_PX, torch.device("cpu"))
+@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
+def ours(request) -> Iterator[mtcnn.Mtcnn]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield mtcnn.Mtcnn(MIN_FACE_PX, torch.device("cpu"))
+    assert torch.get_num_threads() == request.param  # the workers have numbers of their own
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
