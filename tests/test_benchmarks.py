@@ -93,7 +93,9 @@ def test_a_photo_is_timed_stage_by_stage(tiny_checkpoint, crowd_file):
     assert row["answer_s"] > min(inside)
 
 
-def test_fer_is_asked_in_its_own_interpreter(tmp_path, monkeypatch, crowd_file):
+def test_fer_answers_in_turn_from_its_own_interpreter(
+    tmp_path, monkeypatch, crowd_file, tiny_checkpoint
+):
     (tmp_path / "fer").mkdir()
     (tmp_path / "fer" / "__init__.py").touch()
     (tmp_path / "fer" / "fer.py").write_text(
@@ -104,9 +106,11 @@ def test_fer_is_asked_in_its_own_interpreter(tmp_path, monkeypatch, crowd_file):
     (tmp_path / "fer-7.dist-info").mkdir()
     (tmp_path / "fer-7.dist-info" / "METADATA").write_text("Name: fer\nVersion: 7\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    answer = photo_to_answer._ask_fer(sys.executable, crowd_file, rounds=2)
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    answer = photo_to_answer.compare(detective, str(crowd_file), 2, sys.executable)
     assert (answer["version"], answer["found"]) == ("7", 2)
     assert answer["first_s"] > 0 and answer["answer_s"] > 0
+    assert len(answer["faster"]) == 2 and min(answer["faster"]) > 0
 
 
 def page_like(status: int, events: str) -> httpx.AsyncClient:

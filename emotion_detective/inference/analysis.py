@@ -219,9 +219,8 @@ def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> 
     """Write the missing shards, and count their rows by status."""
     if not missing:
         return Counter()
-    if (
-        processes > 1
-    ):  # a fresh interpreter for each: neither CUDA nor torch's threads can be forked
+    if processes > 1:
+        # A fresh interpreter for each: neither CUDA nor torch's threads can be forked.
         multiprocess.set_start_method("spawn", force=True)
     try:
         counts = datasets.Dataset.from_dict({"shard": missing}).map(
