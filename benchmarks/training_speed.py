@@ -32,6 +32,7 @@ from emotion_detective.training import data, loop
 from emotion_detective.training.augment import normalize, to_float
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import Run, prepare
 
 # Images that both recipes draw from: more than a round uses, so that no epoch ends within one.
 LIMIT = 4096
@@ -44,7 +45,7 @@ MAX_OVER_BARE_ON_CPU = 1.15
 Steps = Iterator[None]
 
 
-def our_steps(run: loop.Run) -> Steps:
+def our_steps(run: Run) -> Steps:
     """Yield after every step of our loop, as an epoch makes them."""
     network = run.accelerator.unwrap_model(run.network)
     image_size = run.config.image_sizes[-1]
@@ -107,7 +108,7 @@ def _plain_steps(
             yield
 
 
-def bare_steps(run: loop.Run) -> Steps:
+def bare_steps(run: Run) -> Steps:
     """Yield after every forward and backward pass of a network like the run's, on one batch."""
     config, device = run.config, run.accelerator.device
     network = create_network(config.architecture, config.init)
@@ -155,7 +156,7 @@ def measure(
         raise ValueError(
             f"{config.limit} images do not fill a batch of {config.batch_size}: raise --limit."
         )
-    run = loop.prepare(config, parts, compile_network=compile_network)
+    run = prepare(config, parts, compile_network=compile_network)
     split = data.subset(parts["train"], config.limit, config.seed)
     recipes = {
         "ours": lambda: our_steps(run),

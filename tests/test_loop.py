@@ -17,6 +17,7 @@ from small import ROOT, SMALL_RUN, write_source, write_votes
 
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import prepare
 
 SMALL = SMALL_RUN | dict(
     drop_path=0.0,
@@ -144,7 +145,7 @@ def test_resume_without_a_run_says_so(parts, tmp_path):
 
 def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
     config = TrainConfig(**SMALL, epochs=2, frozen_epochs=1)
-    run = loop.prepare(config, parts)
+    run = prepare(config, parts)
     before = {k: v.clone() for k, v in run.network.named_parameters()}
     loop._train_epoch(run, 0)
     moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
@@ -171,12 +172,12 @@ def test_every_batch_has_a_side_of_its_own_near_the_epoch_s(parts, monkeypatch):
     monkeypatch.setattr(
         loop, "step", lambda run, i, side, *rest: sides.append(side) or step(run, i, side, *rest)
     )
-    run = loop.prepare(config, parts)
+    run = prepare(config, parts)
     row = loop._train_epoch(run, 0)
     assert set(sides) == {40, 48, 56}
     assert row["image_size"] == 48
     before = list(sides)
-    loop._train_epoch(loop.prepare(config, parts), 0)
+    loop._train_epoch(prepare(config, parts), 0)
     assert sides[len(before) :] == before
 
 
@@ -246,7 +247,7 @@ def test_fine_tuning_is_the_last_third_of_the_run_from_scratch():
 
 def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_checkpoint):
     fresh, *again = [
-        loop.prepare(TrainConfig(**{**SMALL, "init": init}), parts)
+        prepare(TrainConfig(**{**SMALL, "init": init}), parts)
         for init in ("scratch", str(tiny_checkpoint), str(tiny_checkpoint))
     ]
     first, *others = [torch.cat(list(run.loaders["train"])).tolist() for run in (fresh, *again)]
@@ -300,11 +301,11 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
             f"""
             import json, pathlib, sys
             sys.path[:0] = [{str(ROOT)!r}]
-            from emotion_detective.training import data, loop
+            from emotion_detective.training import data, loop, run
             from emotion_detective.training.recipe import TrainConfig
-            loop.EVALUATION_BATCH = 5
+            run.EVALUATION_BATCH = 5
             config, parts = TrainConfig(**{small!r}), data.load({str(source)!r})
-            run = loop.prepare(config, parts)
+            run = run.prepare(config, parts)
             measured = loop._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
             _, rows = loop.train(config, parts, pathlib.Path({str(tmp_path / "run")!r}))
@@ -321,11 +322,11 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     assert len(seen) == len(set(seen)) == 200  # of 216 in train: four full batches
     assert row["validation_images"] == 24
     # Five batches of at most five: one process has three, the other two and one for company.
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 5)
-    alone = loop._validate(loop.prepare(TrainConfig(**small), parts), 0)
+    monkeypatch.setattr("emotion_detective.training.run.EVALUATION_BATCH", 5)
+    alone = loop._validate(prepare(TrainConfig(**small), parts), 0)
     assert measured == pytest.approx(alone, rel=1e-5)
     # What two processes measured after training is what the weights do that they left.
-    run = loop.prepare(TrainConfig(**small), parts)
+    run = prepare(TrainConfig(**small), parts)
     run.ema.module.load_state_dict(load_file(tmp_path / "run" / run_folder.BEST_WEIGHTS_FILE))
     alone = loop._validate(run, 0)
     assert {name: row[name] for name in alone} == pytest.approx(alone, rel=1e-5)

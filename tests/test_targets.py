@@ -10,6 +10,7 @@ from emotion_detective.evaluation import votes
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.training import loop, run_folder, targets
 from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import prepare
 
 SMALL = SMALL_RUN | dict(epochs=1, image_sizes=(64,), size_spread=0.0, teacher_share=0.5)
 
@@ -32,7 +33,7 @@ def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
 
 def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tiny_checkpoint):
     config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
-    run = loop.prepare(config, parts)
+    run = prepare(config, parts)
     pictures = [picture.convert("L").resize((64, 64), 2) for picture in parts["train"]["image"]]
     classifier = load_classifier(tiny_checkpoint)
     both = [classifier.probabilities(faces) for faces in (pictures, [*map(mirror, pictures)])]
@@ -50,9 +51,9 @@ def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(
     parts, tiny_checkpoint, tmp_path, monkeypatch
 ):
     config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
-    begun = loop.prepare(config, parts, folder=tmp_path)
+    begun = prepare(config, parts, folder=tmp_path)
     monkeypatch.setattr(targets, "_flip_averaged", lambda *_: pytest.fail("asked again"))
-    assert torch.equal(loop.prepare(config, parts, folder=tmp_path).targets, begun.targets)
+    assert torch.equal(prepare(config, parts, folder=tmp_path).targets, begun.targets)
     run_folder.remove_state(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

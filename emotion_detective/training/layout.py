@@ -1,10 +1,10 @@
-"""Names of folders, splits and classes as people have them -> splits and labels of ours.
+"""Names of folders, splits and classes as people write them -> our splits and labels.
 
-    picked = arrange("faces.zip", ["val/Happiness/a.jpg", ...])   # [(0, Entry(...)), ...]
+    entries = arrange("faces.zip", ["val/Happiness/a.jpg", ...])   # [(0, Entry(...)), ...]
 
-A picture's split and class are named by two of the folders it lies in, however deep; class folders
-without any split are one undivided whole. What is left out is counted and named in the log. Used by
-`sources.py`; knows no files.
+Two of the folders that a picture lies in, however deep, name its split and its class; class folders
+without any split are one undivided whole. The log counts and names what is left out. Used by
+`sources.py`; opens no file.
 """
 
 import logging
@@ -18,7 +18,7 @@ from emotion_detective.inference import listing
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
-# The split of images in class folders alone: `data.py` divides them.
+# The split of images in class folders alone: `splits.py` divides them.
 UNDIVIDED = "all"
 DROPPED_LABELS = ("disgusted",)
 SPLIT_NAMES = {
@@ -49,15 +49,15 @@ FILLERS = frozenset(
 )
 # Kaggle's emotion numbers in fer2013.csv.
 FER_CSV_LABELS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
-# The names that Kaggle's msambare/fer2013 gives its files tell which part of FER2013 they are.
-FER_PART = re.compile(r"(public|private)test_\d+\.\w+$", re.IGNORECASE)
+# Index of the folder that names the split, and of the one that names the class.
+Parts = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a source, before it is read: split and label in our names, and where it lies.
+    """One image of a source, not read yet: its split and label in our names, and its place.
 
-    `origin` is the split's name in the source, `file` the path from there.
+    `origin` is the source's name of the split, `file` the path from there.
     """
 
     split: str
@@ -67,131 +67,100 @@ class Entry:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name means, None if none: "Training", "val", "PublicTest"."""
-    return _meant(name, SPLIT_NAMES)
+    """Return the split that a name means ("Training", "val", "PublicTest"), or None."""
+    return _find_meaning(name, SPLIT_NAMES)
 
 
 def label_of(name: str) -> str:
-    """Return the label that a class's name means, an unknown name as it is."""
-    return _meant(name, CLASS_NAMES) or name
+    """Return the label that a class name means, an unknown name unchanged."""
+    return _find_meaning(name, CLASS_NAMES) or name
 
 
-def _meant(name: str, known: dict[str, tuple[str, ...]]) -> str | None:
+def _find_meaning(name: str, known: dict[str, tuple[str, ...]]) -> str | None:
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    said = "".join(word for word in words if word not in FILLERS)
-    bare = {said, *(said.removesuffix(filler) for filler in FILLERS)}  # "trainset"
-    return next((ours for ours, theirs in known.items() if bare.intersection(theirs)), None)
+    core = "".join(word for word in words if word not in FILLERS)
+    cores = {core, *(core.removesuffix(filler) for filler in FILLERS)}  # "trainset"
+    return next((ours for ours, theirs in known.items() if cores.intersection(theirs)), None)
 
 
 def hold_classes(paths: Iterable[str]) -> bool:
-    """True where any picture lies in a folder that is named for a class that is known."""
+    """Return whether any picture lies in a folder named for a known class."""
     folders = {part for path in paths for part in path.split("/")[:-1]}
     return any(label_of(folder) in CLASS_NAMES for folder in folders)
 
 
 def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
-    """Return each picture that lies in folders for a split and a class, with its index.
+    """Return an entry, with its index, of each picture that lies in folders for split and class.
 
     Raises:
         ValueError: no picture does.
     """
     folders = [tuple(path.split("/")[:-1]) for path in paths]
-    meant = {folder: _split_and_class(folder) for folder in set(folders)}
-    if not any(split is not None for split, _ in meant.values()):
-        # Class folders alone; whatever stands beside them is a class too, known or not.
-        siblings = {folder[:label] for folder, (_, label) in meant.items() if label is not None}
-        if len(siblings) > 1:
-            told = sorted("/".join(folder) or "the top" for folder in siblings)
-            logger.warning(
-                "%s: the class folders in %s are taken as one whole: none is named for a split "
-                "(train, validation, test).",
-                name,
-                listing.some_of(told),
-            )
-        meant = {
-            folder: (None, label if label is not None else _class_beside(folder, siblings))
-            for folder, (_, label) in meant.items()
+    # Folder -> which of its parts name the split and the class.
+    parts = {folder: _find_parts(folder) for folder in set(folders)}
+    if any(split is not None for split, _ in parts.values()):
+        parts = {
+            folder: (split, label if split is not None else None)
+            for folder, (split, label) in parts.items()
         }
     else:
-        meant = {
-            folder: (split, label if split is not None else None)
-            for folder, (split, label) in meant.items()
-        }
-    picked = [
-        (i, _entry(path, *meant[folder]))
+        parts = _find_undivided_classes(name, parts)
+    entries = [
+        (i, _make_entry(path, *parts[folder]))
         for i, (path, folder) in enumerate(zip(paths, folders, strict=True))
-        if meant[folder][1] is not None
+        if parts[folder][1] is not None
     ]
-    if not picked:
+    if not entries:
         raise ValueError(
             f"{name} holds no pictures in folders named for classes, such as train/happy/ and "
             "test/happy/ in Kaggle's ananthu017/emotion-detection-fer."
         )
     left_out = Counter(
-        "/".join(folder) or "the top" for folder in folders if meant[folder][1] is None
+        "/".join(folder) or "the top" for folder in folders if parts[folder][1] is None
     )
     if left_out:
         listing.warn_left_out(
             name, left_out.total(), "pictures in folders of no split and class", left_out
         )
-    return picked
+    return entries
 
 
-def _split_and_class(folder: Sequence[str]) -> tuple[int | None, int | None]:
+def _find_parts(folder: Sequence[str]) -> Parts:
     """Return which of a path's folders name its split and its class; the deepest of several."""
     split = max((i for i, part in enumerate(folder) if split_of(part)), default=None)
     known = [i for i, part in enumerate(folder) if label_of(part) in CLASS_NAMES]
     if known or split is None:
         return split, max(known, default=None)
-    return split, split + 1 if split + 1 < len(folder) else None  # named, but not known
+    return split, split + 1 if split + 1 < len(folder) else None  # an unknown class
 
 
-def _class_beside(folder: tuple[str, ...], siblings: set[tuple[str, ...]]) -> int | None:
-    return next((i for i in range(len(folder)) if folder[:i] in siblings), None)
+def _find_undivided_classes(
+    name: str, parts: dict[tuple[str, ...], Parts]
+) -> dict[tuple[str, ...], Parts]:
+    """Return the class of each folder where none has a split; beside a class stand only classes."""
+    parents = {folder[:label] for folder, (_, label) in parts.items() if label is not None}
+    if len(parents) > 1:
+        shown = sorted("/".join(folder) or "the top" for folder in parents)
+        logger.warning(
+            "%s: the class folders in %s are taken as one whole: none is named for a split "
+            "(train, validation, test).",
+            name,
+            listing.some_of(shown),
+        )
+    beside = {
+        folder: next((i for i in range(len(folder)) if folder[:i] in parents), None)
+        for folder in parts
+    }
+    return {
+        folder: (None, beside[folder] if label is None else label)
+        for folder, (_, label) in parts.items()
+    }
 
 
-def _entry(path: str, split: int | None, label: int) -> Entry:
+def _make_entry(path: str, split: int | None, label: int) -> Entry:
     parts = path.split("/")
     origin = "" if split is None else parts[split]
     start = label if split is None else min(split, label)
     return Entry(
         split_of(origin) or UNDIVIDED, label_of(parts[label]), "/".join(parts[start:]), origin
     )
-
-
-def told_by_file_names(entries: list[Entry]) -> list[Entry]:
-    """Return entries whose test split is FER2013's two, told apart by the files' names.
-
-    Kaggle's msambare/fer2013 keeps PublicTest_1.jpg and PrivateTest_2.jpg in one folder.
-    """
-    parts = [FER_PART.search(entry.file) if entry.split == "test" else None for entry in entries]
-    in_test = [part for entry, part in zip(entries, parts, strict=True) if entry.split == "test"]
-    if any(entry.split == "validation" for entry in entries) or not all(in_test):
-        return entries
-    names = {part[1].lower() for part in in_test}
-    if names != {"public", "private"}:
-        return entries
-    return [
-        entry
-        if part is None
-        else Entry(
-            "validation" if part[1].lower() == "public" else "test",
-            entry.label,
-            entry.file,
-            f"{entry.origin}, files {part[1]}Test",
-        )
-        for entry, part in zip(entries, parts, strict=True)
-    ]
-
-
-def log_splits(name: str, entries: Iterable[Entry]) -> None:
-    """Log how many images each split has, and from which folders of the source."""
-    entries = list(entries)
-    if dropped := Counter(entry.label for entry in entries if entry.label in DROPPED_LABELS):
-        listing.warn_left_out(name, dropped.total(), "images of classes that are not used", dropped)
-    counts = Counter((e.split, e.origin) for e in entries if e.label not in DROPPED_LABELS)
-    for split in SPLITS:
-        origins = {origin: n for (of, origin), n in counts.items() if of == split}
-        told = " and ".join(origin or "its class folders" for origin in sorted(origins))
-        source = f", from {told}" if told else ""
-        logger.info("%s: %s has %d images%s.", name, split, sum(origins.values()), source)

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from emotion_detective.evaluation import plots
 from emotion_detective.training import loop
 from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import prepare
 
 LOWEST_RATE = 1e-6
 HIGHEST_RATE = 1.0
@@ -53,7 +54,7 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
     """Run the test with the recipe's network, batches and augmentation at its last image size."""
     if steps < MIN_STEPS:
         raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
-    run = loop.prepare(config, parts)
+    run = prepare(config, parts)
     run.network.train()
     rates, losses, average = [], [], 0.0
     batches = itertools.chain.from_iterable(itertools.repeat(run.loaders["train"]))

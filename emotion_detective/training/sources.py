@@ -1,8 +1,8 @@
 """Where images come from: a zip, a folder, Kaggle's fer2013.csv, or a Hub dataset.
 
-`open_local` and `open_hub_dataset` list what a source holds, without reading an image yet, or say
-in one sentence why it cannot be used; `layout.py` finds splits and classes in the names. `data.py`
-makes splits of it. Knows no split rules.
+`open_local` and `open_hub_dataset` list the images of a source without reading one, or say in one
+sentence why it cannot be used; `layout.py` finds splits and classes in the names. `data.py` reads
+the images. Knows no split rules.
 """
 
 import io
@@ -25,7 +25,7 @@ from emotion_detective.training.layout import Entry
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: entries, how to read one, a key that changes with them."""
+    """The images of a source: their entries, how to read one, and a key that changes with them."""
 
     name: str
     entries: list[Entry]
@@ -34,10 +34,10 @@ class Source:
 
 
 def open_local(source: str | Path) -> Source:
-    """Return what a zip, folder or CSV holds.
+    """Return the images of a zip, folder or CSV.
 
     Raises:
-        ValueError: nothing there, an unsafe or broken zip, or another layout.
+        ValueError: there is nothing, the zip is unsafe or broken, or the layout is another.
     """
     path = Path(source)
     if path.is_dir():
@@ -98,11 +98,11 @@ def _arrange(
     """Keep the pictures whose folders name a split and a class; without pictures, look for a CSV.
 
     Args:
-        names: of all files, from the source's top.
+        names: the paths of all files from the source's top.
         head, read: return the start and the whole of a file by its index.
-        tables: the files themselves, to be opened as text.
+        tables: the same files, which a CSV is opened from as text.
     """
-    # A file's start is read only where its name says nothing: a zip of 35,000 entries takes long.
+    # The start of a file is read only where its name says nothing: a zip of 35,000 entries is slow.
     pictures = [
         i
         for i, file in enumerate(names)
@@ -115,9 +115,9 @@ def _arrange(
         return _open_tables(name, found, key)
     if others := set(range(len(names))).difference(pictures):
         listing.warn_left_out(name, len(others), formats.NO_PICTURES, (names[i] for i in others))
-    picked = layout.arrange(name, [names[i] for i in pictures])
-    indices = [pictures[i] for i, _ in picked]
-    return Source(name, [entry for _, entry in picked], lambda i: read(indices[i]), key)
+    arranged = layout.arrange(name, [names[i] for i in pictures])
+    indices = [pictures[i] for i, _ in arranged]
+    return Source(name, [entry for _, entry in arranged], lambda i: read(indices[i]), key)
 
 
 def _is_table(name: str) -> bool:
@@ -128,7 +128,7 @@ def _open_csv(path: Path) -> Source:
     with path.open("rb") as file:
         head = file.readline(4096)
     name = formats.unread_format(head)
-    if name in formats.ARCHIVES.values() and name != formats.ZIP:  # which is a broken one
+    if name in formats.ARCHIVES.values() and name != formats.ZIP:  # a zip is a broken one here
         raise ValueError(f"{path} is {name}: unpack it and name its folder.")
     if b"pixels" not in head.lower():
         raise ValueError(
@@ -139,10 +139,10 @@ def _open_csv(path: Path) -> Source:
 
 
 def _open_tables(name: str, tables: Sequence[Path | zipfile.Path], key: str) -> Source:
-    """Return what Kaggle's fer2013.csv holds, or one CSV for each split.
+    """Return the images of Kaggle's fer2013.csv, or of one CSV for each split.
 
     Raises:
-        ValueError: none has emotion and pixels, or one is broken.
+        ValueError: no table has emotion and pixels, or one is broken.
     """
     columns = {table: read_header(table) for table in tables}
     faces = [table for table in tables if {"emotion", "pixels"}.issubset(columns[table])]
@@ -150,28 +150,29 @@ def _open_tables(name: str, tables: Sequence[Path | zipfile.Path], key: str) -> 
         raise ValueError(
             f"{name} has no CSV with the columns emotion and pixels, as Kaggle's fer2013.csv has."
         )
-    told = [table for table in faces if "usage" in columns[table]]
+    with_usage = [table for table in faces if "usage" in columns[table]]
     parts = [table for table in faces if _split_of_table(table)]  # train.csv, test.csv
-    chosen = [table for table in told if table not in parts][:1] or told or parts or faces[:1]
+    whole = [table for table in with_usage if table not in parts][:1]
+    chosen = whole or with_usage or parts or faces[:1]
     if others := [table.name for table in tables if table not in chosen]:
         listing.warn_left_out(name, len(others), "tables", others)
-    return _of_tables(name, chosen, told, key)
+    return _read_tables(name, chosen, with_usage, key)
 
 
 def _split_of_table(table: Path | zipfile.Path) -> str | None:
     return layout.split_of(table.name.rpartition(".")[0])
 
 
-def _of_tables(
+def _read_tables(
     name: str,
     tables: Sequence[Path | zipfile.Path],
-    told: Sequence[Path | zipfile.Path],
+    with_usage: Sequence[Path | zipfile.Path],
     key: str,
 ) -> Source:
-    """Return the rows of tables as images; `told` are those whose rows name their split."""
+    """Return the rows of tables as images; `with_usage` are those whose rows name their split."""
     entries = []
     for table in tables:
-        wanted = ("emotion", "Usage") if table in told else ("emotion",)
+        wanted = ("emotion", "Usage") if table in with_usage else ("emotion",)
         part = _split_of_table(table) if len(tables) > 1 else None
         for row, (emotion, *usage) in enumerate(read_columns(table, wanted), start=1):
             origin = usage[0].strip() if usage else table.name if part else ""
@@ -202,7 +203,7 @@ def _of_tables(
 
 
 def _pixels_or_none(text: str, table: Path | zipfile.Path) -> bytes:
-    """Return a row's pixels, b"" of a broken one: it is named once it is asked for."""
+    """Return a row's pixels, b"" for a broken row: `read` names it when it is asked for."""
     try:
         return to_pixels(text, table)
     except ValueError:
@@ -217,7 +218,7 @@ def _csv_label(emotion: str) -> str:
 
 
 def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
-    """Return what a Hub dataset with `image` and `label` columns holds.
+    """Return the images of a Hub dataset with `image` and `label` columns.
 
     Raises:
         ValueError: it has other columns, or an image without a label.
@@ -241,7 +242,7 @@ def open_hub_dataset(repo_id: str, parts: datasets.DatasetDict) -> Source:
     names = {split: part.features["label"].names for split, part in parts.items()}
     labels = {split: part["label"][:] for split, part in parts.items()}
     for split, row in places:
-        if labels[split][row] in (None, -1):  # what `datasets` has for "no label"
+        if labels[split][row] in (None, -1):  # how `datasets` marks a missing label
             raise ValueError(f"Row {row} of the split {split} of {repo_id} has no label.")
     entries = [
         Entry(

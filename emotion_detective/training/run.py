@@ -1,0 +1,185 @@
+"""A recipe and its data -> a run at its first step: network, optimiser, images on the device.
+
+Images lie on the device as uint8. Parts come from timm (optimiser, schedule, EMA), torchvision
+(mixup, which timm has for single labels only) and Accelerate (devices, processes, state). `loop.py`
+trains what `prepare` returns.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from torchvision.transforms import v2
+
+from emotion_detective.training import data, machine, targets
+from emotion_detective.training.networks import create_network
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import History
+
+EVALUATION_BATCH = 256
+# torch's fused optimisers update a weight in one pass over the memory: less than half the time of
+# the default on a CPU.
+FUSED_OPTIMIZERS = ("adam", "adamw", "sgd")
+# Warm-up begins at the learning rate divided by this, as in fastai's one-cycle schedule.
+WARMUP_DIVISOR = 25
+
+
+@dataclass
+class Run:
+    """What the epochs of a run share; tensors are on the device, loaders yield indices.
+
+    `images` are `(N, 1, S, S)` uint8 and `labels` `(N,)` of train and validation; `targets`,
+    `(N, 6)` probabilities, belong to train. `forward` is the network, compiled or not. `seed`
+    decides batches and augmentation.
+    """
+
+    config: TrainConfig
+    accelerator: Accelerator
+    network: nn.Module
+    forward: nn.Module
+    ema: ModelEmaV3
+    optimizer: torch.optim.Optimizer
+    scheduler: CosineLRScheduler
+    images: dict[str, torch.Tensor]
+    labels: dict[str, torch.Tensor]
+    targets: torch.Tensor
+    loaders: dict[str, torch.utils.data.DataLoader]
+    mix: nn.Module
+    history: History
+    seed: int
+
+
+def create_accelerator(config: TrainConfig) -> Accelerator:
+    """Return the accelerator of a run: its device, its processes, bfloat16 where it is fast."""
+    return Accelerator(
+        # Without this, processes that torchrun starts on a CPU would each train on their own.
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=machine.mixed_precision(),
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
+        # While the body is frozen its parameters get no gradient.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
+        ],
+    )
+
+
+def prepare(
+    config: TrainConfig,
+    parts: datasets.DatasetDict,
+    accelerator: Accelerator | None = None,
+    compile_network: bool = False,
+    folder: Path | None = None,
+) -> Run:
+    """Return a run at its first step.
+
+    The teacher's answers are kept in `folder`, or taken from it.
+
+    Raises:
+        ValueError: no network or image to train, votes or teacher that cannot be used, or a batch
+            that does not divide among the processes.
+    """
+    machine.keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # a GPU picks the fastest of its convolutions
+    accelerator = accelerator or create_accelerator(config)
+    set_seed(config.seed)
+    device = accelerator.device
+    network = create_network(config.architecture, config.init, config.drop_path)
+    seed = _seed_of_epochs(config, network)
+    set_seed(seed)  # for the loader of the training images
+    network = network.to(device, memory_format=torch.channels_last)
+    ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
+    optimizer = create_optimizer_v2(
+        network,
+        opt=config.optimizer,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        layer_decay=config.layer_decay,
+        **({"fused": True} if config.optimizer in FUSED_OPTIMIZERS else {}),
+    )
+    images, labels = {}, {}
+    train_split = data.subset(parts["train"], config.limit, config.seed)
+    splits = {"train": targets.leave_out_no_face(config, train_split)}
+    splits["validation"] = parts["validation"]
+    for name, split in splits.items():
+        split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
+        images[name], labels[name] = split_images.to(device), split_labels.to(device)
+    with accelerator.main_process_first():  # it writes the teacher's answers, the others read them
+        taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
+    loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
+    network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
+        network, optimizer, loaders["train"], loaders["validation"]
+    )
+    history = History()
+    accelerator.register_for_checkpointing(ema, history)
+    return Run(
+        config=config,
+        accelerator=accelerator,
+        network=network,
+        forward=torch.compile(network, dynamic=False) if compile_network else network,
+        ema=ema,
+        optimizer=optimizer,
+        scheduler=_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
+        images=images,
+        labels=labels,
+        targets=targets.make_targets(config, splits["train"], taught).to(device),
+        loaders=loaders,
+        mix=v2.MixUp(alpha=config.mixup) if config.mixup else nn.Identity(),
+        history=history,
+        seed=seed,
+    )
+
+
+def _seed_of_epochs(config: TrainConfig, network: nn.Module) -> int:
+    """Return a seed below 2**31 that depends on the first weights as well.
+
+    A run that goes on from another run with the same seed must not draw the same again.
+    """
+    weights = next(network.get_classifier().parameters()).detach().numpy().tobytes()
+    mixed = np.random.SeedSequence([config.seed, zlib.crc32(weights)])
+    return int(mixed.generate_state(1)[0]) >> 1
+
+
+def _scheduler(
+    config: TrainConfig, optimizer: torch.optim.Optimizer, updates: int
+) -> CosineLRScheduler:
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=updates,
+        warmup_t=int(config.warmup_share * updates),
+        warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
+        t_in_epochs=False,
+    )
+
+
+def _loaders(
+    config: TrainConfig, accelerator: Accelerator, train_count: int, validation_count: int
+) -> dict[str, torch.utils.data.DataLoader]:
+    """Return loaders of indices: the images lie on the device."""
+    batch_size = min(config.batch_size, train_count)
+    if batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"A batch of {batch_size} does not divide among {accelerator.num_processes} processes: "
+            "change --batch-size or --limit."
+        )
+    return dict(
+        train=torch.utils.data.DataLoader(
+            range(train_count),
+            batch_size=batch_size // accelerator.num_processes,
+            shuffle=True,
+            drop_last=True,
+            # Indices in pinned memory are copied to a GPU while it computes.
+            pin_memory=accelerator.device.type == "cuda",
+        ),
+        validation=torch.utils.data.DataLoader(
+            range(validation_count), batch_size=EVALUATION_BATCH
+        ),
+    )
