@@ -213,6 +213,14 @@ def test_the_whole_picture_is_its_own_crop(size):
     assert faces.crop(picture, face.box_xyxy) is picture
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_face_on_its_side_that_fills_the_picture_is_turned_too(degrees):
+    upright = noise(30, 70)
+    lying = upright.rotate(degrees, expand=True)  # counterclockwise
+    crop = faces.crop(lying, (0, 0, *lying.size), turned_degrees=degrees)
+    assert crop.size == (30, 70) and crop.tobytes() == upright.tobytes()
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), width=st.integers(1, 300), height=st.integers(1, 300))
 def test_crops_are_square_for_every_box_in_every_picture(data, width, height):

@@ -3,13 +3,14 @@
 import mmap
 import re
 import struct
+import zipfile
 import zlib
 from io import BytesIO, StringIO
 
 import numpy as np
 import pytest
 import tifffile
-from corpus import FORMATS, chunk, encoded, noise
+from corpus import FORMATS, chunk, encoded, noise, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagecodecs import (
@@ -265,6 +266,7 @@ def test_an_array_an_open_file_and_bytes_give_the_same(astronaut):
         (None, "NoneType"),
         ([[1, 2]], "list"),
         (StringIO("text"), "a file open as text"),
+        (zipfile.ZipFile(BytesIO(zipped({"a.png": b""}))), "ZipFile"),
         (np.zeros((4, 4)), r"an array of float64 with the shape \(4, 4\)"),
         (np.zeros((3, 9, 9), np.uint8), r"an array of uint8 with the shape \(3, 9, 9\)"),
         (np.zeros((9, 9, 4), np.uint8), r"an array of uint8 with the shape \(9, 9, 4\)"),
@@ -422,6 +424,16 @@ def test_a_tiff_of_many_strips_is_read(compression, rows_a_strip):
 def test_a_missing_file_is_named():
     with pytest.raises(ValueError, match=r"There is no file 'nowhere\.png'; check the path"):
         open_picture("nowhere.png")
+
+
+def test_an_address_is_called_one():
+    with pytest.raises(ValueError, match=r"^'https://a\.org/b\.png' is an address; download"):
+        open_picture("https://a.org/b.png")
+
+
+def test_a_file_that_the_system_refuses_is_a_value_error():
+    with pytest.raises(ValueError, match=r"x' cannot be read \(File name too long\); check its "):
+        open_picture("x" * 300)
 
 
 @pytest.mark.parametrize("size", [(30_000, 4), (9_000, 9_000), (50_000, 50_000)])

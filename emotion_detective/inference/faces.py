@@ -138,15 +138,18 @@ def crop(
     or not: it is a crop already.
     """
     if box_xyxy == (0, 0, *picture.size):
-        return picture
+        return _turn(picture, turned_degrees)
     square = _framed_square(box_xyxy, framing_scale)
     inside = _intersection(square, picture.size)
     pixels = np.asarray(picture.crop(inside).convert("RGB"))
     before = (inside[1] - square[1], inside[0] - square[0])
     after = (square[3] - inside[3], square[2] - inside[2])
     padding = [*zip(before, after, strict=True), (0, 0)]
-    square = Image.fromarray(np.pad(pixels, padding, mode="edge"))
-    return square.transpose(CLOCKWISE_TURNS[turned_degrees]) if turned_degrees else square
+    return _turn(Image.fromarray(np.pad(pixels, padding, mode="edge")), turned_degrees)
+
+
+def _turn(picture: Image.Image, degrees: int) -> Image.Image:
+    return picture.transpose(CLOCKWISE_TURNS[degrees]) if degrees else picture
 
 
 def reduced_size(size: tuple[int, int], max_pixels: int = DETECTION_PIXELS) -> tuple[int, int]:

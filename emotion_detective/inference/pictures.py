@@ -109,19 +109,29 @@ def read_picture(source: Source) -> Opened:
 def _content(source: Path | str | bytes | BinaryIO) -> bytes:
     """Return a file's bytes, within the limit."""
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            raise ValueError(f"{str(source)!r} is a folder; name a picture file.")
-        if not path.is_file():
-            raise ValueError(f"There is no file {str(source)!r}; check the path.")
-        _check_bytes(path.stat().st_size)
-        return path.read_bytes()
+        return _read_path(Path(source), str(source))
     if hasattr(source, "read") and not isinstance(source, type):
         source = _read_open(source)
     if not isinstance(source, bytes | bytearray | memoryview):
         raise TypeError(f"A picture is {SOURCES}, not {type(source).__name__}.")
     _check_bytes(len(source))
     return bytes(source)
+
+
+def _read_path(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise ValueError(f"{name!r} is a folder; name a picture file.")
+        if not path.is_file():
+            if "://" in name:
+                raise ValueError(f"{name!r} is an address; download it, and name the file.")
+            raise ValueError(f"There is no file {name!r}; check the path.")
+        _check_bytes(path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:  # no permission, a name that is too long
+        raise ValueError(
+            f"The file {name!r} cannot be read ({error.strerror}); check its name and permissions."
+        ) from error
 
 
 def _read_open(file: BinaryIO) -> bytes:
@@ -134,6 +144,8 @@ def _read_open(file: BinaryIO) -> bytes:
         raise ValueError(
             f"The open file cannot be read ({error}): open it anew, with open(path, 'rb')."
         ) from error
+    except (LookupError, TypeError) as error:  # it reads something else, as an archive does
+        raise TypeError(f"A picture is {SOURCES}, not {type(file).__name__}.") from error
     if isinstance(content, str):
         raise TypeError(f"A picture is {SOURCES}, not a file open as text.")
     return content
