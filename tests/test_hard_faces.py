@@ -5,8 +5,8 @@ import pytest
 import torch
 from small import load_parts, write_source
 
-from emotion_detective.evaluation import metrics
 from emotion_detective.inference.loading import load_classifier
+from emotion_detective.publish.export import predict_split
 
 
 def test_every_other_face_is_tilted_to_the_other_side():
@@ -22,7 +22,7 @@ def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_pa
     source = write_source(tmp_path / "fer", train=16, test=8)
     split = load_parts(source, tmp_path / "cache")["validation"]
     classifier = load_classifier(tiny_checkpoint)
-    probabilities, labels = metrics.predict_split(classifier, split)
+    probabilities, labels = predict_split(classifier, split)
     found = hard_faces.accuracies(classifier, split)
     assert found.keys() == hard_faces.CONDITIONS.keys()
     assert found["as they are"] == (probabilities.argmax(axis=1) == labels).mean()
@@ -37,7 +37,7 @@ def test_a_size_near_the_network_s_own_is_answered_as_the_network_answers_it(
     classifier = load_classifier(tiny_checkpoint)
     monkeypatch.setattr(hard_faces, "SIZES", (64, 32))
     found = hard_faces.accuracies_by_size(classifier, split)
-    probabilities, labels = metrics.predict_split(classifier, split)
+    probabilities, labels = predict_split(classifier, split)
     assert list(found) == ["64 px", "32 px"]
     assert found["64 px"] == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
 

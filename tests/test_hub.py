@@ -137,9 +137,9 @@ def test_a_private_push_is_private_and_never_lands_in_a_public_repository(hub_he
 # Push, when something fails
 
 
-def not_pushed(folder: Path, repo_id: str, *parts: str, **options) -> None:
+def not_pushed(folder: Path, repo_id: str, *parts: str) -> None:
     with pytest.raises(ValueError) as error:
-        card.push(folder, repo_id, **options)
+        card.push(folder, repo_id)
     message = str(error.value)
     assert "\n" not in message
     for part in (repo_id, "can be repeated", *parts):
@@ -195,8 +195,11 @@ def test_without_a_token_push_tells_to_log_in(hub_here, measured, monkeypatch):
         ("stranger/tiny", "hf_write", "may not write"),
     ],
 )
-def test_a_token_that_may_not_write_is_refused(hub_here, measured, repo_id, token, part):
-    not_pushed(measured, repo_id, part, "hf auth login", token=token)
+def test_a_token_that_may_not_write_is_refused(
+    hub_here, measured, repo_id, token, part, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", token)
+    not_pushed(measured, repo_id, part, "hf auth login")
     assert hub_here.store.repos == {}
 
 

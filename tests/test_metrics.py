@@ -224,9 +224,12 @@ def test_a_diverged_network_is_not_calibrated():
         metrics.fit_temperature(np.full((2, 6), np.nan), np.array([0, 1]))
 
 
-def test_a_split_is_predicted_as_the_classifier_predicts_it(tiny_checkpoint, small_split):
+def test_a_split_is_predicted_as_the_classifier_predicts_it(
+    tiny_checkpoint, small_split, monkeypatch
+):
+    monkeypatch.setattr(export, "BATCH_SIZE", 5)
     classifier = load_classifier(tiny_checkpoint)
-    probabilities, labels = metrics.predict_split(classifier, small_split, batch_size=5)
+    probabilities, labels = export.predict_split(classifier, small_split)
     expected = classifier.probabilities(small_split[:]["image"])
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert labels.tolist() == small_split["label"]

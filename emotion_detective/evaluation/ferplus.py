@@ -1,7 +1,7 @@
-"""FER+'s own files -> the CSV of votes that `votes.py` reads: a row an image of the data at hand.
+"""FER+'s own files -> the CSV of votes that `votes.py` reads, a row for each image of the data.
 
-FER+ (github.com/microsoft/FERPlus, MIT) numbers its votes as Kaggle's `fer2013.csv` numbers its
-images, which a zip of pictures does not: so the images are found by their pixels.
+The rows of FER+ (github.com/microsoft/FERPlus, MIT) follow those of Kaggle's `fer2013.csv`. A zip
+of pictures has no such rows: its images are found by their pixels.
 """
 
 import csv
@@ -19,17 +19,17 @@ from emotion_detective.inference.checkpoint import write_whole
 
 
 def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output: Path) -> int:
-    """Write the votes of all images in `parts` that have some; return of how many.
+    """Write the votes of all images in `parts` that have some; return their number.
 
     Args:
-        parts: as `data.load` returns them.
+        parts: the splits that `data.load` returns.
         fer2013: `fer2013.csv` of Kaggle's challenge, with a column of pixels.
         ferplus: `fer2013new.csv` of FER+, with as many rows in the same order.
         output: the CSV to write.
 
     Raises:
-        ValueError: a file or column is missing, the files do not go together, or they know none of
-            the images.
+        ValueError: a file or column is missing, the files differ in length, or none of the images
+            stands in them.
     """
     pictures = [to_pixels(text, fer2013) for (text,) in read_columns(fer2013, ("pixels",))]
     votes = list(read_columns(ferplus, COUNTED))
@@ -46,8 +46,8 @@ def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output
     rows = [
         (file, *known[picture])
         for part in parts.values()
-        for file, picture in zip(part["file"], _bytes_of(part), strict=True)
-        if picture in known
+        for file, image in zip(part["file"], part["image"], strict=True)
+        if (picture := image.convert("L").tobytes()) in known
     ]
     if not rows:
         raise ValueError(f"None of the images of --data stands in {fer2013}.")
@@ -61,10 +61,10 @@ def join_votes(parts: datasets.DatasetDict, fer2013: Path, ferplus: Path, output
 
 
 def read_columns(path: Path | zipfile.Path, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the named columns of every row; one of Kaggle's files has spaces before its names.
+    """Yield the named columns of every row.
 
     Raises:
-        ValueError: no such file or column, or a row that is cut short.
+        ValueError: there is no such file or column, or a row is cut short.
     """
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
@@ -84,10 +84,10 @@ def read_columns(path: Path | zipfile.Path, names: tuple[str, ...]) -> Iterator[
 
 
 def read_header(path: Path | zipfile.Path) -> list[str]:
-    """Return the names of a CSV's columns, in small letters.
+    """Return the names of a CSV's columns in lower case.
 
     Raises:
-        ValueError: it is no text.
+        ValueError: the file is no text.
     """
     with path.open(newline="", encoding="utf-8-sig") as stream:
         try:
@@ -97,10 +97,11 @@ def read_header(path: Path | zipfile.Path) -> list[str]:
 
 
 def _read_header(stream: TextIO) -> tuple[list[str], Any]:
-    """Return the names of a CSV's columns, and the `csv.reader` of what follows."""
+    """Return the names of a CSV's columns, and the `csv.reader` of its other rows."""
     first = stream.readline()
-    delimiter = max(",;\t", key=first.count)  # a spreadsheet's may be another
+    delimiter = max(",;\t", key=first.count)  # spreadsheets write others than commas
     rows = csv.reader(itertools.chain([first], stream), delimiter=delimiter)
+    # One of Kaggle's files has spaces before its names.
     return [name.strip().lower() for name in next(rows, [])], rows
 
 
@@ -109,17 +110,12 @@ def _no_csv(path: Path | zipfile.Path) -> ValueError:
 
 
 def to_pixels(text: str, path: Path | zipfile.Path) -> bytes:
-    """Return a row's pixels, one byte each.
+    """Return the pixels of a row, one byte each.
 
     Raises:
-        ValueError: they are no numbers from 0 to 255.
+        ValueError: a pixel is no number from 0 to 255.
     """
     try:
         return np.array(text.split(), np.uint8).tobytes()
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path} has pixels that are no numbers from 0 to 255.") from error
-
-
-def _bytes_of(part: datasets.Dataset) -> Iterator[bytes]:
-    for row in part.select_columns("image"):
-        yield row["image"].convert("L").tobytes()

@@ -1,7 +1,7 @@
-"""The pictures that a checkpoint gets most wrong, for its maker to look at.
+"""Pictures of the answers that are most wrong, for whoever trained the checkpoint.
 
-`export.measure` has them drawn beside the plots of an evaluation. They show people's faces: unlike
-the plots they are never pushed (`card_text.PLOTS` lists what is).
+`export.measure` draws them beside the plots of an evaluation. They show people's faces, so that
+unlike the plots they are never pushed (`card_text.PLOTS` lists what is).
 """
 
 import math
@@ -26,7 +26,7 @@ TOP_LOSSES_SHOWN = 20
 def draw_top_losses(
     split: "datasets.Dataset", probabilities: np.ndarray, labels: np.ndarray, path: Path
 ) -> Path:
-    """Draw the images whose label got the least probability, with their file names."""
+    """Draw the images whose label has the least probability, with their file names."""
     of_label = probabilities[np.arange(len(labels)), labels]
     worst = np.argsort(of_label, kind="stable")[:TOP_LOSSES_SHOWN]
     rows = split[worst.tolist()]
@@ -54,7 +54,7 @@ def draw_disagreements(split: "datasets.Dataset", vote_metrics: dict, path: Path
 
 
 def draw(pictures: Sequence[Image.Image], captions: Sequence[str], title: str, path: Path) -> Path:
-    """Draw pictures of any size in rows of five, each above its caption."""
+    """Draw pictures of any size and mode in rows of five, each above its caption."""
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     row_count = max(math.ceil(len(pictures) / COLUMNS), 1)
     height = 0.5 + row_count * (1.55 + 0.16 * lines)

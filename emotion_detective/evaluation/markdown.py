@@ -1,15 +1,13 @@
-"""Tables in Markdown, as GitHub and the Hub render them: for cards, the study and the benchmarks.
-
-HTML for the page is in `html.py`.
-"""
+"""Tables in Markdown, as GitHub and the Hub render them: for cards, the study and benchmarks."""
 
 from collections.abc import Iterable
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table of rows as long as the header; columns of numbers are aligned right.
+    """Return a table whose columns of numbers are aligned right; bars in cells are escaped.
 
-    A bar in a cell, as the name of a data set may have one, is escaped.
+    Raises:
+        ValueError: a row is not as long as the others.
     """
     header = list(header)
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]

@@ -1,59 +1,52 @@
 """Metrics and calibration of a checkpoint: probabilities and labels in, plain values out.
 
-`export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation, `predict_split` and
-`split_metrics` for the numbers of the card (`plots.py` draws them, `votes.py` holds them against a
-second label set). Labels are indices into `model.LABELS`, results go into JSON as they are. Nothing
-here knows training or the Hub, and the app never imports it.
+`export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation and `split_metrics`
+for the numbers of the card; `plots.py` draws them, `votes.py` compares the same answers with a
+second label set. Labels are indices into `model.LABELS`; results are plain JSON values. Knows no
+training and no Hub; the app never imports it.
 """
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn import metrics
-from tqdm.auto import tqdm
 
-from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective.inference.model import LABELS
 
-if TYPE_CHECKING:
-    import datasets
-
-# Guo et al. 2017 (arXiv 1706.04599) and most since: 15 bins of equal width.
+# 15 bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599) and most papers since.
 CALIBRATION_BINS = 15
 # Far outside what training gives (0.5 to 3), so that the optimum is never at a border.
 TEMPERATURE_RANGE = (0.05, 20.0)
-# The share of right answers that validation must show where a face is not called unsure, and the
-# share that it must make us sure of for other faces.
+# Of the answers that are not called unsure, this share must be right on validation, and the floor
+# be likely on other faces.
 ANSWERED_ACCURACY_TARGET = 0.82
 ANSWERED_ACCURACY_FLOOR = 0.8
-# How sure of the floor, one-sided. Simulated with n = 3534, the threshold
-# keeps its promise on a second sample 90 times in 100; one that merely reaches it, 58 times.
+# One-sided confidence in the floor. Simulated with n = 3534, the threshold keeps it on a second
+# sample 90 times in 100; one that merely reaches the floor, 58 times.
 THRESHOLD_CONFIDENCE = 0.95
 THRESHOLD_STEP = 0.01
 INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
 BOOTSTRAP_SAMPLES = 2000
 BOOTSTRAP_SEED = 0
 MOST_CONFUSED_SHOWN = 10
-# Images decoded and held at a time.
-BATCH_SIZE = 64
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature that minimises the negative log-likelihood of `logits / temperature`.
 
     Args:
-        logits: `(N, 6)`, of validation, before any temperature.
+        logits: `(N, 6)` of validation, before any temperature.
         labels: `(N,)` indices.
 
     Raises:
-        ValueError: no image, shapes that don't fit, a label outside, logits that are not finite.
+        ValueError: there is no image, shapes don't fit, a label is outside 0 to 5, or logits are
+            not finite.
 
     Source: Guo et al. 2017, arXiv 1706.04599.
     """
     logits = np.asarray(logits, np.float64)
-    labels = _checked_labels(labels, logits)
+    labels = _check_labels(labels, logits)
     if not np.isfinite(logits).all():
         raise ValueError(
             "The network's outputs are not finite: training has diverged. Lower its learning rate."
@@ -73,12 +66,19 @@ def choose_unsure_threshold(
     """Return the smallest confidence to answer at, the share answered there and their accuracy.
 
     A face is answered where its confidence is at least the threshold. The share of right answers
-    must reach ANSWERED_ACCURACY_TARGET and, to hold on other faces than these, the lower limit of
-    its one-sided 95% Wilson interval ANSWERED_ACCURACY_FLOOR, so thresholds that few faces pass
-    don't win by luck. Where none does the threshold is 1.0: every face is unsure.
+    must reach ANSWERED_ACCURACY_TARGET, and the lower limit of its one-sided 95% Wilson interval
+    ANSWERED_ACCURACY_FLOOR, so that a threshold which few faces pass does not win by luck. Where no
+    threshold does both it is 1.0: every face is unsure.
+
+    Args:
+        probabilities: `(N, 6)` of validation, calibrated.
+        labels: `(N,)` indices.
+
+    Raises:
+        ValueError: as `check_answers`.
     """
-    probabilities, labels = checked(probabilities, labels)
-    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    probabilities, labels = check_answers(probabilities, labels)
+    confidence, correct = _judge(probabilities, labels)
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         share, accuracy = _score_answered(confidence, correct, threshold)
         hits = accuracy >= ANSWERED_ACCURACY_TARGET
@@ -88,7 +88,7 @@ def choose_unsure_threshold(
 
 
 def _lower_limit(correct: np.ndarray) -> float:
-    """Return what the true share of `correct` exceeds with THRESHOLD_CONFIDENCE."""
+    """Return the share that the true share of `correct` exceeds with THRESHOLD_CONFIDENCE."""
     test = binomtest(int(correct.sum()), len(correct), alternative="greater")
     return float(test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low)
 
@@ -102,20 +102,30 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
         unsure_below: faces with less confidence than this count as not answered.
 
     Intervals are 95% percentile bootstrap intervals over the faces, seeded.
+
+    Raises:
+        ValueError: as `check_answers`.
     """
-    probabilities, labels = checked(probabilities, labels)
-    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    probabilities, labels = check_answers(probabilities, labels)
+    confidence, correct = _judge(probabilities, labels)
     classes = range(len(LABELS))
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
-    samples = _bootstrap(confusion)
+    scores, sampled = class_scores(confusion), class_scores(_bootstrap(confusion))
     answered_share, answered_accuracy = _score_answered(confidence, correct, unsure_below)
     return {
         "n": len(labels),
         "accuracy": float(correct.mean()),
         "accuracy_interval": bootstrap_interval(correct),
-        "macro_f1": float(class_scores(confusion)["f1"].mean()),
-        "macro_f1_interval": _interval(class_scores(samples)["f1"].mean(axis=-1)),
-        "per_class": _per_class(confusion, samples),
+        "macro_f1": float(scores["f1"].mean()),
+        "macro_f1_interval": _interval(sampled["f1"].mean(axis=-1)),
+        "per_class": {
+            label: {
+                "support": int(confusion[i].sum()),
+                **{name: float(values[i]) for name, values in scores.items()},
+                **{f"{name}_interval": _interval(sampled[name][:, i]) for name in scores},
+            }
+            for i, label in enumerate(LABELS)
+        },
         "ece": expected_calibration_error(probabilities, labels),
         "nll": float(metrics.log_loss(labels, probabilities, labels=classes)),  # in nats
         "confusion_matrix": confusion.tolist(),
@@ -131,39 +141,19 @@ def split_metrics(
 ) -> dict:
     """Return `compute_metrics` of all faces and, under "clean", of those in `clean_mask` `(N,)`.
 
-    "clean" is None where no face is.
+    "clean" is None where no face is clean.
     """
-    clean = np.asarray(clean_mask, bool)
-    found = compute_metrics(probabilities, labels, unsure_below)
-    found["clean"] = (
-        compute_metrics(np.asarray(probabilities)[clean], np.asarray(labels)[clean], unsure_below)
-        if clean.any()
-        else None
-    )
+    found = compute_metrics(probabilities, labels, unsure_below) | {"clean": None}
+    if (clean := np.asarray(clean_mask, bool)).any():
+        rows = np.asarray(probabilities)[clean], np.asarray(labels)[clean]
+        found["clean"] = compute_metrics(*rows, unsure_below)
     return found
-
-
-def predict_split(
-    classifier: Classifier, split: "datasets.Dataset", batch_size: int = BATCH_SIZE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(N, 6)` float32 probabilities and `(N,)` labels of a split of `data.load`.
-
-    One float32 forward pass a picture, as the app does it: no test-time augmentation.
-    """
-    starts = range(0, len(split), batch_size)
-    batches = [
-        classifier.probabilities(split[start : start + batch_size]["image"])
-        for start in tqdm(starts, desc="classifying", unit="batch", leave=False)
-    ]
-    labels = np.asarray(split["label"], np.int64)
-    return np.concatenate([classifier.probabilities([]), *batches]), labels
 
 
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Return precision, recall and F1 `(..., 6)` of confusion matrices `(..., 6, 6)`.
 
-    What scikit-learn returns for one, for the bootstrap's 2,000 at once. A score whose denominator
-    is 0 is 0.
+    scikit-learn takes one matrix; the bootstrap has 2,000. A score whose denominator is 0 is 0.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
@@ -175,7 +165,7 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def most_confused(confusion: np.ndarray) -> list[dict]:
-    """Return the pairs with most mistakes; `share` is of the faces with the true label."""
+    """Return the pairs with most mistakes; `share` is that of the faces with the true label."""
     mistakes = confusion * (1 - np.eye(len(LABELS), dtype=int))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED_SHOWN]
     pairs = [divmod(int(cell), len(LABELS)) for cell in order]
@@ -198,7 +188,7 @@ def reliability_bins(
 
     Mean confidence and accuracy of an empty bin are 0.
     """
-    confidence, correct = _confidence(probabilities), _correct(probabilities, labels)
+    confidence, correct = _judge(probabilities, labels)
     bins = np.ceil(confidence * CALIBRATION_BINS).astype(int).clip(1, CALIBRATION_BINS) - 1
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     divisor = np.maximum(count, 1)
@@ -231,18 +221,6 @@ def _bootstrap(confusion: np.ndarray) -> np.ndarray:
     return samples.reshape(BOOTSTRAP_SAMPLES, *confusion.shape)
 
 
-def _per_class(confusion: np.ndarray, samples: np.ndarray) -> dict[str, dict]:
-    scores, sampled = class_scores(confusion), class_scores(samples)
-    return {
-        label: {
-            "support": int(confusion[i].sum()),
-            **{name: float(values[i]) for name, values in scores.items()},
-            **{f"{name}_interval": _interval(sampled[name][:, i]) for name in scores},
-        }
-        for i, label in enumerate(LABELS)
-    }
-
-
 def _interval(values: np.ndarray) -> list[float]:
     return np.percentile(values, INTERVAL).tolist()
 
@@ -255,22 +233,19 @@ def _score_answered(
     return float(answered.mean()), float(correct[answered].mean()) if answered.any() else 0.0
 
 
-def _confidence(probabilities: np.ndarray) -> np.ndarray:
-    return probabilities.max(axis=1)
+def _judge(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(N,)` confidences and whether each answer is the label."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
 
 
-def _correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return probabilities.argmax(axis=1) == labels
-
-
-def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_answers(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities as float64 rows that sum to 1, and labels as int64.
 
     Raises:
         ValueError: no image, shapes that don't fit, a row that does not sum to 1, a label outside.
     """
     probabilities = np.asarray(probabilities, np.float64)
-    labels = _checked_labels(labels, probabilities)
+    labels = _check_labels(labels, probabilities)
     sums = probabilities.sum(axis=1)
     if not np.allclose(sums, 1, atol=1e-3):  # also catches NaN
         worst = sums[np.nanargmax(np.abs(sums - 1))] if not np.isnan(sums).any() else np.nan
@@ -280,7 +255,7 @@ def checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     return probabilities / sums[:, None], labels
 
 
-def _checked_labels(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _check_labels(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels, np.int64)
     if rows.shape != (len(labels), len(LABELS)):
         raise ValueError(

@@ -1,8 +1,8 @@
 """The plots of an evaluation and of a training run, as PNG for the card and the README.
 
 `export.py` calls `write_plots` for an evaluation and `plot_history` for a training run. Figures are
-made without pyplot, so nothing is left open and no display is needed. Colours are Okabe and Ito's,
-which colour-blind people can tell apart.
+made without pyplot: none stays open, and no display is needed. Colours are Okabe and Ito's, which
+colour-blind people can tell apart.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def write_plots(
     Args:
         probabilities: `(N, 6)`.
         labels: `(N,)` indices.
-        metrics: of `evaluation.compute_metrics` for these rows.
+        metrics: what `metrics.compute_metrics` returns for these rows.
     """
     plots = Path(folder) / PLOTS_FOLDER
     return [
@@ -148,7 +148,7 @@ def plot_reliability(
 def plot_confidence(
     probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
 ) -> Path:
-    """Draw what answering only above a confidence gives: share answered, share right of these."""
+    """Draw, for each confidence to answer at, the share of faces answered and of these right."""
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence)
     right = (np.argmax(probabilities, axis=1) == labels)[order]
@@ -177,8 +177,8 @@ def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
     """Draw loss, accuracy and learning rate of a training run over its epochs.
 
     Each row has `epoch` (from 1), `train_loss`, `validation_loss`, `validation_accuracy`,
-    `learning_rate` and `image_size`; a change of the image size is marked.
-    `best_epoch` is the one whose weights were kept.
+    `learning_rate` and `image_size`, whose changes are marked. The weights of `best_epoch` were
+    kept.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 8.0), layout="constrained")
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.4))

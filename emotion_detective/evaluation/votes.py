@@ -1,15 +1,15 @@
-"""A second label set: FER+'s ten crowd votes an image, to learn from and to be measured against.
+"""A second label set: FER+'s ten crowd votes an image, to learn from and to evaluate with.
 
 FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
 each image. `train_hub.py train --votes CSV` moves the training targets to `soft_targets`, and
 `evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
 `path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS;
-`ferplus.py` makes it.
+`ferplus.py` writes it.
 
-FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). An
-image's majority is the one answer of all ten with most votes; where that is a tie or one of these
-four, the image has no majority and does not count for agreement. As a distribution, the votes for
-our six labels are scaled to sum to 1, on images where these hold at least half of all votes.
+FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). The
+majority of an image is the one of all ten answers with most votes. Where that is a tie or one of
+these four, the image has no majority and does not count for agreement. The votes for our six labels
+are a distribution, scaled to sum to 1, where they are at least half of all votes.
 """
 
 import csv
@@ -22,14 +22,14 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
-from emotion_detective.evaluation.metrics import bootstrap_interval, checked
+from emotion_detective.evaluation.metrics import bootstrap_interval, check_answers
 from emotion_detective.inference.model import LABELS
 
 # FER+'s names in the order of LABELS.
 VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
 OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")
 COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
-# Below this share of an image's votes the six labels say too little to be a distribution.
+# Below this share of an image's votes the six labels are no distribution.
 MIN_SHARE_OF_SIX = 0.5
 DISAGREEMENTS_KEPT = 20
 # A probability of 0 where somebody voted would make the cross-entropy infinite.
@@ -68,21 +68,21 @@ class Votes:
 
     @property
     def is_distribution(self) -> np.ndarray:
-        """`(N,)` bool: whether the six labels hold enough of the votes."""
+        """`(N,)` bool: whether the six labels have MIN_SHARE_OF_SIX of the votes."""
         six = self.counts.sum(axis=1)
         return (six > 0) & (six >= MIN_SHARE_OF_SIX * self.total)
 
 
 def checksum(path: Path | str) -> int:
-    """Return a number that changes with the votes file.
+    """Return a checksum of the votes file.
 
     Raises:
         ValueError: no such file.
     """
-    return zlib.crc32(_existing(path).read_bytes())
+    return zlib.crc32(_find_file(path).read_bytes())
 
 
-def _existing(path: Path | str) -> Path:
+def _find_file(path: Path | str) -> Path:
     if not Path(path).is_file():
         raise ValueError(f"There is no votes file {path}. Name a CSV such as ferplus_votes.csv.")
     return Path(path)
@@ -92,10 +92,10 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
     """Return the votes of `files`, in their order.
 
     Raises:
-        ValueError: no such file, a column missing, a count that is no number, or not one of `files`
-            in it.
+        ValueError: there is no such file, a column is missing, a count is no number, or none of
+            `files` is in it.
     """
-    path = _existing(path)
+    path = _find_file(path)
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         _check_columns(reader.fieldnames, path)
@@ -113,7 +113,7 @@ def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
 
 
 def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
-    """Return `(N,)` bool: whether more than half of an image's voters see no face.
+    """Return `(N,)` bool: whether more than half of an image's votes are for "not a face".
 
     Raises:
         ValueError: as `read_votes`.
@@ -123,15 +123,15 @@ def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
 
 
 def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """Return `(N, 6)` float64: how likely each label is for a training image, given its votes.
+    """Return `(N, 6)` float64 probabilities of each label given the votes of a training image.
 
-    A logistic regression from the shares of all ten answers to the `(N,)` labels, fitted on these
-    images: not the votes themselves, because FER+'s voters name other emotions than FER2013's
-    labels do, but what these labels are among images voted alike. An image without votes keeps its
-    label.
+    FER+'s voters name other emotions than FER2013's labels do, so the votes themselves are no
+    targets. A logistic regression from the shares of all ten answers to the `(N,)` labels, fitted
+    on these images, tells what the labels are among images with the same votes. An image without
+    votes keeps its label.
 
     Raises:
-        ValueError: as `read_votes`, or the voted images do not show two emotions at least.
+        ValueError: as `read_votes`, or the images with votes show fewer than two emotions.
     """
     from sklearn.linear_model import LogisticRegression  # only training with votes needs it
 
@@ -141,7 +141,7 @@ def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> 
     if len(np.unique(labels[voted])) < 2:
         raise ValueError(f"{path} has votes for too few training images to learn from.")
     shares = counts[voted] / counts[voted].sum(axis=1, keepdims=True)
-    features = np.column_stack((shares, np.sqrt(shares)))  # a first vote tells more than a tenth
+    features = np.column_stack((shares, np.sqrt(shares)))  # a tenth vote adds little
     model = LogisticRegression(C=10, max_iter=2000).fit(features, labels[voted])
     targets = np.eye(len(LABELS))[labels]
     targets[np.flatnonzero(voted)] = 0
@@ -154,13 +154,16 @@ def vote_metrics(
 ) -> dict:
     """Return how a checkpoint's `(N, 6)` probabilities and the `(N,)` labels agree with votes.
 
-    "agreement" is the share of majorities the checkpoint names, "label_agreement" the share the
-    FER2013 labels name. The distances are means over images, in nats: cross-entropy and
+    "agreement" is the share of majorities that the checkpoint names, "label_agreement" the share
+    that the FER2013 labels name. The distances are means over images, in nats: cross-entropy and
     Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon divergence (0 to ln 2);
-    "cross_entropy_of_mean" is what the votes' mean would get as everyone's answer.
-    "disagreements" lists the images whose votes are furthest from their label.
+    "cross_entropy_of_mean" is the cross-entropy of the mean of all votes as the answer to every
+    image. "disagreements" lists the images whose votes are furthest from their label.
+
+    Raises:
+        ValueError: as `metrics.check_answers`.
     """
-    probabilities, labels = checked(probabilities, labels)
+    probabilities, labels = check_answers(probabilities, labels)
     majority = votes.majority
     voted = majority != NO_MAJORITY
     named = probabilities.argmax(axis=1) == majority
@@ -177,7 +180,7 @@ def vote_metrics(
 
 
 def _per_class(named: np.ndarray, labelled: np.ndarray, majority: np.ndarray) -> dict[str, dict]:
-    """Return, for the images of each majority, the share that checkpoint and label name."""
+    """Return, for the images of each majority, the shares that checkpoint and label name."""
     return {
         label: {
             "n": int((majority == i).sum()),

@@ -1,8 +1,8 @@
-"""A checkpoint's README.md from measured numbers, and its upload to the Hub in one commit.
+"""The README.md of a checkpoint from its metrics, and the checkpoint's upload in one commit.
 
-`train_hub.py` calls `write_card` when a checkpoint is measured and `push` to publish it. The text
-is the template `model_card.md`, its slots are in `card_text.py`, its front matter is in
-`card_metadata.py`. Knows no training.
+`export.py` calls `write_card` when a checkpoint is measured, `train_hub.py` calls `push`. The text
+is the template `model_card.md`; `card_text.py` fills its slots and `card_metadata.py` its front
+matter. Knows no training.
 """
 
 import json
@@ -39,10 +39,10 @@ CARD_FILE = "README.md"
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
     """Write README.md from the folder's metrics.json and return its path.
 
-    `repo_id` is what the snippets load; without it they say USER/ and the folder's name.
+    The snippets load `repo_id`, by default USER/ and the folder's name.
 
     Raises:
-        ValueError: a slot cannot be filled; names it and what is missing.
+        ValueError: a slot cannot be filled; the message names it and what is missing.
     """
     folder = Path(folder).resolve()
     facts = read_facts(folder, repo_id or f"USER/{folder.name}")
@@ -52,9 +52,9 @@ def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
 
 
 def read_facts(folder: Path, repo_id: str) -> Facts:
-    """Return what the card of the checkpoint in `folder` is made from."""
+    """Return the facts for the card of the checkpoint in `folder`."""
     config = json.loads((folder / CONFIG_FILE).read_text())
-    return Facts(repo_id, config, read_metrics(folder), tuple(_plots(folder)))
+    return Facts(repo_id, config, read_metrics(folder), tuple(_find_plots(folder)))
 
 
 def headline(folder: Path) -> str:
@@ -62,7 +62,7 @@ def headline(folder: Path) -> str:
     return read_facts(folder, "").headline[0]
 
 
-def _plots(folder: Path) -> list[str]:
+def _find_plots(folder: Path) -> list[str]:
     names = [f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS]
     return [name for name in names if (folder / name).is_file()]
 
@@ -71,7 +71,7 @@ def render(facts: Facts, template: str) -> str:
     """Return the template with each `${slot}` filled from the facts.
 
     Raises:
-        ValueError: an unknown slot, or one whose value was not measured; names it.
+        ValueError: a slot is unknown, or its value was not measured; the message names it.
     """
     template = Template(template)
     return template.substitute({slot: _fill(slot, facts) for slot in template.get_identifiers()})
@@ -94,17 +94,16 @@ def push(
     repo_id: str,
     private: bool = False,
     force: bool = False,
-    token: str | None = None,
 ) -> str:
     """Publish a checkpoint folder as the Hub model `repo_id` and return its address.
 
     Float32 weights, config.json, metrics.json, card and plots go up in one commit, which is then
-    tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that was
+    tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that is
     more accurate on the same validation images stays, unless `force`.
 
     Raises:
-        ValueError: not a checkpoint, a better model there, no token, no permission or no Hub; says
-            what to do.
+        ValueError: the folder is no checkpoint, a better or a public model is there, or token,
+            permission or Hub is missing; the message says what to do.
     """
     folder = Path(folder)
     check_hub_id(repo_id)
@@ -114,17 +113,17 @@ def push(
     with tempfile.TemporaryDirectory() as staging:
         _stage(folder, Path(staging), repo_id)
         with explain_refusals(repo_id):
-            return _upload(HfApi(token=token), Path(staging), repo_id, private, force)
+            return _upload(HfApi(), Path(staging), repo_id, private, force)
 
 
 def _stage(folder: Path, staging: Path, repo_id: str) -> None:
-    """Put what goes to the Hub into `staging`."""
+    """Copy what goes to the Hub into `staging`."""
     for name in (CONFIG_FILE, METRICS_FILE):
         shutil.copy(folder / name, staging)
     (staging / PLOTS_FOLDER).mkdir()
-    for plot in _plots(folder):
+    for plot in _find_plots(folder):
         shutil.copy(folder / plot, staging / PLOTS_FOLDER)
-    # A float16 file would be computed with in float16 by transformers: three times slower on a CPU.
+    # transformers computes in the file's number format: in float16 three times slower on a CPU.
     convert_weights(folder, staging / WEIGHTS_FILE, torch.float32)
     write_card(staging, repo_id)
 
@@ -136,7 +135,7 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     if private:
         refuse_public(repo_id, there)
     if not force:
-        _refuse_worse(read_metrics(staging), _metrics_of(api, there), repo_id)
+        _refuse_worse(read_metrics(staging), _fetch_metrics(api, there), repo_id)
     logger.info("uploading to %s", url)
     commit = api.upload_folder(
         repo_id=repo_id,
@@ -149,7 +148,7 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     return str(url)
 
 
-def _metrics_of(api: HfApi, there: ModelInfo) -> dict:
+def _fetch_metrics(api: HfApi, there: ModelInfo) -> dict:
     try:
         path = api.hf_hub_download(there.id, METRICS_FILE, revision=there.sha)
     except RemoteEntryNotFoundError:
@@ -169,7 +168,7 @@ def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
 
 
 def _tag(api: HfApi, repo_id: str, commit: str) -> None:
-    """Give the commit the next version, unless it has one from a push before."""
+    """Tag the commit with the next version, unless an earlier push tagged it."""
     tags = api.list_repo_refs(repo_id).tags
     if any(tag.target_commit == commit for tag in tags):
         return

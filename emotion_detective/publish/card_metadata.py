@@ -1,7 +1,7 @@
-"""The YAML front matter of a model card: what the Hub reads of it, with the measured model-index.
+"""The facts of a model card, and its YAML front matter with the measured model-index for the Hub.
 
-`Facts` is what the whole card is made from; `card_text.py` fills the rest of the text from it.
-Fields: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Reads and writes no files.
+`card_text.py` fills the text below the front matter from the same `Facts`. Fields:
+https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Reads and writes no files.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SPLITS = ("test", "validation")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card is made from; `plots` are the paths of the pictures that there are."""
+    """The repository, `config.json` and `metrics.json` of a card, and the paths of its plots."""
 
     repo_id: str
     config: dict
@@ -34,12 +34,12 @@ class Facts:
 
     @property
     def training(self) -> dict:
-        """The record of the last run behind the weights (`record.describe_run`)."""
+        """The record of the last run behind the weights (`export.describe_run`)."""
         return self.metrics["training"]
 
     @property
     def runs(self) -> list[dict]:
-        """The records of the runs behind the weights: each went on from the one before."""
+        """The records of the runs behind the weights; each went on from the one before."""
         return [*self.training.get("earlier", []), self.training]
 
     @property
@@ -52,23 +52,23 @@ class Facts:
 
     @property
     def headline(self) -> tuple[str, dict]:
-        """The split that the card speaks of first, and its metrics."""
+        """The name and the metrics of the split that the card speaks of first."""
         return next(iter(self.splits.items()))
 
     @property
     def is_fer2013(self) -> bool:
-        """Whether the data were FER2013: its number of test images gives it away."""
+        """Whether the data are FER2013, by the number of its test images."""
         return self.training["dataset"]["test"] == FER_PRIVATE_COUNT
 
     def split_name(self, split: str) -> str:
-        """Return a split's name as the card calls it."""
+        """Return the card's name of a split."""
         if self.is_fer2013:
             return FER_SPLITS[split]
         return f"{self.training['dataset']['source']}, {split}"
 
 
 def metadata(facts: Facts) -> str:
-    """Return the YAML front matter; the base model only where weights came from one."""
+    """Return the YAML front matter; it names a base model only where weights came from one."""
     data = ModelCardData(
         license="other",
         license_name="training-data-licence-unclear",
@@ -85,7 +85,7 @@ def metadata(facts: Facts) -> str:
 
 
 def base_model(facts: Facts) -> str | None:
-    """Return the Hub id whose weights training started from, None for scratch or a local folder."""
+    """Return the Hub id of the weights that training started from, None where they have none."""
     settings = facts.runs[0]["config"]
     if settings["init"] == "imagenet":
         return IMAGENET_WEIGHTS if settings["architecture"] == ARCHITECTURE else None

@@ -1,7 +1,7 @@
 """The six-class dataset on the Hub, as parquet with a card, so that training can name it by id.
 
-`train_hub.py prepare` calls `publish` with what `data.load` made of a source: splits, order and
-clean marks stay as they are, and `data.load(repo_id)` gives them back. Knows no model.
+`train_hub.py prepare` calls `publish` with the splits of `data.load`; `data.load(repo_id)` returns
+the same splits, order and clean marks. Knows no model.
 """
 
 import logging
@@ -49,8 +49,8 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
     """Upload the splits and a card to the Hub dataset `repo_id` and return its address.
 
     Raises:
-        ValueError: no id, no token, no permission, no Hub, or `private` and it is public; says what
-            to do.
+        ValueError: `repo_id` is no id, token, permission or Hub is missing, or a `private` dataset
+            would be public; the message says what to do.
     """
     check_hub_id(repo_id)
     with explain_refusals(repo_id):

@@ -1,8 +1,8 @@
-"""A trained network -> a finished checkpoint folder: calibrated, measured, drawn and described.
+"""A trained network -> a finished checkpoint folder: calibrated, measured, plotted and described.
 
-Temperature and threshold are fitted on validation and go into the checkpoint; the checkpoint as it
-lies on disk is then evaluated, and its card is rendered from what was measured.
-`train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`. Knows no Hub.
+Temperature and threshold are fitted on validation and go into the checkpoint; the files on disk are
+then evaluated, and the card is rendered from the metrics. `train_hub.py` calls `export` at the end
+of a run and `measure` for `evaluate`. Knows no Hub.
 """
 
 import json
@@ -10,13 +10,14 @@ from datetime import date
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from emotion_detective.evaluation import galleries, plots, votes
 from emotion_detective.evaluation.metrics import (
     choose_unsure_threshold,
     fit_temperature,
-    predict_split,
     split_metrics,
 )
 from emotion_detective.inference.checkpoint import (
@@ -34,6 +35,8 @@ from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import best_row
 
 CALIBRATION_SPLIT = "validation"
+# Images decoded and held at a time.
+BATCH_SIZE = 64
 
 
 def export(
@@ -47,8 +50,8 @@ def export(
 ) -> dict:
     """Write the checkpoint with its metrics, plots and card into `folder`; return the metrics.
 
-    `record` is what `metrics.json` says of the training run. The test split is read here, once a
-    run, after everything of it is chosen.
+    `record` describes the training run (`describe_run`). The test split is read here, once a run,
+    after everything is chosen.
     """
     calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
     save_checkpoint(
@@ -89,13 +92,14 @@ def measure(
     folder: Path | None = None,
     votes_file: Path | None = None,
 ) -> dict:
-    """Return the metrics of a split; with `folder`, write them, plots and card there too.
+    """Return the metrics of the split `name`; with `folder`, write them, plots and card there too.
 
     The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
-    the metrics have "votes" as well (see `votes.py`).
+    the metrics have "votes" as well (`votes.vote_metrics`).
 
     Raises:
-        ValueError: `folder` was trained on data with another number of images in this split.
+        ValueError: the split is empty, or `folder` was trained on data with another number of
+            images in it.
     """
     if folder is not None:
         _refuse_other_data(read_metrics(folder), name, len(split))
@@ -116,8 +120,22 @@ def measure(
     return metrics
 
 
+def predict_split(classifier: Classifier, split: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(N, 6)` float32 probabilities and `(N,)` labels of a split of `data.load`.
+
+    One float32 forward pass a picture, as the app does it: no test-time augmentation.
+    """
+    starts = range(0, len(split), BATCH_SIZE)
+    batches = [
+        classifier.probabilities(split[start : start + BATCH_SIZE]["image"])
+        for start in tqdm(starts, desc="classifying", unit="batch", leave=False)
+    ]
+    labels = np.asarray(split["label"], np.int64)
+    return np.concatenate([classifier.probabilities([]), *batches]), labels
+
+
 def _refuse_other_data(metrics: dict, name: str, count: int) -> None:
-    """The card names the data of the training run: no other data's numbers may stand there."""
+    """Refuse numbers of other data than the training run's, which the card names."""
     trained_on = metrics.get("training", {}).get("dataset", {})
     if trained_on.get(name, count) != count:
         raise ValueError(
@@ -136,11 +154,11 @@ def describe_run(
     parts: datasets.DatasetDict,
     history: list[dict],
 ) -> dict:
-    """Return the record of a finished run, as plain values without folders of this machine.
+    """Return the record of a finished run as plain values, without folders of this machine.
 
     Args:
-        source: what `--data` named, of which `parts` were made.
-        history: a row an epoch, as `loop.train` returns them.
+        source: the `--data` that `parts` were loaded from.
+        history: the rows that `loop.train` returns.
     """
     counts = {split: len(part) for split, part in parts.items()}
     counts["train"] = min(counts["train"], config.limit or counts["train"])

@@ -1,4 +1,4 @@
-"""What the Hub's refusals of an upload mean, in one sentence with the remedy.
+"""The Hub's refusals of an upload, each as one sentence with the remedy.
 
 Uploads are `card.push`, `dataset_card.publish` and `space.deploy`. Knows no checkpoint.
 """
@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 
 from emotion_detective.inference.hub import first_line
 
-# What an upload can fail with. hf_xet, which carries large files, raises plain RuntimeErrors.
+# What an upload raises. hf_xet, which carries large files, raises plain RuntimeErrors.
 REFUSALS = (
     HTTPError,
     ConnectionError,
@@ -27,9 +27,9 @@ REFUSALS = (
 
 
 def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> None:
-    """Raise `ValueError` where a repository that is to be private is public: the Hub would not.
+    """Raise `ValueError` where a repository that should be private is public.
 
-    Creating what is there already, with `private=True`, changes nothing and says nothing.
+    The Hub's `create_repo(private=True)` leaves an existing repository public and says nothing.
     """
     if not there.private:
         raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
@@ -37,7 +37,7 @@ def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> N
 
 @contextmanager
 def explain_refusals(repo_id: str) -> Iterator[None]:
-    """Turn what an upload to `repo_id` fails with into a `ValueError` that says what to do."""
+    """Turn REFUSALS of an upload to `repo_id` into a `ValueError` that says what to do."""
     try:
         yield
     except REFUSALS as error:

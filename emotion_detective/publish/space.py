@@ -1,7 +1,7 @@
 """The app as a Space on the Hub: only what it needs, in one commit, serving a model of the Hub.
 
-The folder that holds `app.py` is the Space. A Space's README.md is its front page and its settings,
-so the copy that goes up names the model and has it fetched when the Space is built.
+The folder that holds `app.py` is the Space. The README.md of a Space is its front page and its
+settings: the uploaded copy names the model and has it fetched when the Space is built.
 """
 
 import logging
@@ -20,7 +20,7 @@ from emotion_detective.publish.refusals import explain_refusals, refuse_public
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a Space runs and shows; tests, benchmarks and training data stay at home.
+# What a Space runs and shows; tests and benchmarks are not uploaded.
 FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
 FOLDERS = ("emotion_detective", "examples", "models")
 
@@ -28,25 +28,25 @@ FOLDERS = ("emotion_detective", "examples", "models")
 def deploy(repo_id: str, model: str, private: bool = False) -> str:
     """Publish the app as the Space `repo_id`, serving `model` (user/name[@revision]).
 
-    Where nothing changed there is no commit. Returns the Space's address.
+    Return the address of the Space. Where nothing changed there is no commit.
 
     Raises:
-        ValueError: no id, no such model, no token, no permission, no Hub, or `private` and the
-            Space is public; says what to do.
+        ValueError: an id is wrong, the model, token, permission or Hub is missing, or a `private`
+            Space would be public; the message says what to do.
     """
     for name in (repo_id, model.partition("@")[0]):
         check_hub_id(name)
     with tempfile.TemporaryDirectory() as staging, explain_refusals(repo_id):
         api = HfApi()
         api.whoami()  # the clearest refusal of a missing or wrong token
-        commit = _commit_of(api, model)
+        commit = _find_commit(api, model)
         _stage(Path(staging), model.partition("@")[0], commit)
         url = api.create_repo(
             repo_id, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
         )
         if private:
             refuse_public(repo_id, api.space_info(repo_id))
-        # Before the files: the first start shall know it already.
+        # Before the files, so that the first start knows it.
         api.add_space_variable(repo_id, MODEL_VARIABLE, model)
         logger.info("uploading to %s", url)
         api.upload_folder(
@@ -59,7 +59,7 @@ def deploy(repo_id: str, model: str, private: bool = False) -> str:
     return str(url)
 
 
-def _commit_of(api: HfApi, model: str) -> str:
+def _find_commit(api: HfApi, model: str) -> str:
     repo_id, _, revision = model.partition("@")
     try:
         return api.model_info(repo_id, revision=revision or None).sha
@@ -72,7 +72,7 @@ def _commit_of(api: HfApi, model: str) -> str:
 
 
 def _stage(staging: Path, repo_id: str, commit: str) -> None:
-    """Put what goes up into `staging`, with the model in the front matter of README.md."""
+    """Copy what goes up into `staging`, with the model in the front matter of README.md."""
     for name in FILES:
         shutil.copy(ROOT / name, staging)
     for name in FOLDERS:
