@@ -153,11 +153,13 @@ def test_smoothing_goes_by_seconds_not_by_frames():
     assert shown[0] == pytest.approx(0.02 + 0.88 * np.exp(-2))
 
 
-def test_the_table_holds_what_the_model_said_unless_asked_otherwise():
+def test_the_table_holds_the_model_s_answers_and_not_the_smoothed_ones():
     timeline = happy_then_sad(5, 0.2)
     assert timeline.table()["sad"].tolist() == pytest.approx([0.02, 0.9])
-    assert timeline.table(smoothed=True)["sad"].iloc[1] == pytest.approx(0.9 - 0.88 * np.exp(-0.4))
-    assert timeline.table(smoothed=True)["label"].tolist() == ["happy", "happy"]
+    assert timeline.table()["label"].tolist() == ["happy", "sad"]
+    shown = timeline.readings[1].shown
+    assert shown.probabilities[LABELS.index("sad")] == pytest.approx(0.9 - 0.88 * np.exp(-0.4))
+    assert shown.label == "happy"
 
 
 def test_an_answer_between_two_emotions_is_unsure_once_smoothed():

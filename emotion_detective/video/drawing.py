@@ -23,8 +23,8 @@ COLORS = {
 }
 UNSURE_COLOR = "#FFFFFF"
 INK = "#111111"
-# Pictures are shown no larger than this, sharp on a large screen at 0.3 MB, and no smaller than
-# this, so that a tag can be read on a 48-pixel face.
+# Longest side of a shown picture: at most sharp on a large screen at 0.3 MB, and at least so large
+# that a tag on a 48-pixel face can be read.
 MAX_VIEW_PX = 1600
 MIN_VIEW_PX = 640
 JPEG_QUALITY = 90
@@ -32,7 +32,7 @@ JPEG_QUALITY = 90
 LINE_SHARE = 1 / 320
 TEXT_SHARE = 1 / 42
 MIN_TEXT_PX = 12
-DASH = 5  # lines' widths
+DASH = 5  # widths of the line
 MOST_SURE = 0.99
 PADDING_SHARE = 0.3  # of the text's height
 
@@ -69,7 +69,7 @@ def draw_faces(
     """Return a copy with a numbered, labelled box around each face.
 
     Args:
-        numbers: what to call the faces; 1, 2, 3, ... if not given. Tracks pass their own.
+        numbers: of the faces, such as their tracks; by default 1, 2, 3, ...
     """
     drawn = picture.convert("RGB")
     pen = _Pen.for_picture(drawn)
@@ -85,7 +85,7 @@ def _width(box: BoxXyxy) -> float:
 
 @dataclass(frozen=True)
 class _Pen:
-    """A drawing surface with the line and letter sizes that fit it."""
+    """A drawing surface with its size in pixels, and the line and font that fit it."""
 
     surface: ImageDraw.ImageDraw
     size: tuple[int, int]
@@ -120,7 +120,7 @@ class _Pen:
                 self.surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
 
     def _tag(self, face: Prediction, number: int, color: str) -> None:
-        """Write number and answer above the box, only the number where there is no room."""
+        """Write number and answer above the box, or the number alone where there is no room."""
         answer = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
         pad = round(self.font.size * PADDING_SHARE)
         text = f"{number} {answer}"

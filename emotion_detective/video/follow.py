@@ -1,13 +1,13 @@
 """Video -> faces over time, and a copy of the video with the boxes drawn.
 
-    for progress in follow.follow_faces(detective, path): ...        # the last one is the result
-    for time_s in follow.annotate(path, timeline, target): ...  # then target is whole
+    for progress in follow.follow_faces(detective, path): ...   # the last one is the result
+    for time_s in follow.annotate(path, timeline, target): ...  # at the end target is whole
 
-Both do their work as they are asked for it: closing the generator (as Gradio does when a visitor
-cancels or leaves) stops the work. Neither keeps frames: what grows with the length is the timeline,
-up to `MAX_ROWS`. The last `Progress` holds `timeline`, `moments` (the strongest frame of each
-emotion, as a picture), `portraits` (each face once) and `notices` (sentences to show). Limits of
-files are in `decoding.py`, with `describe` (size and stated length).
+Both are generators: closing one (as Gradio does when a visitor cancels or leaves) stops the work.
+Neither keeps frames; with the length of the video only the timeline grows, up to `MAX_ROWS`. The
+last `Progress` holds `timeline`, `moments` (the strongest frame of each emotion, as a picture),
+`portraits` (each face once) and `notices` (sentences to show). `decoding.py` has the limits of
+files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,13 +36,13 @@ from emotion_detective.video.drawing import draw_faces
 from emotion_detective.video.timeline import FORGET_AFTER_S, MAX_HOLD_S, Reading, Timeline
 
 DEFAULT_RATE_HZ = 4.0
-# One row is one face in one frame: 10 minutes at 5 frames a second with 16 faces.
+# A row is one face in one frame: 10 minutes at 5 frames a second with 16 faces.
 MAX_ROWS = 50_000
 # A track must outlive a few missed frames when they are far apart.
 FORGET_AFTER_FRAMES = 3
 MOMENT_SIDE_PX = 640
 PORTRAIT_SIDE_PX = 112
-# A portrait is taken again only of a face that has come so much nearer.
+# A new portrait is taken of a face that is larger than the last one by this factor.
 PORTRAIT_GAIN = 1.3
 
 TIME_BASE = Fraction(1, 90_000)
@@ -61,12 +61,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an analysis is; the last one is the result.
+    """The state of an analysis; the last one is the result.
 
-    `time_s` is the last frame's time, `share` of the video between 0 and 1, None if the file does
-    not state its length. `timeline` is one object that grows, with boxes in pixels of the video
-    as shown, which is `size` wide and high. `moments` are in the order of labels; `portraits`, by
-    track, are faces at their largest, squares of `PORTRAIT_SIDE_PX` at most.
+    `time_s` is the time of the last frame, and `share` that of the video, 0 to 1, None if the file
+    states no length. `timeline` is the same object in all, with boxes in pixels of the video as
+    shown; `size` is the video's width and height. `moments` are in the order of labels;
+    `portraits`, by track, are faces at their largest, squares of `PORTRAIT_SIDE_PX` at most.
     """
 
     timeline: Timeline
@@ -79,20 +79,17 @@ class Progress:
 
 
 def follow_faces(
-    detective: EmotionDetective,
-    path: Path | str,
-    rate_hz: float = DEFAULT_RATE_HZ,
-    max_seconds: float = MAX_SECONDS,
+    detective: EmotionDetective, path: Path | str, rate_hz: float = DEFAULT_RATE_HZ
 ) -> Iterator[Progress]:
     """Find and classify the faces of a video, yielding after every frame.
 
     Raises:
-        ValueError: no video that can be read, or a rate out of range.
+        ValueError: the file holds no video that can be read, or the rate is out of range.
     """
     check_rate(rate_hz)
     refuse_bombs(path)
     shown = describe(path)
-    stated_s = min(shown.duration_s or 0.0, max_seconds)
+    stated_s = min(shown.duration_s or 0.0, MAX_SECONDS)
     timeline = Timeline(
         LABELS,
         unsure_below=detective.classifier.unsure_below,
@@ -102,7 +99,7 @@ def follow_faces(
     progress = Progress(timeline, 0.0, 0.0 if stated_s else None, (), (), shown.size)
     notices: list[str] = []
     portraits = _Portraits()
-    for time_s, picture in frames(path, rate_hz, max_seconds, notices.append):
+    for time_s, picture in frames(path, rate_hz, MAX_SECONDS, notices.append):
         faces = detective.read(picture)
         readings = timeline.add(time_s, _resize_boxes(faces, picture.size, shown.size))
         portraits.look(picture, faces, [one.track for one in readings])
@@ -119,13 +116,13 @@ def follow_faces(
 
 
 def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterator[float]:
-    """Write a silent H.264 mp4 with the timeline's boxes, yielding the time in seconds reached.
+    """Write a silent H.264 mp4 with the boxes of the timeline; yield the seconds reached.
 
-    `target` is whole once the generator is exhausted; if it is closed before, `target` is removed.
-    Frames are `MAX_PIXELS` at most, with times as in `path`, up to the timeline's end.
+    `target` is whole once the generator is exhausted; closed before, it removes `target`. Frames
+    have `upright.MAX_PIXELS` at most and the times of `path`, up to the timeline's end.
 
     Raises:
-        ValueError: no video that can be read.
+        ValueError: the file holds no video that can be read.
     """
     shown = describe(path)
     until_s = timeline.frames[-1].time_s + MAX_HOLD_S if timeline.frames else MAX_SECONDS
@@ -152,7 +149,7 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
 def _resize_boxes(
     faces: Sequence[Prediction], size: tuple[int, int], to_size: tuple[int, int]
 ) -> list[Prediction]:
-    """Return the faces with their boxes for the same picture at another size."""
+    """Return the faces with boxes for the same picture at another size."""
     across, down = to_size[0] / size[0], to_size[1] / size[1]
     return [
         replace(face, box_xyxy=(left * across, top * down, right * across, bottom * down))
@@ -164,7 +161,7 @@ def _resize_boxes(
 def _moments(
     known: tuple[Moment, ...], timeline: Timeline, picture: Image.Image, size: tuple[int, int]
 ) -> tuple[Moment, ...]:
-    """Return the timeline's key moments; those of its last frame are in `picture`."""
+    """Return the timeline's key moments, those of its last frame cut from `picture`."""
     pictures = {one.reading: one for one in known}
     return tuple(
         pictures.get(reading) or _moment(reading, picture, size)
@@ -189,7 +186,7 @@ class _Portraits:
     def look(
         self, picture: Image.Image, faces: Sequence[Prediction], tracks: Sequence[int]
     ) -> None:
-        """Take the portraits of the tracks whose faces are new, or nearer than they were."""
+        """Take portraits of the tracks whose faces are new, or nearer than in their portrait."""
         for track, face in zip(tracks, faces, strict=True):
             side_px = face.box_xyxy[3] - face.box_xyxy[1]
             if side_px > PORTRAIT_GAIN * self._sides_px.get(track, 0.0):

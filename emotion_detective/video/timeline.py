@@ -1,7 +1,7 @@
 """Predictions over time: tracks, smoothing, frequencies, key moments, tables. No torch, no Gradio.
 
-One `Timeline` belongs to one video or to one live session. Frames go in as they come, at regular
-times or not; everything else is read off what was added:
+A `Timeline` belongs to one video or one live session. Frames are added at any times in ascending
+order, and everything else is computed from them:
 
     timeline = Timeline(LABELS, unsure_below=classifier.unsure_below)
     readings = timeline.add(time_s, predictions)   # one Reading a prediction, same order
@@ -13,11 +13,9 @@ times or not; everything else is read off what was added:
     timeline.key_moments()                         # the strongest reading of each emotion
     timeline.tracks, timeline.duration_s, timeline.dropped_frames
 
-`Reading.prediction` is what the model said about this frame: table, CSV, frequencies and key
-moments are made of it. `Reading.shown` is smoothed over time: for labels that are looked at. A
-timeline can be copied (`copy.deepcopy`) and pickled.
-
-Faces are kept apart by `tracking.py`.
+`Reading.prediction` is the model's answer to this frame, for table, CSV, frequencies and key
+moments. `Reading.shown` is smoothed over time, for labels that people watch. A timeline can be
+copied (`copy.deepcopy`) and pickled. `tracking.py` tells the faces apart.
 """
 
 import math
@@ -36,16 +34,16 @@ from emotion_detective.inference.rows import to_csv
 if TYPE_CHECKING:  # detective.py imports torch
     from emotion_detective.inference.detective import Prediction
 
-# A face that was away for less keeps its track.
+# A face that is away for less keeps its track.
 FORGET_AFTER_S = 2.0
-# Time constant of the exponential smoothing of what is shown: a change of face is 86% through
-# after one second, a single odd frame at 5 frames a second moves the bars by a third.
+# Time constant of the exponential smoothing of `shown`: a change of expression is 86% through after
+# one second, and one odd frame at 5 frames a second moves the bars by a third.
 SMOOTHING_S = 0.5
-# An answer holds until the next frame, but never longer than this: nothing is known of a gap.
+# An answer holds until the next frame, but no longer than this: of a gap nothing is known.
 MAX_HOLD_S = 2.0
-# Of two frames at the same time the first would weigh nothing, and its shares be 0 / 0.
+# Of two frames at the same time the first would weigh nothing, and its shares would be 0 / 0.
 MIN_HOLD_S = 0.001
-# One row is one face in one frame, about 1 kB: an hour of one face at 5 frames a second.
+# A row is one face in one frame, about 1 kB: an hour of one face at 5 frames a second.
 MAX_ROWS = 20_000
 UNSURE = "unsure"
 
@@ -62,19 +60,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """All faces at one time; none is an answer too."""
+    """The readings at one time; none where no face was found."""
 
     time_s: float
     readings: tuple[Reading, ...]
 
 
 class Timeline:
-    """Grows by `add`; the oldest frames go once it holds more than `max_rows` faces.
+    """The frames of one video or session; the oldest go where they hold more than `max_rows` faces.
 
     Args:
         labels: names of the probabilities, in their order.
-        unsure_below: confidence under which a smoothed answer is called unsure.
-        forget_after_s: a face away for longer comes back as a new track.
+        unsure_below: a smoothed answer of less confidence is unsure.
+        forget_after_s: a face that is away for longer comes back as a new track.
     """
 
     def __init__(
@@ -85,7 +83,7 @@ class Timeline:
         forget_after_s: float = FORGET_AFTER_S,
         max_rows: int = MAX_ROWS,
     ) -> None:
-        # It imports scipy.optimize: 0.2 s that the first photo need not wait for.
+        # It imports scipy.optimize, 0.2 s that the first photo need not wait for.
         from emotion_detective.video.tracking import FaceTracker
 
         self.labels = tuple(labels)
@@ -162,15 +160,15 @@ class Timeline:
         """Seconds from the first to the last frame held."""
         return self.frames[-1].time_s - self.frames[0].time_s if self.frames else 0.0
 
-    def table(self, smoothed: bool = False) -> pd.DataFrame:
-        """Return a row a face and frame: `time_s, track, box, label, confidence`, the labels.
+    def table(self) -> pd.DataFrame:
+        """Return a row a face and frame: `time_s, track, box, label, confidence`, a column a label.
 
         `box` is `[left, top, right, bottom]` in whole pixels of the picture as shown.
         """
         columns = ["time_s", "track", "box", "label", "confidence", *self.labels]
         rows = []
         for reading in self.readings:
-            answer = reading.shown if smoothed else reading.prediction
+            answer = reading.prediction
             box = [round(side) for side in answer.box_xyxy]
             about = (reading.time_s, reading.track, box, answer.label, answer.confidence)
             rows.append((*about, *answer.probabilities))
@@ -184,8 +182,8 @@ class Timeline:
     def frequencies(self) -> pd.DataFrame:
         """Return `track, seconds, <labels>, unsure`: shares of the time that a track was seen.
 
-        An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one
-        for `unsure` and no emotion. The shares of a row sum to 1.
+        An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one as
+        `unsure` and no emotion. The shares of a row sum to 1.
         """
         held = pd.DataFrame(self._hold_times(), columns=["track", "emotion", "seconds"])
         columns = [*self.labels, UNSURE]
@@ -197,7 +195,7 @@ class Timeline:
         return shares.rename_axis(columns=None).reset_index()
 
     def overall_frequencies(self) -> dict[str, float]:
-        """Return the share of each label and of `unsure` over all tracks; no face: {}."""
+        """Return the share of each label and of `unsure` over all tracks, {} without a face."""
         table = self.frequencies()
         if table.empty:
             return {}
@@ -216,9 +214,9 @@ class Timeline:
         ]
 
     def key_moments(self) -> list[Reading]:
-        """Return the most confident reading of each label answered, in the order of labels.
+        """Return the most confident reading of each answered label, in the order of labels.
 
-        They outlive the frames that had to go.
+        They outlive the frames that `max_rows` drops.
         """
         return [self._best[label] for label in self.labels if label in self._best]
 
@@ -229,9 +227,10 @@ class Timeline:
             self._best[label] = reading
 
     def at(self, time_s: float) -> list[Reading]:
-        """Return what to draw at any time: the last answers, boxes on their way to the next.
+        """Return what to draw at a time: the last answers, boxes on their way to the next frame's.
 
-        A face without a next frame stays where it was, and after `MAX_HOLD_S` nothing is known.
+        A face that the next frame lacks stays where it was; `MAX_HOLD_S` after a frame there is
+        nothing to draw.
         """
         after = bisect_right(self.frames, time_s, key=lambda frame: frame.time_s)
         if after == 0 or time_s - self.frames[after - 1].time_s > MAX_HOLD_S:

@@ -1,11 +1,11 @@
 """Boxes over time -> track numbers: which face is which from frame to frame. Used by timeline.py.
 
-Each face is expected where its last velocity takes it, and SciPy's `linear_sum_assignment` pairs
-boxes with expected places so that all distances together are the least.
+Each face is expected where its last velocity takes it. SciPy's `linear_sum_assignment` pairs boxes
+with expected places so that the sum of all distances is least.
 
-It knows where faces are, not who they are. Of 100 pairs that pass at different heights, 97 keep
-their numbers at 2 frames a second and all at 3 and more; of 100 that pass right through each other
-70 do at 5 frames a second and 63 at 10 (`crossing_numbers` in tests/test_tracking.py).
+The tracker knows where faces are, not who they are. Of 100 pairs that pass at different heights, 97
+keep their numbers at 2 frames a second and all at 3 and more; of 100 that pass right through each
+other 70 do at 5 frames a second and 63 at 10 (`crossing_numbers` in tests/test_tracking.py).
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-# A box belongs to a track if it is nearer than this to where the track should be by now, in sides
-# of the face; a face twice as large or small counts as 0.7 sides away.
+# A box may belong to a track whose expected place is nearer than this, in sides of the face; a face
+# twice as large or small counts as 0.7 sides away.
 MATCH_DISTANCE = 1.5
 # Time constant of a velocity. A longer one keeps shaking boxes apart, a shorter one follows a face
 # that turns back.
 VELOCITY_S = 0.3
-# Two frames at the same time tell no velocity.
+# Two frames at the same time have no velocity between them.
 MIN_STEP_S = 0.001
 
 BoxXyxy = tuple[float, float, float, float]
@@ -28,7 +28,7 @@ BoxXyxy = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Track:
-    """A face when it was last seen: `place` is `x, y, width, height`, `velocity` of x, y per s."""
+    """A face when last seen: `place` is x, y, width, height in pixels, `velocity` x, y per s."""
 
     number: int
     time_s: float
@@ -36,11 +36,11 @@ class Track:
     velocity: np.ndarray
 
     def expected(self, time_s: float) -> np.ndarray:
-        """Return where the face should be at a time, `x, y, width, height`."""
+        """Return the expected place at a time, `x, y, width, height`."""
         return self.place + (time_s - self.time_s) * np.append(self.velocity, (0, 0))
 
     def move(self, time_s: float, place: np.ndarray) -> "Track":
-        """Return the track with the face seen at a new place."""
+        """Return the track after the face was seen at a new place."""
         step_s = max(time_s - self.time_s, MIN_STEP_S)
         surprise = (place - self.expected(time_s))[:2] / step_s
         weight = -np.expm1(-step_s / VELOCITY_S)
@@ -48,7 +48,7 @@ class Track:
 
 
 class FaceTracker:
-    """Numbers faces from 1 in the order of their first frames; can be copied and pickled."""
+    """Numbers for faces, from 1 in the order of their first frames; can be copied and pickled."""
 
     def __init__(self, forget_after_s: float) -> None:
         self._forget_after_s = forget_after_s
@@ -79,7 +79,7 @@ class FaceTracker:
             return {}
         expected = np.stack([track.expected(self._time_s) for track in tracks])
         distances = _distances(np.stack(places), expected)
-        # What is too far counts the same however far: it must not push near ones apart.
+        # All distances that are too far count the same, so that they do not push near ones apart.
         pairs = zip(*linear_sum_assignment(distances.clip(max=MATCH_DISTANCE)), strict=True)
         return {int(i): tracks[j] for i, j in pairs if distances[i, j] < MATCH_DISTANCE}
 
