@@ -1,8 +1,8 @@
-"""Batch augmentation on the device: faces as they are in, faces as they might be out.
+"""Batch augmentation on the device: turned, lit, blurred, compressed or partly covered faces.
 
-Every picture of a batch gets its own transformation, computed for the whole batch at once on
-whatever device the batch is on. The random numbers are torch's global ones, so that a seed set
-before an epoch repeats it. This module knows no network and no optimiser.
+Every image of a batch gets its own transformation, computed for the whole batch at once on its
+device. The random numbers are torch's global ones, so that a seed set before an epoch repeats it.
+Knows no network and no optimiser.
 """
 
 import math
@@ -13,15 +13,15 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 
 from emotion_detective.inference.model import GRAY_MEAN, GRAY_STD
 
-# At full strength. Published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv
-# 2105.03588) shift by twice as much and turn by a third: users tilt their heads.
+# Limits at full strength. Published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv
+# 2105.03588) shift by twice as much and turn by a third; users tilt their heads.
 MAX_DEGREES, MAX_SHIFT, MAX_LOG_SCALE, MAX_LOG_STRETCH = 30, 0.1, 0.22, 0.1
-# Of all faces, at full strength.
+# Shares of all faces at full strength.
 GLASSES_SHARE, COARSE_SHARE, COMPRESSED_SHARE = 0.15, 0.3, 0.3
-# From the middle and from the top to the eyes: about where the mean of FER2013's PublicTest images
-# is darkest, (30, 35) and (65, 35) of 96 pixels.
+# Distances of the eyes from the middle and from the top, as shares of the side: the mean image of
+# FER2013's PublicTest is darkest at about (30, 35) and (65, 35) of 96 pixels.
 EYE_ASIDE, EYE_DOWN = (0.16, 0.2), (0.33, 0.41)
-# Sides in pixels of faces that were smaller than the network's input. FER2013's have 48.
+# Sides in pixels of faces that are enlarged to the network's input. FER2013's have 48.
 COARSE_SIDES = (24, 48)
 JPEG_QUALITY = (15, 90)
 # The luminance table of the JPEG standard (ITU-T T.81, Annex K), for quality 50.
@@ -41,9 +41,9 @@ def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tens
     """Return `(N, 1, S, S)` faces in 0..1, each altered in its own way.
 
     `strength` scales how far faces turn, move, grow, darken, blur or sharpen, and the share of
-    those that wear glasses or were small or compressed; 0 leaves all but the mirroring. `erasing`
+    those that wear glasses, are coarse or are compressed; at 0 faces are only mirrored. `erasing`
     is the probability of blanking a rectangle (Zhong et al. 2017, arXiv 1708.04896). A face is
-    never turned upside down: no user's camera does it and the label would not survive it.
+    never turned upside down: no camera does it, and its label might not hold.
     """
     images = wear_glasses(images, GLASSES_SHARE * strength)
     images = relight(move(images, strength), strength)
@@ -56,7 +56,7 @@ def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tens
 
 
 def draw(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Return a number from this range for each image, `(N, 1, 1, 1)`."""
+    """Return a uniform random number for each image, `(N, 1, 1, 1)`."""
     return torch.empty(len(images), 1, 1, 1, device=images.device).uniform_(low, high)
 
 
@@ -79,7 +79,11 @@ def transform(
     x: torch.Tensor | float = 0.0,
     y: torch.Tensor | float = 0.0,
 ) -> torch.Tensor:
-    """Turn `(N, 1, S, S)` images by `(N,)` radians, shrink and shift them, the border going on."""
+    """Turn `(N, 1, S, S)` images by `(N,)` radians, shrink and shift them.
+
+    `across` and `down` are factors of shrinking, `x` and `y` shifts in half sides; all may be
+    `(N,)`. Pixels beyond the border repeat it.
+    """
     rows = (
         (across * angle.cos(), -across * angle.sin(), x + 0 * angle),
         (down * angle.sin(), down * angle.cos(), y + 0 * angle),
@@ -90,7 +94,7 @@ def transform(
 
 
 def relight(images: torch.Tensor, strength: float) -> torch.Tensor:
-    """Change gamma, contrast and light, down to a third of it, and darken one side."""
+    """Change gamma and contrast, take up to two thirds of the light, and darken one side."""
     images = images ** (0.5 * strength * draw(images, -1, 1)).exp()
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     images = middle + (images - middle) * (strength * draw(images, -0.6, 0.4)).exp()
@@ -101,10 +105,10 @@ def relight(images: torch.Tensor, strength: float) -> torch.Tensor:
 
 
 def coarsen(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Make a share of the faces as coarse as small ones are that were enlarged."""
+    """Make a share of the faces as coarse as small faces that are enlarged."""
     size = images.shape[-1]
     low, high = (min(side, size) for side in COARSE_SIDES)
-    side = int(torch.randint(low, high + 1, ()))  # one for the batch, which is many times faster
+    side = int(torch.randint(low, high + 1, ()))  # one for the batch is many times faster
     small = interpolate(images, size=side, mode="bilinear", antialias=True)
     coarse = interpolate(small, size=size, mode="bilinear")
     return torch.where(draw(images, 0, 1) < share, coarse, images)
@@ -118,10 +122,10 @@ def refocus(images: torch.Tensor, strength: float) -> torch.Tensor:
 
 
 def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """Return what JPEG leaves of `(N, 1, S, S)` gray images at `(N, 1, 1, 1)` quality, 1 to 99.
+    """Return `(N, 1, S, S)` gray images after JPEG at `(N, 1, 1, 1)` quality, 1 to 99.
 
-    The quantised cosine transform of 8x8 blocks, on any device; the files' own coding loses
-    nothing.
+    Only the quantised cosine transform of 8x8 blocks is computed, on any device: the coding of a
+    file loses nothing.
     """
     size, steps = images.shape[-1], torch.arange(8, device=images.device)
     cosines = torch.cos(math.pi / 8 * (steps + 0.5) * steps[:, None]) / 2
@@ -130,14 +134,14 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     table = (_jpeg_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
     padded = pad(images, (0, -size % 8) * 2, mode="replicate") - 128 / 255
     blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 1, S / 8, S / 8, 8, 8)
-    found = ((cosines @ blocks @ cosines.T) / table).round() * table
-    blocks = cosines.T @ found @ cosines + 128 / 255
+    coefficients = ((cosines @ blocks @ cosines.T) / table).round() * table
+    blocks = cosines.T @ coefficients @ cosines + 128 / 255
     return blocks.transpose(3, 4).reshape(padded.shape)[..., :size, :size].clamp(0, 1)
 
 
 @cache
 def _jpeg_table(device: torch.device) -> torch.Tensor:
-    """Return JPEG_TABLE on a device; to copy it for every batch would have a GPU wait."""
+    """Return JPEG_TABLE on a device; a GPU would wait for a copy with every batch."""
     return torch.tensor(JPEG_TABLE, device=device)
 
 
@@ -156,12 +160,12 @@ def erase(images: torch.Tensor, share: float) -> torch.Tensor:
 def wear_glasses(images: torch.Tensor, share: float) -> torch.Tensor:
     """Draw glasses on a share of `(N, 1, S, S)` faces in 0..1, where FER2013 has the eyes.
 
-    Two ellipses with a dark rim and a lens, clear more often than not, a bridge and temples. All
-    lengths are shares of the picture's side; each is drawn from a range of its own for each face.
+    Two ellipses with a dark rim and a lens that is mostly clear, a bridge and temples. All lengths
+    are shares of the side, drawn at random for each face.
     """
     pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
     middle, thickness = draw(images, 0.46, 0.54), draw(images, 0.015, 0.04)
-    # 0 at either eye, above outside of it
+    # 0 at the centre of either eye, above 0 outside of it
     aside = (pixels - middle).abs() - draw(images, *EYE_ASIDE)
     below = (pixels - draw(images, *EYE_DOWN)).movedim(-1, -2)
     width, height = draw(images, 0.11, 0.16), draw(images, 0.08, 0.13)
@@ -174,7 +178,7 @@ def wear_glasses(images: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def to_float(images: torch.Tensor, image_size: int) -> torch.Tensor:
-    """Return `(N, 1, H, W)` uint8 as `(N, 1, S, S)` float32 in 0..1, antialiased."""
+    """Return `(N, 1, H, H)` uint8 as `(N, 1, S, S)` float32 in 0..1, antialiased."""
     floats = images.float().div_(255)
     if floats.shape[-1] == image_size:
         return floats
@@ -182,6 +186,6 @@ def to_float(images: torch.Tensor, image_size: int) -> torch.Tensor:
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """Return `(N, 1, S, S)` in 0..1 as the network's `(N, 3, S, S)` input, channels last."""
+    """Return `(N, 1, S, S)` in 0..1 as the network's input, `(N, 3, S, S)` channels last."""
     normalized = (images - GRAY_MEAN) / GRAY_STD
     return normalized.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,8 @@
 """The learning-rate range test (Smith 2015, arXiv 1506.01186): loss against learning rate.
 
-A fresh network learns from batch after batch while the rate rises exponentially; the test stops by
-itself when the loss diverges. The suggestions are fastai's (`fastai/callback/schedule.py`). Nothing
-is saved but the curve: the checkpoint it started from is left as it was. Run it with
-`train_hub.py find-lr`.
+A new network learns from batch after batch while the rate rises exponentially, until the loss
+diverges. The suggestions are fastai's (`fastai/callback/schedule.py`). Only the curve is saved; a
+checkpoint that the test starts from is left alone. Run it with `train_hub.py find-lr`.
 """
 
 import csv
@@ -25,15 +24,15 @@ from emotion_detective.training.run import prepare
 LOWEST_RATE = 1e-6
 HIGHEST_RATE = 1.0
 STEPS, MIN_STEPS = 150, 20
-# fastai's: the loss is averaged with this memory, and has diverged at four times its minimum.
+# As in fastai, the loss is averaged with this memory and has diverged at four times its minimum.
 MEMORY = 0.98
 DIVERGED = 4.0
-# fastai's too: the first tenth is noise, the last steps are the explosion.
+# Also from fastai: the first tenth is noise, and the last steps are the divergence.
 SKIPPED_START_SHARE = 0.1
 SKIPPED_END = 5
-# A curve that falls by less shows batches of different difficulty, not learning.
+# A smaller fall comes from batches of different difficulty, not from learning.
 MIN_FALL = 0.005
-# The one to try first, as fastai does.
+# fastai's default.
 DEFAULT_SUGGESTION = "valley"
 
 
@@ -41,7 +40,7 @@ DEFAULT_SUGGESTION = "valley"
 class RangeTest:
     """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rates by name.
 
-    `recipe_rate` is what training takes where no rate is given.
+    Training takes `recipe_rate` where no rate is given.
     """
 
     rates: np.ndarray
@@ -51,7 +50,11 @@ class RangeTest:
 
 
 def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
-    """Run the test with the recipe's network, batches and augmentation at its last image size."""
+    """Run the test with the recipe's network, batches and augmentation at its last image size.
+
+    Raises:
+        ValueError: there are too few steps, or the loss diverges too early or never falls.
+    """
     if steps < MIN_STEPS:
         raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
     run = prepare(config, parts)
@@ -60,7 +63,7 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
     batches = itertools.chain.from_iterable(itertools.repeat(run.loaders["train"]))
     for i, indices in enumerate(tqdm(itertools.islice(batches, steps), total=steps, leave=False)):
         rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (i / (steps - 1))
-        run.scheduler.update_groups(rate)  # keeps the layers' relation
+        run.scheduler.update_groups(rate)  # keeps the ratios of layer decay
         loss = loop.step(run, indices, config.image_sizes[-1], config.augmentation)
         loss = run.accelerator.reduce(loss, "mean").item()  # all processes stop at the same step
         average = MEMORY * average + (1 - MEMORY) * loss
@@ -75,6 +78,9 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     """Return fastai's suggestions for a curve: valley, steepest, minimum / 10.
+
+    Args:
+        rates, losses: `(N,)`, in the order of the steps.
 
     Raises:
         ValueError: fewer than ten points are left after start and end are skipped, or the loss
@@ -101,7 +107,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
 
 
 def _valley(losses: np.ndarray) -> int:
-    """Return the index halfway down the longest decreasing subsequence, as fastai counts it."""
+    """Return fastai's index halfway down the longest decreasing subsequence."""
     lengths = np.ones(len(losses), int)
     for i in range(1, len(losses)):
         lower = lengths[:i][losses[i] < losses[:i]]

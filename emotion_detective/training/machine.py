@@ -1,4 +1,4 @@
-"""What the program runs on: for the numbers that depend on it, and what it can do."""
+"""The hardware and the versions that a result depends on, and what they allow."""
 
 import ctypes
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets")
-# glibc's numbers of the options of its `mallopt`, in malloc.h.
+# Option numbers of glibc's `mallopt`, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# No tensor of a batch is larger, and no process frees more.
+# More than any tensor of a batch, and more than a step frees.
 ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1
 
 
 def describe_hardware() -> str:
-    """Return the accelerator, once for each process of this run, or else the processor."""
+    """Return the number of this run's processes and their accelerator, or else the processor."""
     processes = os.environ.get("WORLD_SIZE", 1)  # as torchrun and `accelerate launch` set it
     if torch.cuda.is_available():
         return f"{processes} x {torch.cuda.get_device_name(0)}"
@@ -31,7 +31,7 @@ def describe_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def mixed_precision() -> str:
-    """Return "bf16" where bfloat16 is faster than float32 rather than emulated, else "no"."""
+    """Return "bf16" where the hardware computes in bfloat16 without emulation, else "no"."""
     if torch.cuda.is_available():
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -40,18 +40,15 @@ def mixed_precision() -> str:
 
 
 def keep_freed_memory() -> None:
-    """Have what a step of training frees stay in the process for the next, where glibc allocates.
+    """Have glibc keep the memory that a training step frees for the next step.
 
-    It would go back to the system and come again page by page, filled with zeros: a quarter of a
-    step on a CPU (105 images a second instead of 78, in benchmarks/training_speed.py's loop).
+    By default it goes back to the system and returns page by page, filled with zeros: a quarter of
+    a step on a CPU (105 images a second instead of 78 in benchmarks/training_speed.py).
     """
-    if libc := _glibc():
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, ONE_TENSOR_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, ALL_BYTES)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 def _processor(field: str) -> str:

@@ -1,6 +1,6 @@
 """The networks that training starts from: random weights, ImageNet's, or those of a checkpoint.
 
-Architectures and weights are timm's. Called by `loop.py`.
+Architectures and weights are timm's. Called by `run.py`.
 """
 
 import timm
@@ -12,10 +12,10 @@ from emotion_detective.inference.loading import load_classifier
 from emotion_detective.inference.model import LABELS
 from emotion_detective.training.recipe import ARCHITECTURE, FRESH, TrainConfig
 
-# What `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture (A1,
-# Wightman et al. 2021, arXiv 2110.00476).
+# The weights that `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture
+# (A1, Wightman et al. 2021, arXiv 2110.00476).
 IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
-# torchvision's, for `train_hub.py compare`.
+# torchvision's network, for `train_hub.py compare`.
 ALEXNET = "alexnet"
 
 
@@ -28,8 +28,8 @@ def create_network(
     weights) or a checkpoint folder or repository of ours to go on from.
 
     Raises:
-        ValueError: an unknown architecture, one without stochastic depth where `drop_path` asks for
-            it, or weights that cannot be had; says what to do.
+        ValueError: the architecture is unknown, or has no stochastic depth where `drop_path` asks
+            for it, or the weights cannot be had; the message says what to do.
     """
     shown = architecture if init in FRESH else init
     if drop_path and (init not in FRESH or architecture == ALEXNET):
@@ -60,12 +60,12 @@ def create_network(
 
 
 def check_architecture(config: TrainConfig) -> None:
-    """Refuse, before hours of training, what no checkpoint could be made of.
+    """Refuse, before hours of training, a network that no checkpoint can be made of.
 
     Raises:
-        ValueError: the architecture is not timm's, takes other image sizes, or its first
-            convolution or its classifier is not a single layer, so that nothing can be folded
-            into it (`checkpoint.py`).
+        ValueError: the architecture is not timm's, or takes other image sizes, or its first
+            convolution or its classifier is not a single layer that gray and temperature can be
+            folded into (`checkpoint.py`).
     """
     architecture = config.architecture
     known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
@@ -85,9 +85,9 @@ def check_architecture(config: TrainConfig) -> None:
 
 
 def _create_alexnet(init: str) -> torch.nn.Module:
-    """Return torchvision's AlexNet, which timm does not have, with what we ask of a timm network.
+    """Return torchvision's AlexNet with the attributes of a timm network that training reads.
 
-    It serves `train_hub.py compare`; a checkpoint of it could not be loaded by timm.
+    timm has no AlexNet and could not load a checkpoint of it: it serves `train_hub.py compare`.
     """
     weights = torchvision.models.AlexNet_Weights.DEFAULT if init == "imagenet" else None
     try:

@@ -1,7 +1,7 @@
-"""What decides a training run besides its data: TrainConfig and the two recipes.
+"""All settings of a training run besides its data: TrainConfig and the two recipes.
 
-`train_hub.py` makes its options from the fields and takes the defaults from here; `loop.py`
-follows it; it is saved with the run and stands in the checkpoint's `metrics.json`.
+`train_hub.py` makes its options and their defaults from the fields; `run.py` and `loop.py` follow
+them; the run and the checkpoint's `metrics.json` record them.
 """
 
 import dataclasses
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ARCHITECTURE = "resnet50"
-# What `init` can be for any architecture; a checkpoint has one of its own.
+# Values of `init` for any architecture; a checkpoint has one of its own.
 FRESH = ("scratch", "imagenet")
-# Augmentation is weak at the end of a run: the faces that a network is used for are not augmented.
+# Share of a run, at its end, with weak augmentation: the faces of users are not augmented.
 LATE_SHARE = 0.1
-# The fields that are shares of 1.
+# Fields between 0 and 1.
 SHARES = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmup_share")
 # A batch's side is a multiple of this many pixels.
 SIDE_STEP = 8
@@ -22,26 +22,29 @@ SIDE_STEP = 8
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run's result but the data; by default from scratch.
+    """All settings that decide the result of a run besides its data; by default from scratch.
 
     The defaults are one long run from random weights: ten minutes of an H100, ten hours of two
     cores. Rate, batch and sizes are those of the runs `scratch83` and `restart68` of
     `benchmarks/recipes.md`, which are as long together; every run so far was better for being
     longer, and published ones take 250 to 300 epochs. Single settings: `benchmarks/ablations.md`.
 
-    `batch_size` is that of all processes together. `image_sizes` are the sides in pixels of the
-    network's input, each for the share of the epochs that stands beside it in `image_size_shares`:
-    small pictures teach the rough features several times faster (progressive resizing, Tan & Le
-    2021, arXiv 2104.00298); the last size is the checkpoint's. There each batch has a side of its
-    own, `size_spread` smaller or larger at most, as the network is used for faces of other sizes
-    than its own. `layer_decay` multiplies the learning rate once for
-    each layer that lies further from the classifier. During `frozen_epochs` only the classifier
-    learns. `augmentation` is the strength of it, `late_augmentation` that of the last tenth.
-    Of a training target `teacher_share` is the answer of the checkpoint `teacher`, and of the rest
-    `vote_share` is decided by FER+'s votes, in the CSV `votes`. `limit` keeps that many training
-    images. `drop_path` is how often the last block is left out for an image, those before it less
-    often (stochastic depth, Huang et al. 2016, arXiv 1603.09382); 0.05 is timm's for a ResNet-50
-    that sees its images 300 times and more (Wightman et al. 2021, arXiv 2110.00476).
+    `batch_size` counts the images of all processes. `image_sizes` are the sides in pixels of the
+    network's input, each for its share of the epochs in `image_size_shares`: small images teach the
+    coarse features several times faster (progressive resizing, Tan & Le 2021, arXiv 2104.00298);
+    the last size is the checkpoint's. At that size each batch has a side of its own, smaller or
+    larger by the share `size_spread` at most, as users have faces of other sizes. `layer_decay`
+    multiplies the learning rate once for each layer between the classifier and the one that learns.
+    During `frozen_epochs` only the classifier learns. `augmentation` is the strength of the
+    augmentation, `late_augmentation` that of the last tenth. Of a target `teacher_share` is the
+    answer of the checkpoint `teacher`, and of the rest `vote_share` comes from FER+'s votes, in the
+    CSV `votes`. `limit` is the number of training images. `drop_path` is the probability that an
+    image skips the last block, with lower ones for those before it (stochastic depth, Huang et al.
+    2016, arXiv 1603.09382); timm takes 0.05 for a ResNet-50 that sees its images 300 times and more
+    (Wightman et al. 2021, arXiv 2110.00476).
+
+    Raises:
+        ValueError: a field is out of its range, or two contradict each other.
     """
 
     init: str = "scratch"
@@ -96,10 +99,10 @@ class TrainConfig:
 
     @classmethod
     def for_init(cls, init: str, **overrides) -> "TrainConfig":
-        """Return the recipe for "scratch", or the fine-tuning one for any other `init`.
+        """Return the recipe for "scratch", or FINE_TUNING for any other `init`.
 
         Raises:
-            ValueError: a share of the votes or of a teacher, and no votes or teacher.
+            ValueError: there is a share of votes or of a teacher, but no votes or teacher.
         """
         for share, source in (("vote_share", "votes"), ("teacher_share", "teacher")):
             if share in overrides and not overrides.get(source):
@@ -113,9 +116,9 @@ class TrainConfig:
         return cls(**{"init": init, **recipe, **overrides})
 
     def recorded(self) -> dict:
-        """Return the fields as plain values; of files and folders the name only.
+        """Return the fields as plain values, with only the names of files and folders.
 
-        A path tells of this machine, and could pass for a Hub id.
+        A path would tell of this machine, and could pass for a Hub id.
         """
         names = {
             name: Path(value).name
@@ -136,7 +139,7 @@ class TrainConfig:
     def batch_sizes_at(self, epoch: int) -> list[int]:
         """Return the sides in pixels that the batches of an epoch are drawn from."""
         size = self.image_size_at(epoch)
-        # Few sides, as a compiled network is compiled for each.
+        # Few sides: torch.compile compiles the network for each.
         is_last = size == self.image_sizes[-1]
         steps = int(self.size_spread * size / SIDE_STEP) if is_last else 0
         return [size + SIDE_STEP * step for step in range(-steps, steps + 1)]
@@ -153,7 +156,7 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
     The record is a checkpoint's `metrics.json` or a run's `train_config.json`.
 
     Raises:
-        ValueError: no record, or one of a code with other settings.
+        ValueError: the file is no record, or one with other settings than today's.
     """
     try:
         record = json.loads(path.read_text())
@@ -173,14 +176,14 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
 
 
 def option_names(field: str) -> list[str]:
-    """Return the command line's names for a field of TrainConfig."""
+    """Return the command line's options for a field of TrainConfig."""
     short = {"learning_rate": ["--lr"], "architecture": ["--arch"]}
     return [f"--{field.replace('_', '-')}", *short.get(field, [])]
 
 
-# After the notebook that this project grew from: the classifier first, then all layers with rates
-# that fall towards the input. Size, augmentation and length are those of the last third of the
-# recipe from scratch. Not measured: the rate is the one that `find-lr` is for.
+# As in the notebook that this project grew from, the classifier learns first, then all layers at
+# rates that fall towards the input. Size, augmentation and length are those of the last third of a
+# run from scratch. The rate was not measured: `find-lr` suggests one.
 FINE_TUNING = dict(
     epochs=50,
     learning_rate=1e-3,

@@ -1,8 +1,8 @@
-"""What a training run keeps in its folder, so that it can be killed at any moment and go on.
+"""The files of a training run, from which it goes on wherever it is killed.
 
-The recipe it began with, a row of numbers an epoch, the weights of the best epoch, and the state of
-the last one: all that `loop.train` needs to resume to the same result. Each is whole or not
-there, whenever the run is killed.
+The recipe that it began with, a row of numbers an epoch, the weights of the best epoch and the
+state of the last one: all that `loop.train` needs to resume to the same result. Each file is whole
+or absent whenever the run is killed.
 """
 
 import json
@@ -22,32 +22,32 @@ from safetensors.torch import save_file
 from emotion_detective.inference.checkpoint import write_whole
 from emotion_detective.inference.hub import first_line
 
-STATE_PREFIX = "state_"  # and the number of epochs done
+STATE_PREFIX = "state_"  # and the number of finished epochs
 BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
 TEACHER_FILE = "teacher_{:08x}.safetensors"
-# What safetensors, torch.save and the rest raise where a disk is full or cannot be written.
+# What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
-# Of a run's time, at most, is spent on writing: on a GPU an epoch takes two seconds, and the state
-# of a ResNet-50, 400 MB, half of one.
+# The largest share of a run's time that is spent on writing. On a GPU an epoch takes two seconds,
+# and writing the state of a ResNet-50, 400 MB, half a second.
 WRITING_SHARE = 0.05
-# What takes less is always written.
+# Writing that takes less is always done.
 SHORT_WRITING_S = 0.1
 
 
 class History:
-    """One row an epoch; part of the saved state, so that a resumed run goes on with its rows."""
+    """A row an epoch; part of the saved state, so that a resumed run keeps its rows."""
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
 
     def state_dict(self) -> dict:
-        """Return what `load_state_dict` takes, as Accelerate asks of what it saves."""
+        """Return the state for Accelerate to save."""
         return {"rows": json.dumps(self.rows)}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take back the rows of a saved state."""
+        """Restore the rows from a saved state."""
         self.rows = json.loads(state["rows"])
 
     def write(self, path: Path) -> None:
@@ -64,15 +64,18 @@ def best_row(rows: list[dict]) -> dict:
 def claim(
     accelerator: Accelerator, config: dict, learned_from: dict, output: Path, resume: bool
 ) -> None:
-    """Make `output` this run's folder, or refuse: by all processes alike.
+    """Make `output` this run's folder, or raise in all processes alike.
 
-    A resumed run must have begun with the same `config`, the recipe as plain values, and have
-    `learned_from` the same: how many images, which votes, which teacher.
+    A resumed run must have begun with the same `config` (the recipe as plain values) and the same
+    `learned_from` (numbers of images, checksums of votes and teacher).
+
+    Raises:
+        ValueError: `output` holds another or a finished run, or there is none to resume.
     """
     problem = [None]
     if accelerator.is_main_process:
         text = json.dumps({"config": config, "learned_from": learned_from}, indent=2) + "\n"
-        problem = [_folder_problem(json.loads(text), output, resume)]
+        problem = [_find_problem(json.loads(text), output, resume)]
         if problem == [None]:
             output.mkdir(parents=True, exist_ok=True)
             write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
@@ -81,7 +84,7 @@ def claim(
         raise ValueError(problem[0])
 
 
-def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
+def _find_problem(now: dict, output: Path, resume: bool) -> str | None:
     path = output / CONFIG_FILE
     if not path.is_file():
         missing = f"There is no run to resume in {output}: start one without --resume."
@@ -89,11 +92,11 @@ def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
     history = output / HISTORY_FILE
     done = len(history.read_text().splitlines()) if history.is_file() else 0
     if not done and not _states(output):
-        return None  # it ended before its first epoch did: nothing can be lost
+        return None  # it ended within its first epoch: nothing can be lost
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
     before = json.loads(path.read_text())
-    now, before = ({**told["config"], **told["learned_from"]} for told in (now, before))
+    now, before = (record["config"] | record["learned_from"] for record in (now, before))
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
         name = changed[0]
@@ -107,25 +110,25 @@ def _folder_problem(now: dict, output: Path, resume: bool) -> str | None:
 
 
 def restore(accelerator: Accelerator, output: Path) -> None:
-    """Put what `accelerator` prepared into the state of the last epoch saved, if there is one."""
+    """Load the state of the last saved epoch, if any, into what `accelerator` prepared."""
     if states := _states(output):
         accelerator.load_state(str(states[-1]))
 
 
 class Pace:
-    """Says after which epochs to write: all of them, or fewer where an epoch takes less long."""
+    """Decides after which epochs to write: all, or fewer where writing would take too much time."""
 
     def __init__(self) -> None:
         self.written, self.seconds = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """True, in all processes alike, once writing takes no more than its share of the time."""
+        """Return, in all processes alike, whether writing keeps within its share of the time."""
         allowed = WRITING_SHARE * (time.monotonic() - self.written)
         return broadcast_object_list([self.seconds <= max(allowed, SHORT_WRITING_S)])[0]
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Take the time of a writing."""
+        """Measure the time of the writing inside the block."""
         begin = time.monotonic()
         yield
         self.written = time.monotonic()
@@ -135,12 +138,12 @@ class Pace:
 def save_epoch(
     accelerator: Accelerator, history: History, best: dict[str, torch.Tensor], output: Path
 ) -> None:
-    """Write history, state and `best`, the best epoch's weights, if they are not written yet.
+    """Write history, state and `best`, the weights of the best epoch; {} if they are on disk.
 
-    Whenever it is killed, a whole state is on disk.
+    A whole state is on disk whenever the process is killed.
 
     Raises:
-        ValueError: they cannot be written; says what to do.
+        ValueError: the files cannot be written; the message says what to do.
     """
     try:
         _write_epoch(accelerator, history, best, output)
@@ -176,7 +179,7 @@ def _states(output: Path) -> list[Path]:
 
 
 def remove_state(output: Path) -> None:
-    """Delete what only `resume` needs, hundreds of megabytes, once the checkpoint is written."""
+    """Delete the files that only `--resume` needs, hundreds of megabytes, of a finished run."""
     for state in _states(output):
         shutil.rmtree(state)
     for path in (output / BEST_WEIGHTS_FILE, *output.glob("teacher_*.safetensors")):

@@ -1,7 +1,7 @@
-"""What a training run teaches: `(N, 6)` probabilities for the training images.
+"""The targets of a training run: `(N, 6)` probabilities for the training images.
 
-The label, moved towards FER+'s votes (`votes.py`), towards a teacher's answers and towards an even
-distribution. Called by `loop.py`.
+A target is the label, moved towards FER+'s votes (`votes.py`), a teacher's answers and an even
+distribution. Called by `run.py`.
 """
 
 import logging
@@ -26,11 +26,11 @@ from emotion_detective.training.run_folder import TEACHER_FILE
 
 logger = logging.getLogger(__name__)
 
-BATCH = 256  # images that the teacher sees at a time
+TEACHER_BATCH = 256
 
 
 def leave_out_no_face(config: TrainConfig, split: datasets.Dataset) -> datasets.Dataset:
-    """Return the split without what FER+'s voters call no face; log how many are left out."""
+    """Return the split without the images that most voters call no face; log their number."""
     if config.votes is None:
         return split
     seen = np.flatnonzero(~votes.sees_no_face(config.votes, split["file"]))
@@ -42,7 +42,11 @@ def leave_out_no_face(config: TrainConfig, split: datasets.Dataset) -> datasets.
 def make_targets(
     config: TrainConfig, split: datasets.Dataset, taught: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return `(N, 6)` probabilities; `taught` are the teacher's, if there is one."""
+    """Return `(N, 6)` targets; `taught` are the teacher's `(N, 6)` probabilities, if any.
+
+    Raises:
+        ValueError: as `votes.soft_targets`.
+    """
     labels = torch.tensor(split["label"])
     targets = one_hot(labels, len(LABELS)).float()
     if config.votes is not None and config.vote_share:
@@ -54,10 +58,10 @@ def make_targets(
 
 
 def describe_sources(config: TrainConfig) -> dict[str, int]:
-    """Return checksums of the votes and the teacher, which tell a run from another.
+    """Return checksums of the votes and the teacher, by which `--resume` knows a run's sources.
 
     Raises:
-        ValueError: a file or checkpoint that is not there.
+        ValueError: there is no such file or checkpoint.
     """
     checksums: dict[str, int] = {}
     if config.votes is not None:
@@ -68,7 +72,7 @@ def describe_sources(config: TrainConfig) -> dict[str, int]:
 
 
 def checksum(classifier: Classifier) -> int:
-    """Return a number that changes with a checkpoint's weights."""
+    """Return a checksum of a checkpoint's weights."""
     total = 0
     for value in classifier.network.state_dict().values():
         total = zlib.crc32(value.contiguous().numpy().tobytes(), total)
@@ -83,8 +87,8 @@ def ask_teacher(
 ) -> torch.Tensor | None:
     """Return the teacher's `(N, 6)` probabilities for `(N, 1, S, S)` uint8 images; None without.
 
-    Each is the mean of those for the image and its mirror image. They are kept in the run's
-    `folder`, so that a run which goes on has the same.
+    They are means over the image and its mirror image. The run's `folder` keeps them, so that a
+    resumed run has the same.
     """
     if config.teacher is None:
         return None
@@ -108,13 +112,13 @@ def _flip_averaged(
         torch.tensor(classifier.data_config[name], device=images.device).view(3, 1, 1)
         for name in ("mean", "std")
     )
-    found = []
-    for batch in images.split(BATCH):
+    probabilities = []
+    for batch in images.split(TEACHER_BATCH):
         faces = to_float(batch, classifier.data_config["input_size"][-1])
         inputs = ((torch.cat((faces, faces.flip(-1))) - mean) / std).contiguous(
             memory_format=torch.channels_last
         )
         with autocast():
             logits = network(inputs).float()
-        found.append(torch.stack(logits.softmax(dim=1).chunk(2)).mean(dim=0).cpu())
-    return torch.cat(found)
+        probabilities.append(torch.stack(logits.softmax(dim=1).chunk(2)).mean(dim=0).cpu())
+    return torch.cat(probabilities)
