@@ -50,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     try:
+        if empty := [name for name, value in vars(options).items() if value == ""]:
+            # It would be the folder that the command is given in; a shell's variable was not set.
+            raise ValueError(f"--{empty[0]} is empty; give it a value, or leave it out.")
         options.run(options)
     except ValueError as error:
         print(f"train_hub.py {options.command}: {error}", file=sys.stderr)

@@ -204,7 +204,7 @@ def test_an_unknown_revision_is_named(hub_here, tiny_checkpoint):
 
 def test_a_hub_out_of_reach_is_told_from_a_wrong_name(unplug):
     unplug()
-    refused("user/tiny", "could not be pulled", "network")
+    refused("user/tiny", "no folder 'user/tiny' here", "could not be pulled", "network")
 
 
 def test_a_model_pulled_once_is_there_without_the_hub(hub_here, tiny_checkpoint, unplug):

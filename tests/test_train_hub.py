@@ -190,6 +190,8 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
         (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
+        (["analyze", "--model", "x", "--data", "", "--output", "out"], "--data is empty"),
+        (["analyze", "--model", "x", "--data", "x", "--output", ""], "--output is empty"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(

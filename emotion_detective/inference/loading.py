@@ -105,8 +105,9 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
         ) from error
     except HUB_ERRORS as error:
         raise ValueError(
-            f"The model {wanted} could not be pulled from the Hub ({first_line(error)}). Check "
-            "the name, your token if it is private, and the network."
+            f"There is no folder {source!r} here, and the model {wanted} could not be pulled from "
+            f"the Hub ({first_line(error)}). Check the name, your token if it is private, and the "
+            "network."
         ) from error
     return folder, folder.name  # the snapshot's folder is named for its commit
 
