@@ -1,5 +1,7 @@
 /* What Gradio leaves undone: it turns cameras off, says why there is none, names the examples. */
 () => {
+  // Browsers have no clipboard to read on pages without https: there `photo.css` hides Paste.
+  if (!navigator.clipboard?.read) document.body.style.setProperty("--ed-paste", "none");
   const describe = (image) => {
     const name = image.src.split("/").pop().split(".")[0]; // one_face
     image.alt = "Example: " + name.replaceAll("_", " ");

@@ -62,6 +62,8 @@ def test_a_page_without_a_camera_says_why_and_goes_on(chromium, open_page, serve
     name = ELSEWHERE if hindrance == "insecure" else "127.0.0.1"
     page = open_page(browser, f"http://{name}:{urlsplit(server).port}")
     told = page.locator("#camera")
+    paste = page.locator("#photo button[aria-label='Paste from clipboard']")
+    expect(paste).to_be_visible(visible=hindrance != "insecure")
     for tab in ("Live", "Video", "Photo"):
         open_tab(page, tab)
         if tab == "Live":
