@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "examples" / "group.jpg"
+EXAMPLE = ROOT / "examples" / "six_people.jpg"
 README_PICTURE = ROOT / "docs" / "page.png"
 PREVIEW = ROOT / "emotion_detective" / "page" / "preview.png"
 README_SIZE, PREVIEW_SIZE = (1280, 760), (1200, 630)

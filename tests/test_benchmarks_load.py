@@ -15,7 +15,7 @@ def test_many_visitors_get_the_answers_of_a_quiet_page(tiny_checkpoint, tmp_path
     # In a thread: the browser tests leave an event loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(load.measure, SMALL, tiny_checkpoint, tmp_path).result()
-    names = ("blurred", "crowd", "five_faces", "group", "no_face", "one_face")
+    names = ("blurred", "crowd", "five_faces", "no_face", "one_face", "six_people")
     assert result["pictures"] == [f"{name}.jpg" for name in names]
     assert result["answers"] >= 40 + 12
     assert result["errors"] == {}

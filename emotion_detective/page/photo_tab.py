@@ -23,7 +23,7 @@ EXAMPLES_FOLDER = FOLDER.parents[1] / "examples"
 # File names, and what a visitor sees there.
 EXAMPLES = {
     "one_face.jpg": "one face",
-    "group.jpg": "five faces",
+    "six_people.jpg": "six people, six emotions",
     "blurred.jpg": "too blurred to be sure",
     "no_face.jpg": "no face",
 }
