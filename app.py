@@ -180,6 +180,7 @@ def _options() -> dict[str, Any]:
         "app_kwargs": {
             **demo.behind_gate(Middleware(shell.Head)),
             "routes": [*shell.routes(), *live_routes.routes(detective)],
+            "lifespan": upload_folder.emptied_at_end,
         },
         "show_error": True,
         "max_file_size": decoding.MAX_FILE_BYTES,

@@ -91,6 +91,8 @@ def test_the_page_can_be_mounted_and_keeps_its_gate(app):
         assert client.get("/gradio_api/file=https://example.com/x.png").status_code == 403
         assert client.post("/gradio_api/upload", data={"text": "x"}).status_code == 400
         assert client.post("/gradio_api/reset", content=b"x" * 16_000_001).status_code == 413
+        assert Path(path).is_file()
+    assert not Path(path).exists()  # uvicorn ends by a signal, and atexit is not run then
 
 
 def ask(client: TestClient, upload: dict) -> dict:

@@ -1,5 +1,6 @@
 """The folder of uploads: what is old goes, what is used or seen by all stays, nothing outlives."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -49,6 +50,17 @@ def test_what_is_old_goes_with_its_folder_but_what_all_see(own, everything_is_ol
     assert example.exists()
     assert not old.parent.exists()
     assert own.exists()
+
+
+def test_all_but_what_all_see_goes_when_the_server_ends(own):
+    async def serve() -> Path:
+        async with upload_folder.emptied_at_end(None):
+            return make(own / "other" / "young.png")
+
+    example = make(own / "hash" / "example.png")
+    upload_folder.spare_what_is_there()
+    sent = asyncio.run(serve())
+    assert example.exists() and not sent.parent.exists()
 
 
 def test_what_is_in_use_stays_and_is_young_again_after(own, everything_is_old, monkeypatch):

@@ -14,8 +14,8 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 VARIABLE = "GRADIO_TEMP_DIR"
@@ -125,18 +125,42 @@ def sweep(own: Path) -> None:
         for kept in _kept:
             if kept.idle_s() > KEEP_SECONDS:
                 kept.forget()
+    for found in _inside(own):
+        if str(found) not in spared and _is_old(found, own):
+            _delete(found)
+
+
+@asynccontextmanager
+async def emptied_at_end(app: object) -> AsyncIterator[None]:
+    """Delete what visitors sent and took away when the server of `app` ends: its lifespan.
+
+    A server that ends by a signal, as uvicorn does where the page is mounted, runs no `atexit`.
+    """
+    try:
+        yield
+    finally:
+        for found in _inside(path()):
+            if str(found) not in _lasting:
+                _delete(found)
+
+
+def _inside(own: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its folders, what they hold before them."""
     for folder, _, names in os.walk(own, topdown=False):
-        for found in (*(Path(folder) / name for name in names), Path(folder)):
-            if found != own and str(found) not in spared:
-                _delete_if_old(found, own)
+        yield from (Path(folder) / name for name in names)
+        if Path(folder) != own:
+            yield Path(folder)
 
 
-def _delete_if_old(found: Path, own: Path) -> None:
+def _delete(found: Path) -> None:
     """Delete a file, or a folder that is empty."""
+    with suppress(OSError):  # gone by now, or a folder that holds something
+        found.rmdir() if found.is_dir() else found.unlink()
+
+
+def _is_old(found: Path, own: Path) -> bool:
     on_its_way = found.parent == own and not found.is_dir()
-    if _is_older(found, UPLOADING_SECONDS if on_its_way else KEEP_SECONDS):
-        with suppress(OSError):  # gone by now, or a folder that holds something
-            found.rmdir() if found.is_dir() else found.unlink()
+    return _is_older(found, UPLOADING_SECONDS if on_its_way else KEEP_SECONDS)
 
 
 def _is_older(found: Path, seconds: float) -> bool:
