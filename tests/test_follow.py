@@ -31,6 +31,9 @@ class OneFace:
         probabilities = (0.02, 0.02, 0.9, 0.02, 0.02, 0.02)
         return [Prediction(self.box_xyxy, 0.99, "happy", 0.9, False, probabilities)]
 
+    def read_photo(self, picture: Image.Image) -> list[Prediction]:
+        return self.read(picture)
+
 
 def last(progress):
     for one in progress:
@@ -66,6 +69,36 @@ def test_a_face_that_walks_is_one_track_along_its_way(detective, astronaut, tmp_
     strongest = table.loc[table.groupby("label")["confidence"].idxmax()]
     found = {one.reading.prediction.label: one.reading.time_s for one in result.moments}
     assert found == dict(zip(strongest["label"], strongest["time_s"], strict=True))
+
+
+def test_a_film_on_its_side_has_its_faces_where_they_lie(detective, astronaut, tmp_path):
+    pictures = [Image.new("RGB", (512, 512))] * 3 + [astronaut] * 4
+    upright, lying = (
+        last(follow.follow_faces(detective, film(tmp_path / f"{turn}.mp4", turned), rate_hz=25))
+        for turn in (0, 90)
+        for turned in [[picture.rotate(turn) for picture in pictures]]
+    )
+    assert upright.notices == ()
+    assert lying.notices == ("Found with the video turned by 90 degrees clockwise.",)
+    boxes = [one.timeline.table()["box"] for one in (upright, lying)]
+    assert len(boxes[0]) == 4
+    for (left, top, right, bottom), beside in zip(*boxes, strict=True):
+        assert beside == pytest.approx((top, 512 - right, bottom, 512 - left), abs=4)
+    portraits = (np.asarray(one.portraits[1].resize((9, 9)), int) for one in (upright, lying))
+    assert np.abs(np.subtract(*portraits)).mean() < 10
+
+
+def test_a_film_without_faces_is_looked_at_in_every_turn_now_and_then():
+    def note(turns: str) -> list[Prediction]:
+        looks.append(turns)
+        return []
+
+    looks = []
+    empty = SimpleNamespace(read=lambda _: note("1"), read_photo=lambda _: note("4"))
+    reader = follow._Reader(empty)
+    for _ in range(16):
+        reader.read(Image.new("RGB", (9, 9)))
+    assert "".join(looks) == "4414111411111114"
 
 
 def test_two_faces_that_pass_each_other_stay_two(detective, astronaut, tmp_path):
