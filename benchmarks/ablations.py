@@ -1,12 +1,11 @@
-"""What each setting of the recipe is worth: short runs that differ from one in a single setting.
+"""The worth of each setting of the recipe: short runs that differ from a base in one setting.
 
     python benchmarks/ablations.py --data emotion-detection-fer.zip --votes ferplus_votes.csv \
         --output runs/ablations
 
-All start from the same random weights and see half of the training images, with the same seed but
-for the run that shows what another seed does. Only validation is looked at, never test. A run that
-is finished is not made again, one that was stopped goes on, and the table keeps the rows of earlier
-calls.
+All start from the same random weights and see half of the training images with the same seed; one
+run has another seed. Only validation is evaluated, never test. A finished run is not repeated, a
+stopped one goes on, and the table keeps the rows of earlier calls.
 """
 
 import argparse
@@ -19,7 +18,7 @@ import datasets
 import numpy as np
 import report
 import torch
-from recipes import changes, known_runs
+from recipes import changes
 from safetensors.torch import load_file
 
 from emotion_detective.evaluation.markdown import table
@@ -43,7 +42,7 @@ BASE = TrainConfig(
     teacher=None,
     limit=13809,
 )
-# Folder of the run -> what it changes.
+# Folder of the run -> its changes.
 CHANGES = {
     "base": {},
     "seed1": {"seed": 1},
@@ -63,19 +62,19 @@ RESULT = Path(__file__).with_suffix("")
 
 
 def run(config: TrainConfig, parts: datasets.DatasetDict, folder: Path) -> dict:
-    """Train one of the runs, or take what an earlier call left in `folder`; return its row.
+    """Train one of the runs, or read its row from `folder`; return the row.
 
-    "hits" says of each validation image whether its label was named. "raw_accuracy" is that of the
-    weights themselves after the last epoch, where the rest is that of their moving average (EMA).
+    "hits" is 1 for each validation image that is answered with its label. "raw_accuracy" belongs to
+    the weights after the last epoch, all other values to their moving average (EMA).
 
     Raises:
         ValueError: `folder` holds a run of another recipe.
     """
     path = folder / ROW_FILE
-    shown_config = config.recorded()
+    recorded = config.recorded()
     if path.is_file():
         row = json.loads(path.read_text())
-        if row["config"] != json.loads(json.dumps(shown_config)):
+        if row["config"] != json.loads(json.dumps(recorded)):
             raise ValueError(f"{folder} holds a run of another recipe: name another --output.")
         return row
     resume = (folder / run_folder.CONFIG_FILE).is_file()
@@ -85,7 +84,7 @@ def run(config: TrainConfig, parts: datasets.DatasetDict, folder: Path) -> dict:
     network.load_state_dict(load_file(state / "model.safetensors"))
     raw_hits = _hits(network, parts["validation"], config)
     row = {
-        "config": shown_config,
+        "config": recorded,
         "validation_loss": run_folder.best_row(history)["validation_loss"],
         "raw_accuracy": raw_hits.float().mean().item(),
         "images_per_second": max(epoch["images_per_second"] for epoch in history),
@@ -154,34 +153,28 @@ def cells(row: dict) -> list[str]:
     ]
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+def main() -> None:
+    """Train what is missing and write the table after every run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", **report.OPTIONS["data"])
     parser.add_argument("--votes", required=True, metavar="CSV", help="FER+ votes")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="for the runs")
     parser.add_argument(
         "--only", nargs="+", choices=CHANGES, default=list(CHANGES), help="besides base"
     )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Train what is missing and write the table after every run."""
-    asked = _parse()
+    asked = parser.parse_args()
     parts = data.load(asked.data)
     packages = ("accelerate", "datasets")
     images = f"train and validation of {Path(asked.data).name}"
-    result = report.origin(report.command(), images, BASE.seed, packages)
+    result = report.origin(images, BASE.seed, packages)
     rows = {}
-    known = known_runs(RESULT.with_suffix(".json"))
+    known = report.read_known(RESULT, "runs")
     for name in dict.fromkeys(["base", *asked.only]):
         config = dataclasses.replace(BASE, votes=asked.votes, **CHANGES[name])
         rows[name] = run(config, parts, asked.output / name)
         base = next(iter(rows.values()))
         before = known["base"]["config"] if known else {}
-        # What the recipe has no more was off in the first row.
+        # A setting that the recipe has no more was off in the base.
         if any(before.get(setting) != value for setting, value in base["config"].items()):
             known = {}
         result["runs"] = known | {name: compared(row, base) for name, row in rows.items()}

@@ -1,8 +1,8 @@
 """Pictures with a known number of faces that need no download: the astronaut's face on a townscape.
 
 The face is scikit-image's portrait of Eileen Collins (NASA, public domain), the townscape a photo
-that scikit-learn installs, without people. Every face of a picture has the same size, however many
-there are, so that what grows with their number is not mixed with what grows with their size.
+without people that scikit-learn installs. The size of the faces does not depend on their number, so
+that times grow with the number alone.
 """
 
 from functools import cache
@@ -15,13 +15,13 @@ from sklearn.datasets import load_sample_image
 HEAD_BOX, HEAD_FACE_PX = (145, 15, 305, 215), 117
 # Places for heads, across and down: room for 30, of 45 px a face in a picture of 640x480.
 GRID = (6, 5)
-# Share of a place's height that a head takes: the rest keeps neighbours apart.
+# Share of a place's height that a head takes; the rest keeps neighbours apart.
 HEAD_SHARE = 0.8
-# What a camera writes.
+# The quality of a camera's files.
 JPEG_QUALITY = 90
 
 
-@cache  # the frames of a film ask for the same ones over and over
+@cache  # every frame of a film needs the same heads
 def head(face_px: float) -> Image.Image:
     """Return the astronaut's head at the size where its face is `face_px` high."""
     portrait = Image.fromarray(astronaut()).crop(HEAD_BOX)

@@ -1,14 +1,13 @@
-"""What the detector's constants cost and bring: threshold, side of the reduced copy, smallest face.
+"""The detector's constants, what they cost and bring: threshold, size of the copy, smallest face.
 
-Prints two tables that `inference.faces` quotes. Faces are FER2013's training images, enlarged to
-the sides that faces have in photos and padded with their edge pixels; pictures without people are
-photos that scikit-image, scikit-learn and Gradio install. Times are CPU seconds of one thread, the
-fastest of three.
+`inference.faces` quotes the two tables. Faces are FER2013's training images, enlarged to the sides
+of faces in photos and padded with their edge pixels; pictures without people are photos that
+scikit-image, scikit-learn and Gradio install. Times are CPU seconds of one thread, the fastest of
+three.
 
     python benchmarks/detection.py --data emotion-detection-fer.zip
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -32,32 +31,17 @@ SIDES_PX = (80, 320)
 THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.99)
 NO_PEOPLE = {
     "skimage/data": (
-        "brick.png",
-        "chelsea.png",
-        "coffee.png",
-        "color.png",
-        "grass.png",
-        "gravel.png",
-        "hubble_deep_field.jpg",
-        "ihc.png",
-        "moon.png",
-        "motorcycle_left.png",
-        "page.png",
-        "retina.jpg",
-        "rocket.jpg",
-        "text.png",
+        *("brick.png", "chelsea.png", "coffee.png", "color.png", "grass.png", "gravel.png"),
+        *("hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png"),
+        *("retina.jpg", "rocket.jpg", "text.png"),
     ),
     "sklearn/datasets/images": ("china.jpg", "flower.jpg"),
     "gradio/media_assets/images": (
-        "cheetah1.jpg",
-        "cheetah.jpg",
-        "lion.jpg",
-        "tower.jpg",
-        "groot.jpeg",
+        *("cheetah1.jpg", "cheetah.jpg", "lion.jpg", "tower.jpg", "groot.jpeg"),
     ),
 }
 NO_PEOPLE_SIDES_PX = (320, 480, 640, 960, 1280)
-# The detector's settings in comparison: (longest side of a photo's copy, smallest face in it).
+# Compared settings: (longest side of a photo's copy, smallest face in it).
 SETTINGS = ((10_000, 20), (1280, 20), (1280, 24), (1280, 40), (960, 24))
 TIMED_SIZES = ((640, 480), (1280, 960), (4000, 3000))
 FACE_HEIGHTS_PX = (16, 20, 24, 28, 32, 48)
@@ -71,7 +55,8 @@ def thresholds(images: datasets.Dataset) -> list[dict]:
         max(scores, default=0.0)
         for scores in (_scores(lenient, picture) for picture in _padded(images))
     ]
-    false = {path.name: _worst_score(lenient, path) for path in _no_people()}
+    no_people = [_find(folder) / name for folder, names in NO_PEOPLE.items() for name in names]
+    false = {path.name: _worst_score(lenient, path) for path in no_people}
     return [
         {
             "threshold": threshold,
@@ -95,12 +80,8 @@ def _padded(images: datasets.Dataset) -> Iterator[Image.Image]:
         yield Image.fromarray(np.pad(np.asarray(enlarged), (edges, edges, (0, 0)), mode="edge"))
 
 
-def _no_people() -> list[Path]:
-    return [_installed(folder) / name for folder, names in NO_PEOPLE.items() for name in names]
-
-
-def _installed(path: str) -> Path:
-    """Return where a file or folder of an installed package is: "package/rest/of/path"."""
+def _find(path: str) -> Path:
+    """Return the place of a folder of an installed package: "package/rest/of/path"."""
     package, _, rest = path.partition("/")
     return Path(find_spec(package).origin).parent / rest
 
@@ -183,17 +164,14 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser = report.parser(__file__, __doc__, "data")
     parser.add_argument("--limit", type=int, default=LIMIT, help="faces, drawn at random")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = data.subset(data.load(arguments.data)["train"], arguments.limit, SEED)
-    name = Path(arguments.data).name
-    command = f"benchmarks/detection.py --data {name} --limit {arguments.limit}"
-    result = report.origin(command, f"{len(images)} images of train of {name}", SEED)
+    result = report.origin(f"{len(images)} images of train of {Path(arguments.data).name}", SEED)
     result |= {"thresholds": thresholds(images), "settings": settings()}
-    report.write(Path(__file__).with_suffix(""), result, markdown(result))
+    report.write(arguments.output, result, markdown(result))
 
 
 if __name__ == "__main__":

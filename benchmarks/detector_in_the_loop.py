@@ -1,14 +1,13 @@
-"""What the way through a photo costs: faces found in larger pictures against the crops themselves.
+"""The cost of finding the face first: accuracy on faces in larger pictures, and on the crops.
 
 Each FER2013 image is enlarged, turned a little and pasted at a random place into a synthetic
-picture, found by MTCNN, cropped and classified. The answer is held against the one for the image
-itself. On validation the framing's scale is varied too, to see how far FRAMING_SCALE of
+picture, found by MTCNN, cropped and classified. The answer is compared with the one for the image
+itself. On validation the scale of the framing varies too, to see how far FRAMING_SCALE of
 `inference.faces` is from the best.
 
     python benchmarks/detector_in_the_loop.py --model DIR --data ZIP --split validation --limit 600
 """
 
-import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class Scene:
     side: int
 
     def holds(self, face: faces.Face) -> bool:
-        """Tell whether a box is the pasted face's: over its centre, and no part or multiple."""
+        """Return whether a box is the pasted face's: over its centre, and about as large."""
         left, top, right, bottom = face.box_xyxy
         mean_side = math.sqrt((right - left) * (bottom - top))
         x, y = self.centre
@@ -79,10 +78,10 @@ def _background(generator: np.random.Generator) -> Image.Image:
 
 
 def measure(classifier: Classifier, images: datasets.Dataset, scales: tuple[float, ...]) -> dict:
-    """Return share found, false faces, and accuracy in the loop, at each scale, and on the crops.
+    """Return the share of faces found, the false faces, and the accuracies.
 
-    Accuracies are those of the faces found, so that both sides answer for the same images;
-    `missed_crops_accuracy` is that of the crops whose face was not found.
+    "in_the_loop" has the accuracy at each scale, beside "found_crops_accuracy" on the crops of the
+    same images. "missed_crops_accuracy" is that on the crops whose face was not found.
     """
     generator = np.random.default_rng(SEED)
     detector = faces.FaceDetector()
@@ -151,9 +150,7 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="checkpoint folder or Hub repository")
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser = report.parser(__file__, __doc__, "data", "model")
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--limit", type=int, help="that many images of the split, drawn at random")
     arguments = parser.parse_args()
@@ -161,17 +158,10 @@ def main() -> None:
     images = data.subset(data.load(arguments.data)[arguments.split], arguments.limit, SEED)
     # Other scales are looked at on validation only: nothing is chosen on test.
     scales = SCALES if arguments.split == "validation" else (faces.FRAMING_SCALE,)
-    command = (
-        f"benchmarks/detector_in_the_loop.py --model {classifier.name} "
-        f"--data {Path(arguments.data).name} --split {arguments.split}"
-    ) + (f" --limit {arguments.limit}" if arguments.limit else "")
-    result = report.origin(command, f"{arguments.split} of {Path(arguments.data).name}", SEED)
+    result = report.origin(f"{arguments.split} of {Path(arguments.data).name}", SEED)
     result |= measure(classifier, images, scales)
-    report.write(
-        Path(__file__).with_name(f"detector_in_the_loop_{arguments.split}"),
-        result,
-        markdown(result),
-    )
+    path = arguments.output.with_name(f"{arguments.output.name}_{arguments.split}")
+    report.write(path, result, markdown(result))
 
 
 if __name__ == "__main__":

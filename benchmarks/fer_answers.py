@@ -1,8 +1,8 @@
-"""The package `fer`, with its MTCNN, answers for picture files: how many faces, in how long.
+"""The answers of the package `fer`, with its MTCNN, to picture files: faces found and seconds.
 
-Called by photo_to_answer.py with the interpreter of an environment where `fer` is installed. It
-imports nothing of Emotion Detective, reads a path a line, prints a JSON object for each, and runs
-by itself too:
+photo_to_answer.py runs it with the interpreter of an environment where `fer` is installed. It
+imports nothing of Emotion Detective, reads a path a line and prints a JSON object for each. By
+itself:
 
     python -m venv peers
     peers/bin/pip install --no-deps fer==25.10.3
@@ -11,9 +11,9 @@ by itself too:
     peers/bin/pip uninstall --yes triton
     echo photo.jpg | peers/bin/python benchmarks/fer_answers.py
 
-These are what `fer` imports, of versions that it works with. Triton's and TensorFlow's LLVM would
-not bear each other in one process; neither package uses Triton here. Beside each other, their
-threads are left as they are by default, as a user of `fer` has them.
+These are the imports of `fer`, in versions that it works with. Triton's LLVM and TensorFlow's fail
+in one process; neither package uses Triton here. Threads are left at their defaults, as a user of
+`fer` has them.
 """
 
 import json

@@ -1,15 +1,13 @@
-"""What is hard about a face: glasses, tilt, little light, JPEG, another size than the network's.
+"""Accuracy on hard faces: glasses, tilt, little light, JPEG, another size than the network's.
 
     python benchmarks/hard_faces.py --data emotion-detection-fer.zip
 
-FER2013 has few of these, the page's visitors have many. Validation images are answered as they are,
-altered, and enlarged to other sides than the network's own. The glasses are those that training
-draws (`training.augment`), in other places on other images. The table keeps the rows of earlier
-calls on the same images.
+FER2013 has few of these, the page's visitors have many. Validation images are classified as they
+are, altered, and enlarged to other sides than the network's. The glasses are drawn as in training
+(`training.augment`), on other images in other places. The table keeps the rows of earlier calls on
+the same images.
 """
 
-import argparse
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +25,6 @@ from emotion_detective.training.augment import compress, to_float, transform, we
 
 # Sides in pixels around that of the embedded network.
 SIZES = (80, 88, 96, 104, 112)
-RESULT = Path(__file__).with_suffix("")
 SEED = 0
 
 
@@ -38,7 +35,7 @@ def tilt(images: torch.Tensor, degrees: float) -> torch.Tensor:
     return transform(images, angles)
 
 
-# What is done to `(N, 1, S, S)` faces in 0..1.
+# Name -> alteration of `(N, 1, S, S)` faces in 0..1.
 CONDITIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "as they are": lambda images: images,
     "mirrored": lambda images: images.flip(-1),
@@ -97,32 +94,21 @@ def _table(models: dict[str, dict[str, float]], columns: list[str]) -> str:
 
 def main() -> None:
     """Read the command line, measure, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser = report.parser(__file__, __doc__, "data")
     parser.add_argument(
         "--model", default=[report.EMBEDDED_MODEL], nargs="+", metavar="DIR", help="checkpoints"
     )
     asked = parser.parse_args()
     split = data.load(asked.data)["validation"]
     images = f"{len(split)} images of validation of {Path(asked.data).name}"
-    result = report.origin(report.command(), images, SEED)
-    result["models"] = known_models(images) | {
-        Path(model).name: _measure(load_classifier(model), split) for model in asked.model
-    }
-    report.write(RESULT, result, markdown(result))
-
-
-def _measure(classifier: Classifier, split: datasets.Dataset) -> dict[str, float]:
-    return accuracies(classifier, split) | accuracies_by_size(classifier, split)
-
-
-def known_models(images: str) -> dict[str, dict]:
-    """Return the rows of an earlier call on the same images, {} if there was none."""
-    path = RESULT.with_suffix(".json")
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    return known["models"] if known.get("dataset") == images else {}
+    result = report.origin(images, SEED)
+    is_same = report.read_known(asked.output, "dataset") == images
+    result["models"] = report.read_known(asked.output, "models") if is_same else {}
+    for model in asked.model:
+        classifier = load_classifier(model)
+        row = accuracies(classifier, split) | accuracies_by_size(classifier, split)
+        result["models"][Path(model).name] = row
+    report.write(asked.output, result, markdown(result))
 
 
 if __name__ == "__main__":

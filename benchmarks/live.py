@@ -1,15 +1,13 @@
-"""How fast the Live tab is: frames a second in a browser, and where the server's time goes.
+"""Speed of the Live tab: frames a second in a browser, and the stages of the server's time.
 
     python benchmarks/live.py
-    python benchmarks/live.py --seconds 20
 
 Chromium's fake camera shows the astronaut's face to the real page; a frame counts when its answer
-has come. Browser and server share the machine's cores, as on a laptop of one's own. The stages are
-those of `live_routes`, on the same frame, in a process without the browser: "answer" is what the
-network's thread does not do, seats and JSON.
+has come. Browser and server share the machine's cores, as on a laptop. The stages are those of
+`live_routes` on the same frame, in a process without the browser; "whole answer" adds seats and
+JSON.
 """
 
-import argparse
 import json
 import shutil
 import tempfile
@@ -46,7 +44,7 @@ window.fetch = async (...request) => {
 """
 
 
-def stages(model: str, rounds: int) -> dict[str, float]:
+def stages(model: Path | str, rounds: int) -> dict[str, float]:
     """Return the median seconds of each stage of one frame with one face."""
     detective = ServedDetective.from_pretrained(model)
     jpeg = _jpeg(crowds.crowd(CAMERA_SIZE, 1).resize((480, 360)))
@@ -68,8 +66,8 @@ def stages(model: str, rounds: int) -> dict[str, float]:
     )
 
 
-def frames_per_second(model: str, seconds: float) -> float:
-    """Return how many frames a browser gets answered a second, once it is warm."""
+def frames_per_second(model: Path | str, seconds: float) -> float:
+    """Return the frames that are answered a second, once browser and page are warm."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         film = Path(folder) / "camera.mjpeg"
         film.write_bytes(_jpeg(crowds.crowd(CAMERA_SIZE, 1)) * CAMERA_HZ)
@@ -110,11 +108,7 @@ def markdown(result: dict) -> list[str]:
     answer_s = stages_s["whole answer"]
     reached = report.goals(
         [
-            (
-                f"{MIN_FRAMES_PER_S:.0f} frames a second",
-                f"{rate:.1f}",
-                rate >= MIN_FRAMES_PER_S,
-            ),
+            (f"{MIN_FRAMES_PER_S:.0f} frames a second", f"{rate:.1f}", rate >= MIN_FRAMES_PER_S),
             (
                 f"server's part under {1000 * MAX_SERVER_S:.0f} ms",
                 f"{1000 * answer_s:.1f} ms",
@@ -128,15 +122,14 @@ def markdown(result: dict) -> list[str]:
 
 def main() -> None:
     """Measure, and write `live.md` and `live.json`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(report.EMBEDDED_MODEL))
+    parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     rate = frames_per_second(options.model, options.seconds)
     stages_s = stages(options.model, ROUNDS)
-    result = report.origin(report.command(), "scikit-image's astronaut, one face", 0)
+    result = report.origin("scikit-image's astronaut, one face")
     result |= {"frames_per_second": rate, "stages_s": stages_s}
-    report.write(Path(__file__).with_suffix(""), result, markdown(result))
+    report.write(options.output, result, markdown(result))
 
 
 if __name__ == "__main__":

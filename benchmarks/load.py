@@ -3,17 +3,16 @@
     python benchmarks/load.py
     python benchmarks/load.py --visitors 80        # more than the queue holds: some are told so
 
-Starts `python app.py`, asks it every picture once while it is quiet, then lets 50 visitors ask one
-picture after the other without a pause, until two minutes are over and 1,000 answers after the
-warm-up were given. Every answer is held against the quiet one. Visitors are described in
-visitors.py. The exit status is 1 if a goal is missed.
+Starts `python app.py`, asks it every picture once while it is quiet, then lets 50 visitors
+(visitors.py) ask one picture after the other without a pause, until two minutes are over and there
+are 1,000 answers after the warm-up. Every answer is compared with the quiet one. The exit status is
+1 if a goal is missed.
 
 Faces of several visitors are not classified in one batch. It would save a tenth of an answer's
 time: a face takes 17 ms alone and 8 in a batch of eight (throughput.py), an answer 112 where many
 ask (load.md). Every visitor would wait for the slowest picture of the batch.
 """
 
-import argparse
 import asyncio
 import sys
 import tempfile
@@ -42,20 +41,20 @@ from visitors import (
 
 from emotion_detective.evaluation.markdown import table
 
-# Probabilities and pixels; the order of sums in several threads moves no digit before this one.
+# Probabilities and pixels; the order of sums in several threads changes them by less.
 SAME_WITHIN = 1e-3
 MAX_GROWTH_MB = 100
 COME_AGAIN_S = 1.0
 PERCENTILES = (50, 90, 95, 99, 100)
-# What a visitor's question may end with besides an answer.
+# What a visitor may get besides an answer.
 FAILURES = (httpx.HTTPError, AppError, RefusedError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who comes and how long: `clients` of the `visitors` use gradio_client.
+    """Number and duration of the visits; `clients` of the `visitors` use gradio_client.
 
-    Memory is compared between the first `warm_up` answers under load and the last.
+    Memory after the first `warm_up` answers under load is compared with that after the last.
     """
 
     visitors: int = 50
@@ -67,10 +66,10 @@ class Plan:
 
 @dataclass
 class Record:
-    """What happened: seconds of each answer, memory after each, and everything amiss.
+    """Seconds of each answer, memory after each, and every error.
 
     `quiet_s` and `quiet_rss_mb` are the seconds of each picture alone and the memory after them,
-    `cpu_s` the processor time that server and visitors took under load.
+    `cpu_s` is the processor time of server and visitors under load.
     """
 
     quiet_s: list[float]
@@ -89,7 +88,7 @@ def measure(plan: Plan, model: Path | str, folder: Path) -> dict:
     """Return the results of one server under load; its uploads and log go to `folder`.
 
     Raises:
-        RuntimeError: it gave too few answers to say anything.
+        RuntimeError: it gave too few answers.
     """
     pictures = write_pictures(folder / "pictures")
     with serve(model, folder) as server:
@@ -228,18 +227,15 @@ def markdown(result: dict) -> Iterator[str]:
 
 def main() -> None:
     """Run the load and write the results; exit with 1 if a goal is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
+    parser = report.parser(__file__, __doc__, "model")
     for name, default in asdict(Plan()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     plan = Plan(**{name: getattr(arguments, name) for name in asdict(Plan())})
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(plan, arguments.model, Path(folder))
     pictures = f"{len(measured['pictures'])} pictures"
-    origin = report.origin(report.command(), pictures, seed=0, packages=("gradio", "httpx"))
-    result = origin | measured
+    result = report.origin(pictures, packages=("gradio", "httpx")) | measured
     result["goals"] = goals(result)
     report.write(arguments.output, result, markdown(result))
     sys.exit(not all(reached for _, _, reached in result["goals"]))

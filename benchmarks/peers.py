@@ -1,14 +1,14 @@
-"""Accuracy of the packages that ship weights, on FER2013's own crops.
+"""Accuracy of packages that ship weights, on FER2013's own crops.
 
-Each classifier gets the crops straight, with its own preprocessing and without its face detector
-(which would find few faces in 48x48 pictures and make the comparison unfair); the answer is the
-most probable of the six emotions, `disgusted` images are left out. PublicTest is our validation,
-PrivateTest our test; "clean" is PrivateTest without the images that also stand, pixel for pixel, in
-train/ or PublicTest, as in `training.data`. Intervals are 95% bootstrap intervals.
+Each classifier gets the crops with its own preprocessing and without its face detector (which finds
+few faces in 48x48 pictures: the comparison would be unfair). The answer is the most probable of the
+six emotions; `disgusted` images are left out. PublicTest is our validation, PrivateTest our test;
+"clean" is PrivateTest without the images that also stand, pixel for pixel, in train/ or PublicTest,
+as in `training.data`. Intervals are 95% bootstrap intervals.
 
-The packages contradict each other's requirements and ours, and TensorFlow and torch may not stand
-each other in one process. So this script imports nothing of Emotion Detective, runs in an
-environment of its own and adds the rows of each run to peers.json:
+The requirements of the packages contradict each other and ours, and TensorFlow and torch may fail
+in one process. So this script imports nothing of Emotion Detective, runs in an environment of its
+own and adds the rows of each run to peers.json:
 
     python -m venv peers && peers/bin/pip install fer==25.10.3 "setuptools<81"
     peers/bin/python benchmarks/peers.py --data emotion-detection-fer.zip --peers fer fer-hdf5
@@ -33,10 +33,11 @@ from PIL import Image
 
 RESULT = Path(__file__).with_suffix(".json")
 LABELS = ("angry", "fearful", "happy", "neutral", "sad", "surprised")
-# How many images of test/CLASS, in numeric order of the file name, are PublicTest (the rest is
-# PrivateTest); checked against the usage column of FER+ (Barsoum et al. 2016, arXiv 1608.01041).
+# The number of images in test/CLASS, in numeric order of the file name, that are PublicTest (the
+# rest is PrivateTest); checked against the usage column of FER+ (Barsoum et al. 2016, arXiv
+# 1608.01041).
 PUBLIC_COUNTS = dict(zip(LABELS, (467, 496, 895, 607, 653, 415), strict=True))
-# Where a package names the seven classes in FER2013's order: 1 is disgust.
+# Indices in the outputs of packages that keep FER2013's order of seven classes; 1 is disgust.
 FER2013_ORDER = {"angry": 0, "fearful": 2, "happy": 3, "sad": 4, "surprised": 5, "neutral": 6}
 BOOTSTRAP_SAMPLES = 2000
 BATCH_SIZE = 256

@@ -1,18 +1,16 @@
-"""How long a photo takes to its answer: by pixels, by faces, by stage, and beside `fer`.
+"""Time from a photo to its answer: by pixels, by faces, by stage, and beside `fer`.
 
     python benchmarks/photo_to_answer.py
     python benchmarks/photo_to_answer.py --fer peers/bin/python
 
 Pictures are JPEG files with the same face 1, 5 and 30 times (crowds.py). Each is measured in a new
-process that has loaded the model: the first answer is the cold one, the rest are warm. "Answer" is
+process that has loaded the model: the first answer is cold, the rest are warm. "Answer" is
 `EmotionDetective.analyze` on the file: decode, detect, crop and classify. "Draw" is what the page
-adds: the view, its boxes, its JPEG. `bare` is the network's forward pass alone, on the same faces
+adds: the view, its boxes, its JPEG. "Bare" is the network's forward pass alone, on the same faces
 as a batch. `--fer` names the Python of an environment with that package (fer_answers.py says how to
-make one); it then answers for the same file in turn with ours, and each pair of answers, one right
-after the other, says how many times faster ours came.
+make one): its answers alternate with ours, and each pair says how many times faster ours is.
 """
 
-import argparse
 import json
 import multiprocessing
 import subprocess
@@ -37,8 +35,8 @@ SIZES = ((640, 480), (4000, 3000))
 COUNTS = (1, 5, 30)
 ROUNDS = 5
 STAGES = ("decode", "detect", "crop", "classify", "draw")
-# The goals: preprocessing and softmax cost this much more than the network, and no more; an answer
-# comes this many times faster than `fer`'s.
+# The goals: the classifier takes at most so much longer than its network alone, and an answer comes
+# so many times faster than `fer`'s.
 MAX_CLASSIFIER_RATIO = 1.15
 MIN_FER_RATIO = 3.0
 
@@ -62,7 +60,7 @@ def measure(model: str, path: str, rounds: int, fer_python: str | None = None) -
 def compare(detective: EmotionDetective, path: str, rounds: int, fer_python: str) -> dict:
     """Return `fer`'s answers to a picture file, each taken right after one of ours.
 
-    "faster" are the quotients of the pairs, sorted; a round before them doesn't count.
+    "faster" are the quotients of the pairs, sorted, after a warm-up round.
     """
     with _fer(fer_python) as ask:
         first = ask(path)
@@ -81,7 +79,7 @@ def compare(detective: EmotionDetective, path: str, rounds: int, fer_python: str
 
 @contextmanager
 def _fer(python: str) -> Iterator[Callable[[str], dict]]:
-    """Run `fer` in an interpreter of its own while the block runs; yields how it is asked."""
+    """Run `fer` in an interpreter of its own; yield a function that asks it about a file."""
     script = Path(__file__).with_name("fer_answers.py")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([python, script], **pipes) as process:
@@ -95,7 +93,7 @@ def _fer(python: str) -> Iterator[Callable[[str], dict]]:
 
 
 def _stages(detective: EmotionDetective, path: str) -> dict:
-    """Return what is timed, each a call with its input ready."""
+    """Return the timed calls, each with its input ready."""
     picture = pictures.open_picture(path)
     found = detective.detector.detect(picture)
     crops = [faces.crop(picture, face.box_xyxy) for face in found]
@@ -136,7 +134,7 @@ def measure_all(
 ) -> list[dict]:
     """Return one row a picture."""
     rows = []
-    # A process for each picture, begun afresh, not forked from this one.
+    # Spawned, not forked: each picture has a process without the memory of this one.
     context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -153,8 +151,8 @@ def measure_all(
 
 
 def growth(rows: list[dict]) -> list[dict]:
-    """Return, per stage, milliseconds for each further face at each size, and the largest picture's
-    time as a multiple of the smallest one's."""
+    """Return how each stage grows: milliseconds a further face at each size, and the time of the
+    largest picture as a multiple of the smallest one's."""
     sizes = sorted({tuple(row["size"]) for row in rows})
     by_place = {(tuple(row["size"]), row["faces"]): row["stages_s"] for row in rows}
     few, many = min(row["faces"] for row in rows), max(row["faces"] for row in rows)
@@ -244,17 +242,15 @@ def _cells(row: dict) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
+    parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="warm answers to each picture")
     parser.add_argument("--faces", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--fer", metavar="PYTHON", help="interpreter with the package fer")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     rows = measure_all(
         str(arguments.model), SIZES, tuple(arguments.faces), arguments.rounds, arguments.fer
     )
-    result = report.origin(report.command(), "composites of scikit-image's astronaut", seed=0)
+    result = report.origin("composites of scikit-image's astronaut")
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]
     result |= {"pictures": rows, "growth": growth(rows), "goals": goals(rows)}

@@ -1,10 +1,10 @@
-"""What each training run gained: a row a run, with what its recipe changes to the run before.
+"""The training runs in a table: what each changes to the one before, and what it gains.
 
     python benchmarks/recipes.py runs/first runs/second
 
-Takes the folders that `train_hub.py train` wrote, in the order they were made, adds their rows to
-`recipes.json` and writes the whole table to `recipes.md`; a run of the same name is replaced. Only
-validation is looked at: this is where recipes are chosen, never on test.
+Reads folders of `train_hub.py train` in the order they were made, adds their rows to `recipes.json`
+and writes the whole table to `recipes.md`; a run of the same name is replaced. Recipes are chosen
+on validation, which is all that the table shows, and never on test.
 """
 
 import argparse
@@ -28,28 +28,21 @@ NOTHING = "nothing"
 
 def main() -> None:
     """Read the command line, measure, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--note", default="", help="what else changed, in the code say")
     asked = parser.parse_args()
-    runs = known_runs(RESULT.with_suffix(".json"))
+    runs = report.read_known(RESULT, "runs")
     for folder in asked.runs:
         runs[folder.name] = describe(folder) | {"note": asked.note}
     report.write(RESULT, {"runs": runs}, markdown(runs))
 
 
-def known_runs(path: Path) -> dict[str, dict]:
-    """Return the runs of an earlier call by their names, {} if there was none."""
-    return json.loads(path.read_text())["runs"] if path.is_file() else {}
-
-
 def describe(folder: Path) -> dict:
-    """Return what the table says of a finished run.
+    """Return the values of a finished run for its row.
 
     Raises:
-        ValueError: the folder lacks what a finished run leaves.
+        ValueError: the folder lacks the files of a finished run.
     """
     metrics = read_metrics(folder)
     record = metrics.get("training")
@@ -59,7 +52,7 @@ def describe(folder: Path) -> dict:
     best = best_row(rows)
     at_its_size = [row for row in rows if row["image_size"] == best["image_size"]]
     return {
-        # The name of `init` says not which weights it held: more runs behind it, other weights.
+        # The name of `init` does not tell which weights it held; the number of runs behind it does.
         "config": record["config"] | {"earlier_runs": len(record.get("earlier", []))},
         "epochs": record["epochs"],
         "image_size": best["image_size"],
@@ -136,9 +129,9 @@ def cells(run: dict) -> list[str]:
 
 
 def changes(before: dict, config: dict) -> str:
-    """Return the settings of `config` that are not as `before`, and those that it has no more.
+    """Return the settings of `config` that differ from `before`, and those that it lacks.
 
-    One that only one of them has, and that is off, changes nothing.
+    A setting that only one of them has, and that is off, changes nothing.
     """
     before, config = json.loads(json.dumps(before)), json.loads(json.dumps(config))
     different = [

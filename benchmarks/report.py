@@ -1,9 +1,10 @@
-"""What the benchmarks share: where a result comes from, and its two files, Markdown and JSON.
+"""The command line of a benchmark, the origin of its result, and its two files, Markdown and JSON.
 
 Import it before `emotion_detective`: it makes the repository's root importable, so that every
 benchmark runs as `python benchmarks/NAME.py` from anywhere.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -20,15 +21,35 @@ from emotion_detective.training import machine
 ROOT = Path(__file__).resolve().parents[1]
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 PACKAGES = ("torch", "facenet-pytorch", "timm", "pillow")
+OPTIONS = {
+    "data": dict(required=True, help="Kaggle zip, its folder or a Hub dataset id"),
+    "model": dict(default=EMBEDDED_MODEL, help="folder or Hub repository"),
+}
 
 
-def origin(command: str, dataset: str, seed: int, packages: tuple[str, ...] = ()) -> dict:
-    """Return the fields that say where a result comes from; `command` without machine paths.
+def parser(script: str, purpose: str, *options: str) -> argparse.ArgumentParser:
+    """Return a parser with those of OPTIONS that are named, and `--output`.
 
-    `packages` are those that decide it besides the usual ones.
+    Args:
+        script: the file of the benchmark; its results lie beside it by default.
+        purpose: its docstring, whose first line `--help` shows.
+    """
+    made = argparse.ArgumentParser(description=purpose.splitlines()[0])
+    for name in options:
+        made.add_argument(f"--{name}", **OPTIONS[name])
+    made.add_argument(
+        "--output", type=Path, default=Path(script).with_suffix(""), help="path without a suffix"
+    )
+    return made
+
+
+def origin(dataset: str, seed: int = 0, packages: tuple[str, ...] = ()) -> dict:
+    """Return where a result comes from: command, data, hardware, versions, date.
+
+    `packages` are those that decide the result besides PACKAGES.
     """
     return {
-        "command": command,
+        "command": describe_command(),
         "dataset": dataset,
         "seed": seed,
         "hardware": machine.describe_hardware(),
@@ -38,8 +59,8 @@ def origin(command: str, dataset: str, seed: int, packages: tuple[str, ...] = ()
     }
 
 
-def command() -> str:
-    """Return how this benchmark was called, without the folders of this machine."""
+def describe_command() -> str:
+    """Return the command line of this process without the folders of this machine."""
     words = [f"benchmarks/{Path(sys.argv[0]).name}"]
     for word in sys.argv[1:]:
         path = Path(word)
@@ -48,7 +69,7 @@ def command() -> str:
 
 
 def opening(title: str, result: dict) -> list[str]:
-    """Return the Markdown lines of a title and of what `origin` recorded."""
+    """Return the Markdown lines of a title and of the result's origin."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return [
         f"# {title}",
@@ -62,15 +83,21 @@ def opening(title: str, result: dict) -> list[str]:
 
 
 def goals(rows: Iterable[tuple[str, str, bool]]) -> str:
-    """Return a Markdown table of goals: what was to be reached, what was measured, and whether."""
+    """Return a Markdown table of goals: the goal, the measured value, whether it is reached."""
     return table(
         ["goal", "measured", "reached"],
         [[goal, measured, "yes" if reached else "**no**"] for goal, measured, reached in rows],
     )
 
 
+def read_known(path: Path, key: str) -> dict:
+    """Return what an earlier call wrote under a key of `path`, which has no suffix; {} without."""
+    file = path.with_suffix(".json")
+    return json.loads(file.read_text())[key] if file.is_file() else {}
+
+
 def write(path: Path, result: dict, markdown: Iterable[str]) -> None:
-    """Print the Markdown and write it and the JSON beside the benchmark: `path` has no suffix."""
+    """Print the Markdown, and write it and the JSON to `path`, which has no suffix."""
     text = "\n".join(markdown) + "\n"
     path.with_suffix(".md").write_text(text)
     path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The real page in a process of its own, as `python app.py` starts it, for the benchmarks of it."""
+"""The real page in a process of its own, as `python app.py` starts it, for benchmarks."""
 
 import os
 import socket
@@ -42,7 +42,7 @@ def serve(model: Path | str, folder: Path) -> Iterator[Server]:
     """Run app.py on a checkpoint with its uploads and its log in `folder`, until the block ends.
 
     Raises:
-        RuntimeError: it ended, or it did not answer in time; with its log.
+        RuntimeError: app.py ended or did not answer in time; the message has its log.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

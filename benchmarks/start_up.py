@@ -1,16 +1,14 @@
-"""From the command to the first answer in a new process: seconds, memory, and the dear imports.
+"""From the command to the first answer in a new process: seconds, memory, and slow imports.
 
     python benchmarks/start_up.py
 
-"Page" is `python app.py` until it serves its page, then until it has answered a first picture over
-HTTP. "Library" is a Python that imports the package, loads the checkpoint and answers the same
-picture. Imports are from
-`python -X importtime -c "import app"`: each package with the time spent in its own modules,
-without those that they import; `app` itself loads the checkpoint. Linux only: peaks of memory are
-read from /proc.
+"Page" is `python app.py` until it serves its page, and until it has answered a picture over HTTP.
+"Library" is a Python that imports the package, loads the checkpoint and answers the same picture.
+Imports are those of `python -X importtime -c "import app"`: each package with the time of its own
+modules, without those that they import; `app` itself loads the checkpoint. Linux only: peaks of
+memory are read from /proc.
 """
 
-import argparse
 import asyncio
 import re
 import subprocess
@@ -79,16 +77,16 @@ def library(model: Path | str) -> dict[str, float]:
 
 
 def read_peak_mb(pid: int) -> float:
-    """Return the most memory that a running process has held, in MB.
+    """Return the largest memory that a running process has held, in MB.
 
-    `resource` would say that a child held what its parent held when it was made.
+    `resource` counts for a child the memory of its parent when it was made.
     """
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def imports(code: str) -> dict[str, float]:
-    """Return each package that running `code` imports and its milliseconds, the dearest first."""
+    """Return the packages that `code` imports with their milliseconds, the slowest first."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code],
         cwd=report.ROOT,
@@ -100,7 +98,7 @@ def imports(code: str) -> dict[str, float]:
 
 
 def sum_by_package(log: str) -> dict[str, float]:
-    """Return milliseconds by top-level package of what `-X importtime` wrote, the dearest first."""
+    """Return milliseconds by package from the log of `-X importtime`, the slowest first."""
     total: Counter[str] = Counter()
     for microseconds, name in IMPORT_LINE.findall(log):
         total[name.partition(".")[0]] += int(microseconds) / 1000
@@ -164,12 +162,10 @@ def _cells(ready_s: float, row: dict[str, float]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
+    parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="starts of each")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
-    result = report.origin(report.command(), PICTURE.name, seed=0, packages=("gradio",))
+    result = report.origin(PICTURE.name, packages=("gradio",))
     result |= measure(arguments.model, arguments.rounds)
     result["goals"] = goals(result)
     report.write(arguments.output, result, markdown(result))

@@ -1,14 +1,13 @@
-"""Faces a second by batch, runtime and number format, and whether the app picks the best of them.
+"""Faces a second by batch, runtime and number format, and whether the app has the best of them.
 
     python benchmarks/throughput.py --data emotion-detection-fer.zip
 
-Times are of the network's forward pass over the same 256 faces, in batches, called from one thread
-as on the page, on the accelerator that torch names or EMOTION_DEVICE: "served" is what the app
-computes with, the others are torch. Preprocessing is in photo_to_answer.py. A number format counts
-as right if no probability moves by more than 1e-3 from torch's float32 on the processor.
+Timed is the network's forward pass over the same 256 faces in batches, called from one thread as on
+the page, on torch's accelerator or EMOTION_DEVICE: "served" is the app's runtime, the others are
+torch. photo_to_answer.py times the preprocessing. A number format is right if no probability
+differs by more than 1e-3 from torch's float32 on the processor.
 """
 
-import argparse
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -33,7 +32,7 @@ SEED = 0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SERVED = "served"
 RIGHT_WITHIN = 1e-3
-# A setting that is this much slower than the fastest is as fast: timings repeat no better.
+# A setting with this share of the fastest one's speed is as fast: timings repeat no better.
 AS_FAST = 0.95
 
 
@@ -41,7 +40,7 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def forward_passes(network: nn.Module, device: torch.device) -> dict[str, Forward]:
-    """Return what is compared: each takes float32 faces and returns float32 logits, on the CPU."""
+    """Return the compared passes, each from float32 faces to float32 logits, both on the CPU."""
     by_torch = {name: _by_torch(network, device, dtype) for name, dtype in DTYPES.items()}
     return by_torch | {SERVED: runtime.forward_pass(network, device)}
 
@@ -57,7 +56,7 @@ def _by_torch(network: nn.Module, device: torch.device, dtype: torch.dtype) -> F
 
 
 def largest_differences(passes: dict[str, Forward], faces: torch.Tensor) -> dict[str, float]:
-    """Return how far the most different probability of each lies from the first one's."""
+    """Return the largest difference of a probability of each pass from the first pass's."""
     probabilities = {
         name: torch.cat([forward(some) for some in faces.split(MAX_BATCH)]).softmax(dim=1)
         for name, forward in passes.items()
@@ -96,23 +95,23 @@ def measure(network: nn.Module, faces: torch.Tensor, device: torch.device, round
     }
 
 
-def goals(result: dict, picked: str = SERVED) -> list[tuple[str, str, bool]]:
+def goals(result: dict) -> list[tuple[str, str, bool]]:
     """Return whether the app's number format and its largest batch are the best right ones."""
     speeds = result["faces_a_second"]
     right = [name for name, off in result["largest_difference"].items() if off <= RIGHT_WITHIN]
     best = {batch: max(right, key=row.get) for batch, row in speeds.items()}
     beaten = {
-        f"batch {batch}: {name} ({speeds[batch][name] / speeds[batch][picked]:.2f} times faster)"
+        f"batch {batch}: {name} ({speeds[batch][name] / speeds[batch][SERVED]:.2f} times faster)"
         for batch, name in best.items()
-        if speeds[batch][picked] < AS_FAST * speeds[batch][name]
+        if speeds[batch][SERVED] < AS_FAST * speeds[batch][name]
     }
-    by_batch = {batch: row[picked] for batch, row in speeds.items()}
+    by_batch = {batch: row[SERVED] for batch, row in speeds.items()}
     fastest = max(by_batch, key=by_batch.get)
     return [
         (
             f"what the app computes with is the fastest within {RIGHT_WITHIN:g} of float32",
-            f"{picked}; " + ("; ".join(sorted(beaten)) or "none is faster"),
-            picked in right and not beaten,
+            f"{SERVED}; " + ("; ".join(sorted(beaten)) or "none is faster"),
+            SERVED in right and not beaten,
         ),
         (
             "no batch is faster than the app's largest",
@@ -144,19 +143,15 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+    parser = report.parser(__file__, __doc__, "model", "data")
     parser.add_argument("--limit", type=int, default=LIMIT, help="faces to compare, at random")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     classifier = load_classifier(arguments.model)
     images = data.subset(data.load(arguments.data)["validation"], arguments.limit, SEED)
     faces = classifier.preprocess(images["image"])
     name = Path(arguments.data).name
-    images = f"{len(faces)} images of validation of {name}"
-    result = report.origin(report.command(), images, SEED)
+    result = report.origin(f"{len(faces)} images of validation of {name}", SEED)
     result |= measure(classifier.network, faces, classifier.device, arguments.rounds)
     result["goals"] = goals(result)
     report.write(arguments.output, result, markdown(result))

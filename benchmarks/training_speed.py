@@ -2,16 +2,14 @@
 
     python benchmarks/training_speed.py --data emotion-detection-fer.zip
 
-All three train the same network from scratch on batches of the same size and input in the same
-number format, in turn, in one run. "Ours" is a step as in `train_hub.py train`: images on the
-device, batch augmentation, clipping, optimiser, EMA. "Plain" follows transformers'
-`run_image_classification_no_trainer.py`: each image decoded and transformed by PIL and torchvision
-in DataLoader workers, Accelerate, torch's AdamW; it augments less. "Bare" is forward and backward
-of one batch that lies ready, with no optimiser. Each round of ours and of plain begins with steps
-that don't count, in which workers start and memory is found.
+All three train the same network from scratch, in turn, on batches of the same size in the same
+number format. "Ours" is a step of `train_hub.py train`: images on the device, batch augmentation,
+clipping, optimiser, EMA. "Plain" follows transformers' `run_image_classification_no_trainer.py`:
+each image decoded and transformed by PIL and torchvision in DataLoader workers, Accelerate, torch's
+AdamW; it augments less. "Bare" is forward and backward of one batch that is ready, without an
+optimiser. Each round begins with warm-up steps, in which workers start and memory is allocated.
 """
 
-import argparse
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,14 +32,14 @@ from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import Run, prepare
 
-# Images that both recipes draw from: more than a round uses, so that no epoch ends within one.
+# Training images, more than a round takes, so that no epoch ends within one.
 LIMIT = 4096
 WARM_STEPS, STEPS, ROUNDS = 2, 6, 3
-# The goals: on a GPU this many times the plain recipe; on a CPU this much of the bare pass's time.
+# The goals: on a GPU so many times the plain recipe's speed, on a CPU so much of the bare time.
 MIN_OVER_PLAIN_ON_GPU = 3.0
 MAX_OVER_BARE_ON_CPU = 1.15
 
-# One step for each item that is asked for; closing it ends its workers.
+# Makes a step for each item; closing it ends its workers.
 Steps = Iterator[None]
 
 
@@ -63,7 +61,7 @@ def our_steps(run: Run) -> Steps:
 def plain_recipe(
     config: TrainConfig, split: datasets.Dataset, mixed_precision: str, workers: int
 ) -> Callable[[], Steps]:
-    """Return what starts the steps of Hugging Face's plain recipe."""
+    """Return a function that starts the steps of Hugging Face's plain recipe."""
     image_size = config.image_sizes[-1]
     transform = transforms.Compose(
         [
@@ -202,9 +200,9 @@ def markdown(result: dict) -> Iterator[str]:
     yield report.goals(result["goals"])
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="Kaggle zip, its folder or a Hub dataset id")
+def main() -> None:
+    """Measure the three and write the results."""
+    parser = report.parser(__file__, __doc__, "data")
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
     parser.add_argument("--image-size", type=int, default=TrainConfig.image_sizes[-1])
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the plain recipe")
@@ -212,23 +210,15 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS, help="timed in each round")
     parser.add_argument("--compile", action="store_true", help="compile our network, on a GPU")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure the three and write the results."""
-    asked = _parse()
+    asked = parser.parse_args()
     config = TrainConfig(
         batch_size=asked.batch_size,
         image_sizes=(asked.image_size,),
         image_size_shares=(1.0,),
         limit=asked.limit,
     )
-    name = Path(asked.data).name
-    images = f"{config.limit} images of train of {name}"
-    packages = ("accelerate", "datasets")
-    result = report.origin(report.command(), images, config.seed, packages)
+    images = f"{config.limit} images of train of {Path(asked.data).name}"
+    result = report.origin(images, config.seed, packages=("accelerate", "datasets"))
     result |= {
         "architecture": config.architecture,
         "image_size": asked.image_size,

@@ -3,11 +3,10 @@
     python benchmarks/video_speed.py
 
 The film is 720p H.264 at 25 frames a second, with faces (crowds.py) that drift to the right. It is
-looked at as the page does by default: `video.DEFAULT_RATE_HZ` frames a second, every face detected
-in each and followed. Writing the annotated copy decodes, draws and encodes every frame.
+analysed as on the page by default: `follow.DEFAULT_RATE_HZ` frames a second, every face detected in
+each and followed. Writing the annotated copy decodes, draws and encodes every frame.
 """
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,12 @@ SECONDS = 10
 COUNTS = (1, 3)
 ROUNDS = 2
 DRIFT_PX_A_SECOND = 20
+# Key of a row -> heading and format in the table.
+SPEEDS = {
+    "analyzed_s_a_second": ("seconds of video analysed a second", "{:.2f}"),
+    "frames_a_second": ("frames looked at a second", "{:.1f}"),
+    "annotated_s_a_second": ("seconds of video annotated a second", "{:.2f}"),
+}
 # A sampled video should not take longer than it lasts.
 MIN_SECONDS_A_SECOND = 1.0
 
@@ -46,7 +51,7 @@ def write_film(path: Path, count: int, seconds: float) -> None:
 def measure(
     detective: EmotionDetective, folder: Path, count: int, seconds: float, rounds: int
 ) -> dict:
-    """Return how fast a film with `count` faces is analysed and its copy written, and what of."""
+    """Return how fast a film with `count` faces is analysed and its annotated copy is written."""
     path = folder / f"{count}.mp4"
     write_film(path, count, seconds)
     *_, last = follow.follow_faces(detective, path)
@@ -94,19 +99,9 @@ def markdown(result: dict) -> Iterator[str]:
     )
     yield ""
     yield table(
+        ["faces", *(heading for heading, _ in SPEEDS.values())],
         [
-            "faces",
-            "seconds of video analysed a second",
-            "frames looked at a second",
-            "seconds of video annotated a second",
-        ],
-        [
-            [
-                row["faces"],
-                f"{row['analyzed_s_a_second']:.2f}",
-                f"{row['frames_a_second']:.1f}",
-                f"{row['annotated_s_a_second']:.2f}",
-            ]
+            [row["faces"], *(pattern.format(row[name]) for name, (_, pattern) in SPEEDS.items())]
             for row in result["films"]
         ],
     )
@@ -115,11 +110,9 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=report.EMBEDDED_MODEL, help="folder or Hub repository")
+    parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of each film")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
     detective = EmotionDetective.from_pretrained(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
@@ -127,8 +120,7 @@ def main() -> None:
             measure(detective, Path(folder), count, arguments.seconds, arguments.rounds)
             for count in COUNTS
         ]
-    composites = "composites of scikit-image's astronaut"
-    result = report.origin(report.command(), composites, seed=0, packages=("av",))
+    result = report.origin("composites of scikit-image's astronaut", packages=("av",))
     result |= {"seconds": arguments.seconds, "films": rows, "goals": goals(rows)}
     report.write(arguments.output, result, markdown(result))
 

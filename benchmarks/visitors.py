@@ -1,9 +1,9 @@
-"""Visitors of a running page for load.py: what they send, ask, and make of the answer.
+"""Visitors of a running page for load.py: what they send and ask, and how they read the answer.
 
-Two kinds ask the same: `plain_visitor` by the three HTTP steps that the README shows (upload, ask,
-read the event stream), `client_visitor` with a real `gradio_client`. Fifty of the latter are some
-hundred threads of one Python process, which would take from the server the two cores that are to
-be measured; a few of them stand for those who use it, plain ones make the crowd.
+There are two kinds. `plain_visitor` takes the three HTTP steps of docs/api.md (upload, ask, read
+the event stream), `client_visitor` uses a real `gradio_client`. Fifty clients are some hundred
+threads of one Python process, which would take the two cores from the measured server: a few are
+enough, and the rest of the crowd is plain.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gradio_client.utils import QueueError
 
 EXAMPLES = report.ROOT / "examples"
 Ask = Callable[[Path], Awaitable[dict]]
-# How long one may stand in the queue of a busy page.
+# The longest time in the queue of a busy page.
 TIMEOUT_S = 180
 PREDICT = "/gradio_api/call/predict"
 QUEUE_FULL = "Queue is full"  # how Gradio's message begins; it comes with status 503
@@ -33,11 +33,11 @@ class BusyError(Exception):
 
 
 class RefusedError(Exception):
-    """Any other answer than a prediction, in the page's words."""
+    """The page's words where it answers without a prediction."""
 
 
 def write_pictures(folder: Path) -> list[Path]:
-    """Return what visitors send: the page's examples, and five faces as a webcam would see them."""
+    """Return the pictures that visitors send: the page's examples, and a crowd at webcam size."""
     folder.mkdir(parents=True)
     crowds.crowd((640, 480), 5).save(folder / "crowd.jpg", quality=crowds.JPEG_QUALITY)
     for path in EXAMPLES.glob("*.jpg"):
@@ -46,7 +46,7 @@ def write_pictures(folder: Path) -> list[Path]:
 
 
 def plain_visitor(http: httpx.AsyncClient) -> Ask:
-    """Return what sends a picture file and waits for its answer."""
+    """Return a function that sends a picture file and waits for its answer."""
 
     async def ask(path: Path) -> dict:
         sent = await http.post(
@@ -78,7 +78,7 @@ def read_event(stream: str) -> dict:
 
 
 def client_visitor(url: str, threads: Executor) -> Ask:
-    """Return what asks with a `gradio_client` of its own, in one of `threads`."""
+    """Return a function that asks with a `gradio_client` of its own, in one of `threads`."""
     client = Client(url, verbose=False, httpx_kwargs={"timeout": TIMEOUT_S})
 
     def predict(path: Path) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import ROOT, TINY, load_parts
+from small import ROOT, TINY, load_parts, write_source
 
 from emotion_detective.inference.checkpoint import save_checkpoint
 from emotion_detective.inference.model import LABELS
@@ -25,9 +25,15 @@ from emotion_detective.training.networks import create_network
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def source(tmp_path_factory) -> Path:
+    """A folder like Kaggle's, which becomes 216 training, 24 validation and 48 test images."""
+    return write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
+
+
+@pytest.fixture(scope="session")
 def parts(source, tmp_path_factory) -> datasets.DatasetDict:
-    """The splits of the `source` that a test file has."""
+    """The splits of `source`."""
     return load_parts(source, tmp_path_factory.mktemp("cache"))
 
 

@@ -10,14 +10,20 @@ import pytest
 from PIL import Image
 
 from emotion_detective.evaluation.votes import COUNTED
+from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.model import LABELS
 from emotion_detective.training import data
 
 ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"
 # timm's smallest residual network: a fraction of a second where the real one takes seconds.
 TINY = "test_resnet"
-# Settings of a training run of it that takes a second.
+# Settings of a training run of it that takes a second, and the same as options.
 SMALL_RUN = dict(architecture=TINY, batch_size=24, image_sizes=(32,), image_size_shares=(1.0,))
+SMALL_OPTIONS = (
+    *("--arch", TINY, "--batch-size", "24"),
+    *("--image-sizes", "32", "--image-size-shares", "1"),
+)
 
 
 def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
@@ -56,6 +62,18 @@ def load_parts(source: Path, cache: Path) -> datasets.DatasetDict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
         return data.load(source)
+
+
+def prediction(
+    label: str = "happy",
+    confidence: float = 0.9,
+    box: tuple[float, float, float, float] = (10.0, 20.0, 110.0, 120.0),
+    unsure: bool = False,
+) -> Prediction:
+    """Return the answer to a face with this label; the other labels share the rest evenly."""
+    rest = (1 - confidence) / (len(LABELS) - 1)
+    probabilities = tuple(confidence if name == label else rest for name in LABELS)
+    return Prediction(box, 0.99, label, confidence, unsure, probabilities)
 
 
 def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
-from small import ROOT, TINY, assert_children_end_with, write_source
+from small import ROOT, TINY, assert_children_end_with
 
 from emotion_detective.training import comparison
 from emotion_detective.training.recipe import TrainConfig
@@ -20,16 +20,15 @@ LENGTHS = [1, 2]
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(source, tmp_path_factory):
     """An architecture and one that does not exist, each cell in a thread instead of a process."""
     folder = tmp_path_factory.mktemp("study")
-    source = str(write_source(folder / "fer", train=20, test=4))
     archs = [TINY, "nosuchnet"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
-        rows = comparison.compare(BASE, archs, LENGTHS, source, folder / "out", {})
-    return source, folder / "out", rows
+        rows = comparison.compare(BASE, archs, LENGTHS, str(source), folder / "out", {})
+    return str(source), folder / "out", rows
 
 
 @pytest.mark.slow
@@ -39,8 +38,7 @@ def test_a_cell_is_a_process_of_its_own_whose_end_is_a_row(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_study_leaves_no_training_behind(tmp_path):
-    source = write_source(tmp_path / "fer", train=20, test=4)
+def test_a_killed_study_leaves_no_training_behind(source, tmp_path):
     command = [sys.executable, str(ROOT / "train_hub.py"), "compare", "--data", str(source)]
     command += ["--output", str(tmp_path / "out"), "--archs", TINY, "--epochs", "500", "--lr", "1"]
     command += ["--init", "scratch", "--batch-size", "24"]

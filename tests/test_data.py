@@ -1,6 +1,5 @@
 """Sources become six clean classes in three splits, or one sentence says why not."""
 
-import io
 import logging
 import os
 import re
@@ -16,6 +15,7 @@ import datasets
 import numpy as np
 import pytest
 from corpus import encoded
+from corpus import zipped as packed
 from PIL import Image
 from small import random_pictures, write_source
 
@@ -33,6 +33,24 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def source(tmp_path):
     return write_source(tmp_path / "fer", train=20, test=4)
+
+
+def put(path: Path, shade: int = 9) -> None:
+    """Write a plain gray picture, in a new folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (48, 48), shade).save(path)
+
+
+def sizes(source: Path | str) -> list[int]:
+    """Return how many images train, validation and test have."""
+    return [len(part) for part in data.load(source).values()]
+
+
+def add_split(source: Path, name: str, count: int, seed: int) -> None:
+    """Add a split of other pictures, so many of each class, under this name."""
+    made = write_source(source.with_name(f"made{seed}"), train=count, test=0, seed=seed)
+    (source / name).parent.mkdir(parents=True, exist_ok=True)
+    (made / "train").rename(source / name)
 
 
 def zipped(folder, path):
@@ -61,8 +79,7 @@ def test_zip_gives_the_same_as_its_folder(source, tmp_path):
 
 
 def test_disgusted_images_are_dropped(source):
-    (source / "train" / "disgusted").mkdir()
-    Image.new("L", (48, 48), 9).save(source / "train" / "disgusted" / "im0.png")
+    put(source / "train" / "disgusted" / "im0.png")
     assert not any("disgusted" in file for file in data.load(source)["train"]["file"])
 
 
@@ -86,13 +103,8 @@ def test_images_that_stand_in_a_later_split_leave_the_earlier_one(source):
 
 
 def test_own_validation_folder_is_kept(source):
-    (source / "train").rename(source / "train_all")
-    write_source(source, train=6, test=0, seed=5)
-    (source / "train").rename(source / "validation")
-    (source / "train_all").rename(source / "train")
-    parts = data.load(source)
-    assert len(parts["validation"]) == 36
-    assert len(parts["train"]) == 120
+    add_split(source, "validation", count=6, seed=5)
+    assert sizes(source) == [120, 36, 24]
 
 
 def test_second_load_takes_the_cache(source, monkeypatch):
@@ -102,9 +114,9 @@ def test_second_load_takes_the_cache(source, monkeypatch):
 
 
 def test_changed_source_is_read_again(source):
-    before = len(data.load(source)["test"])
-    Image.new("L", (48, 48), 77).save(source / "test" / "sad" / "extra.png")
-    assert len(data.load(source)["test"]) == before + 1
+    assert sizes(source) == [108, 12, 24]
+    put(source / "test" / "sad" / "extra.png")
+    assert sizes(source) == [108, 12, 25]
 
 
 def test_tensors_are_what_the_checkpoint_sees(source):
@@ -166,14 +178,11 @@ def test_other_names_of_the_classes_are_the_same_classes(source):
 def test_other_names_of_the_splits_are_used_and_told(
     train, validation, test, is_zip, tmp_path, caplog
 ):
-    for name, count, seed in ((train, 5, 0), (validation, 3, 1), (test, 2, 2)):
-        made = write_source(tmp_path / f"made{seed}", train=count, test=0, seed=seed) / "train"
-        (tmp_path / "fer" / name).parent.mkdir(parents=True, exist_ok=True)
-        made.rename(tmp_path / "fer" / name)
     source = tmp_path / "fer"
+    for name, count, seed in ((train, 5, 0), (validation, 3, 1), (test, 2, 2)):
+        add_split(source, name, count, seed)
     with caplog.at_level(logging.INFO):
-        parts = data.load(zipped(source, tmp_path / "fer.zip") if is_zip else source)
-    assert [len(part) for part in parts.values()] == [30, 18, 12]
+        assert sizes(zipped(source, tmp_path / "fer.zip") if is_zip else source) == [30, 18, 12]
     for split, name, count in zip(
         data.SPLITS, (train, validation, test), (30, 18, 12), strict=True
     ):
@@ -199,23 +208,21 @@ def test_class_folders_alone_are_divided_the_same_way_each_time_and_told(source,
 def test_folders_of_no_splits_name_are_one_whole_and_the_log_says_so(source, caplog):
     (source / "train").rename(source / "first batch")
     (source / "test").rename(source / "second batch")
-    assert sum(len(part) for part in data.load(source).values()) == 144
+    assert sum(sizes(source)) == 144
     told = ": the class folders in first batch, second batch are taken as one whole: none is named"
     assert told in caplog.text
 
 
 def test_what_is_hidden_or_leads_nowhere_is_left_out_and_counted(source, caplog):
-    expected = [len(part) for part in data.load(source).values()]
-    picture = Image.new("L", (48, 48), 9)
+    expected = sizes(source)
     for place in (".ipynb_checkpoints", "train/.ipynb_checkpoints", "__MACOSX/train/happy"):
-        (source / place).mkdir(parents=True)
-        picture.save(source / place / "im0.png")
-    picture.save(source / "train" / "happy" / ".im0.png")
+        put(source / place / "im0.png")
+    put(source / "train" / "happy" / ".im0.png")
     (source / "train" / "happy" / "Thumbs.db").write_bytes(bytes(600))
     (source / "train" / "sad" / "im0-copy.png").symlink_to(source / "gone.png")
     (source / "train" / "sad" / "circle").symlink_to("circle")
     caplog.clear()
-    assert [len(part) for part in data.load(source).values()] == expected
+    assert sizes(source) == expected
     assert ": 5 files that are hidden or no pictures are left out (.ipynb_" in caplog.text
     links = ": 2 links that lead to no file are left out (train/sad/circle, train/sad/im0-copy.png)"
     assert links in caplog.text
@@ -237,16 +244,13 @@ def test_an_archive_that_is_no_zip_is_to_be_unpacked(tmp_path):
 
 def test_a_folder_without_test_gets_one_and_keeps_its_validation(source):
     shutil.rmtree(source / "test")
-    write_source(source.with_name("other"), train=3, test=0, seed=4)
-    (source.with_name("other") / "train").rename(source / "val")
-    parts = data.load(source)
-    assert [len(part) for part in parts.values()] == [108, 18, 12]
-    assert all(file.startswith("val/") for file in parts["validation"]["file"])
+    add_split(source, "val", count=3, seed=4)
+    assert sizes(source) == [108, 18, 12]
+    assert all(file.startswith("val/") for file in data.load(source)["validation"]["file"])
 
 
 def test_an_unknown_class_beside_the_others_is_named(source):
-    (source / "train" / "contempt").mkdir()
-    Image.new("L", (48, 48), 9).save(source / "train" / "contempt" / "im0.png")
+    put(source / "train" / "contempt" / "im0.png")
     for folder in (source, source / "train"):
         with pytest.raises(
             ValueError, match=r"unknown class 'contempt'; .* Rename or remove it\.$"
@@ -256,11 +260,8 @@ def test_an_unknown_class_beside_the_others_is_named(source):
 
 def test_what_is_left_out_is_counted_and_named(source, caplog):
     (source / "notes.txt").write_text("made by hand")
-    (source / "extra" / "happy").mkdir(parents=True)
-    Image.new("L", (48, 48), 9).save(source / "extra" / "happy" / "im0.png")
-    Image.new("L", (48, 48), 9).save(source / "train" / "im0.png")
-    (source / "train" / "disgust").mkdir()
-    Image.new("L", (48, 48), 8).save(source / "train" / "disgust" / "im0.png")
+    for place in ("extra/happy", "train", "train/disgust"):
+        put(source / place / "im0.png")
     data.load(source)
     assert ": 1 files that are hidden or no pictures are left out (notes.txt)." in caplog.text
     folders = "2 pictures in folders of no split and class are left out (extra/happy, train)."
@@ -269,7 +270,7 @@ def test_what_is_left_out_is_counted_and_named(source, caplog):
 
 
 def test_folders_inside_a_class_and_around_all_are_looked_into(source):
-    expected = len(data.load(source)["test"])
+    expected = sizes(source)
     for folder in list(source.glob("*/*")):
         (folder / "a" / "b").mkdir(parents=True)
         for file in folder.glob("*.png"):
@@ -277,7 +278,7 @@ def test_folders_inside_a_class_and_around_all_are_looked_into(source):
     around = source.with_name("around") / "archive"
     around.parent.mkdir()
     source.rename(around)
-    assert len(data.load(around.parent)["test"]) == expected
+    assert sizes(around.parent) == expected
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(source, tmp_path):
@@ -286,9 +287,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(source, tmp_path):
     (source / "test" / "happy").symlink_to(pool, target_is_directory=True)
     (source / "train" / "sad" / "again").symlink_to(source, target_is_directory=True)
     (source / "train" / "nowhere").symlink_to(tmp_path / "none")
-    parts = data.load(source)
-    assert Counter(parts["test"]["label"]) == dict.fromkeys(range(6), 4)
-    assert len(parts["train"]) + len(parts["validation"]) == 120
+    assert sizes(source) == [108, 12, 24]
 
 
 def test_pictures_are_told_by_content_whatever_their_suffix(source):
@@ -296,8 +295,7 @@ def test_pictures_are_told_by_content_whatever_their_suffix(source):
         suffix = (".jfif", ".jpe", ".mpo", "")[number % 4]
         Image.open(file).save(file.with_suffix(suffix), "JPEG")
         file.unlink()
-    parts = data.load(source)
-    assert [len(part) for part in parts.values()] == [108, 12, 24]
+    assert sizes(source) == [108, 12, 24]
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -340,8 +338,7 @@ def test_a_train_that_is_test_leaves_nothing_to_train_on(source):
 
 
 def test_five_images_a_class_are_enough_to_divide_and_one_is_not(tmp_path):
-    parts = data.load(write_source(tmp_path / "five", train=5, test=1))
-    assert [len(part) for part in parts.values()] == [24, 6, 6]
+    assert sizes(write_source(tmp_path / "five", train=5, test=1)) == [24, 6, 6]
     with pytest.raises(ValueError, match=r"validation: .* train 2 of each where validation"):
         data.load(write_source(tmp_path / "one", train=1, test=1))
 
@@ -368,8 +365,7 @@ def test_the_csv_of_kaggles_challenge_gives_what_its_pictures_give(
     source, header, packed, tmp_path
 ):
     (source / "test").rename(source / "PrivateTest")
-    write_source(source.with_name("other"), train=3, test=0, seed=4)
-    (source.with_name("other") / "train").rename(source / "PublicTest")
+    add_split(source, "PublicTest", count=3, seed=4)
     expected = data.load(source)
     usages = {"train": "Training", "PublicTest": "PublicTest", "PrivateTest": "PrivateTest"}
     (tmp_path / "csv").mkdir()
@@ -389,7 +385,7 @@ def test_the_csv_of_kaggles_challenge_gives_what_its_pictures_give(
 def test_a_csv_without_usage_is_divided(source, tmp_path):
     path = tmp_path / "train.csv"
     path.write_text(as_csv(source, "emotion,pixels", {"train": "", "test": ""}))
-    assert [len(part) for part in data.load(path).values()] == [120, 12, 12]
+    assert sizes(path) == [120, 12, 12]
 
 
 USAGES = {"train": "Training", "test": "PrivateTest"}
@@ -414,7 +410,7 @@ def test_a_csv_that_another_program_wrote_gives_the_same(source, change, tmp_pat
     text = as_csv(source, PLAIN, USAGES)
     path = tmp_path / "fer2013.csv"
     path.write_text(change(text), newline="")
-    assert [len(part) for part in data.load(path).values()] == [108, 12, 24]
+    assert sizes(path) == [108, 12, 24]
 
 
 def test_a_csv_for_each_split_is_told_by_its_name(source, tmp_path, caplog):
@@ -427,7 +423,7 @@ def test_a_csv_for_each_split_is_told_by_its_name(source, tmp_path, caplog):
     (folder / "submission.csv").write_text("emotion\n1\n")
     Image.new("L", (9, 9)).save(folder / "sample.png")
     with caplog.at_level(logging.INFO):
-        assert [len(part) for part in data.load(folder).values()] == [108, 12, 24]
+        assert sizes(folder) == [108, 12, 24]
     assert "test has 24 images, from test.csv." in caplog.text
     assert "1 tables are left out (submission.csv)." in caplog.text
     assert "1 files that are no tables are left out (sample.png)." in caplog.text
@@ -451,8 +447,7 @@ def test_public_and_private_files_in_one_folder_are_two_splits(source, caplog):
         part = ("PublicTest", "PrivateTest")[number % 2]
         file.rename(file.with_name(f"{part}_{number}.png"))
     with caplog.at_level(logging.INFO):
-        parts = data.load(source)
-    assert [len(part) for part in parts.values()] == [120, 12, 12]
+        assert sizes(source) == [120, 12, 12]
     assert "validation has 12 images, from test, files PublicTest." in caplog.text
 
 
@@ -467,8 +462,7 @@ def test_a_hub_datasets_names_are_understood_too(monkeypatch, name, caplog):
     part = datasets.Dataset.from_list(rows, features)
     parts = datasets.DatasetDict({name: part, "unlabelled": part.select(range(6))})
     monkeypatch.setattr("emotion_detective.inference.hub.load_hub_dataset", lambda _: parts)
-    loaded = data.load("user/faces")
-    assert [len(part) for part in loaded.values()] == [96, 12, 12]
+    assert sizes("user/faces") == [96, 12, 12]
     assert "user/faces: 6 rows of unknown splits are left out (unlabelled)." in caplog.text
 
 
@@ -509,15 +503,10 @@ def test_empty_class_is_named(source):
         data.load(source)
 
 
-def test_broken_image_is_named(source):
-    (source / "train" / "happy" / "im3.png").write_bytes(b"\x89PNG but not really")
-    with pytest.raises(ValueError, match=r"image train/happy/im3\.png of .* cannot be read"):
-        data.load(source)
-
-
-def test_truncated_image_is_named(source):
+@pytest.mark.parametrize("spoil", [lambda png: b"\x89PNG but not really", lambda png: png[:-300]])
+def test_a_broken_or_truncated_image_is_named(source, spoil):
     path = source / "train" / "happy" / "im3.png"
-    path.write_bytes(path.read_bytes()[:-300])
+    path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(ValueError, match=r"image train/happy/im3\.png of .* cannot be read"):
         data.load(source)
 
@@ -545,7 +534,7 @@ def test_an_entry_that_cannot_be_unpacked_is_named(source, tmp_path, fault):
     ],
 )
 def test_a_hub_dataset_s_gaps_are_named(monkeypatch, broken, message):
-    image = {"bytes": random_png(), "path": None}
+    image = {"bytes": encoded(random_pictures("L", 1)[0], "PNG"), "path": None}
     rows = [{"image": image, "label": i % 6} for i in range(24)]
     rows[1] |= broken
     features = datasets.Features(
@@ -558,35 +547,28 @@ def test_a_hub_dataset_s_gaps_are_named(monkeypatch, broken, message):
         data.load("user/faces")
 
 
-def random_png() -> bytes:
-    file = io.BytesIO()
-    random_pictures("L", 1)[0].save(file, "PNG")
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("name", ["../train/sad/im0.png", "/train/sad/im0.png", "C:\\x\\im0.png"])
 def test_zip_entry_that_points_outside_is_refused(tmp_path, name):
     path = tmp_path / "evil.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(name, b"")
+    path.write_bytes(packed({name: b""}))
     with pytest.raises(ValueError, match="points outside"):
         data.load(path)
 
 
-def test_file_that_is_no_zip_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"not a zip", "not a zip file"),
+        (
+            packed({"notes.txt": b"hello"}),
+            "holds no pictures in folders named for classes, such as train/happy/",
+        ),
+    ],
+)
+def test_a_zip_that_is_none_or_has_no_pictures_is_refused(tmp_path, content, sentence):
     path = tmp_path / "fer.zip"
-    path.write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match="not a zip file"):
-        data.load(path)
-
-
-def test_zip_without_pictures_says_what_is_expected(tmp_path):
-    path = tmp_path / "fer.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("notes.txt", "hello")
-    with pytest.raises(
-        ValueError, match="holds no pictures in folders named for classes, such as train/happy/"
-    ):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
         data.load(path)
 
 
@@ -598,9 +580,7 @@ def test_macos_shadow_files_are_passed_over(source, tmp_path):
 
 
 def test_colour_images_of_any_size_are_taken(source):
-    content = io.BytesIO()
-    Image.new("RGB", (80, 60), (200, 30, 30)).save(content, "JPEG")
-    (source / "test" / "angry" / "colour.jpg").write_bytes(content.getvalue())
+    Image.new("RGB", (80, 60), (200, 30, 30)).save(source / "test" / "angry" / "colour.jpg")
     images, _ = data.to_tensors(data.load(source)["test"], 48)
     assert images.shape == (25, 1, 48, 48)
 

@@ -4,6 +4,7 @@ Faults of the Hub are in `test_loading.py` (pull) and `test_hub.py` (push), brok
 checkpoints in `test_loading.py`, hostile files in `test_hostile.py`.
 """
 
+import math
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from accelerate import Accelerator
 from hub_server import Hub
 from measured import measured_checkpoint
 from safetensors.torch import load_file
-from small import ROOT, SMALL_RUN, TINY, write_source
+from small import ROOT, SMALL_OPTIONS, SMALL_RUN
 
 import train_hub
 from emotion_detective.inference import checkpoint
@@ -28,15 +29,14 @@ from emotion_detective.training.recipe import TrainConfig
 
 pytest_plugins = ["hub_server"]
 
-CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=3e-3)
-RECIPE = ["--init", "scratch", "--arch", TINY, "--epochs", "2", "--batch-size", "24"]
-SIZES = ["--image-sizes", "32", "--image-size-shares", "1"]
+CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=3e-3, limit=96)
 TIMEOUT_S = 300
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "fer", train=20, test=8)
+@pytest.fixture(autouse=True)
+def every_epoch_is_written(monkeypatch):
+    """Write after each epoch, however busy the disk is."""
+    monkeypatch.setattr(run_folder, "SHORT_WRITING_S", math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def fill(ballast: Path, disk: Path, free_kb: int) -> None:
 
 def test_a_disk_that_cannot_be_written_is_one_line(source, read_only_disk, capsys):
     arguments = ["train", "--data", str(source), "--output", str(read_only_disk / "run")]
-    assert train_hub.main([*arguments, *RECIPE, *SIZES]) == 2
+    assert train_hub.main([*arguments, *SMALL_OPTIONS, "--init", "scratch"]) == 2
     said = capsys.readouterr().err
     last = said.splitlines()[-1]
     assert last.startswith("train_hub.py train: ") and "Read-only file system" in last

@@ -4,7 +4,6 @@ import csv
 
 import numpy as np
 import pytest
-from small import write_source
 
 import train_hub
 from emotion_detective.evaluation import ferplus, votes
@@ -12,11 +11,6 @@ from emotion_detective.evaluation import ferplus, votes
 FERPLUS_COLUMNS = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 )
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("ferplus") / "fer", train=10, test=1)
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def nothing(fer2013, new):
     [
         (cut_pixels, "fer2013.csv has no column pixels"),
         (cut_rows, "they do not go together"),
-        (cut_row, "fer2013new.csv is cut short in line 55: fetch it again"),
+        (cut_row, "fer2013new.csv is cut short in line 217: fetch it again"),
         (other_images, "None of the images of --data stands in"),
         (words, "pixels that are no numbers from 0 to 255"),
         (nothing, "There is no file .*fer2013new.csv"),

@@ -1,12 +1,12 @@
 """From a video file to tracks, tables and a copy with boxes: a tiny model, real everything else."""
 
-import dataclasses
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from small import prediction
 
 from emotion_detective.inference.detective import EmotionDetective, Prediction
 from emotion_detective.page import words
@@ -26,10 +26,7 @@ class OneFace:
         self.box_xyxy = box_xyxy
 
     def read(self, picture: Image.Image) -> list[Prediction]:
-        if self.box_xyxy is None:
-            return []
-        probabilities = (0.02, 0.02, 0.9, 0.02, 0.02, 0.02)
-        return [Prediction(self.box_xyxy, 0.99, "happy", 0.9, False, probabilities)]
+        return [] if self.box_xyxy is None else [prediction(box=self.box_xyxy)]
 
     def read_photo(self, picture: Image.Image) -> list[Prediction]:
         return self.read(picture)
@@ -183,8 +180,7 @@ def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
 def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(5))
     detective = OneFace()
-    (sure,) = detective.read(Image.new("RGB", (9, 9)))
-    detective.read = lambda picture: [dataclasses.replace(sure, unsure=True)]
+    detective.read = lambda picture: [prediction(unsure=True)]
     (moment,) = last(follow.follow_faces(detective, path)).moments
     assert words.verdict(moment.reading.prediction) == "unsure: happy 90% or angry 2%"
 
@@ -260,14 +256,7 @@ def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
     pictures = [Image.new("RGB", (400, 300), shade) for shade in ("#202020", "#909090", "#e0e0e0")]
     source = film(tmp_path / "film.mp4", pictures, rate_hz=4)
     detective, sides_px = OneFace(), iter((60, 120, 70))
-    look = detective.read
-
-    def nearer_and_away(picture):
-        side_px = next(sides_px)
-        (face,) = look(picture)
-        return [dataclasses.replace(face, box_xyxy=(100, 100, 100 + side_px, 100 + side_px))]
-
-    detective.read = nearer_and_away
+    detective.read = lambda picture: [prediction(box=(100, 100, *[100 + next(sides_px)] * 2))]
     portraits = last(follow.follow_faces(detective, source, rate_hz=4)).portraits
     assert list(portraits) == [1]
     assert portraits[1].size == (follow.PORTRAIT_SIDE_PX,) * 2

@@ -3,7 +3,6 @@
 import hard_faces
 import pytest
 import torch
-from small import load_parts, write_source
 
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.publish.export import predict_split
@@ -18,9 +17,8 @@ def test_every_other_face_is_tilted_to_the_other_side():
     torch.testing.assert_close(hard_faces.tilt(images, 0.0), images)
 
 
-def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_path):
-    source = write_source(tmp_path / "fer", train=16, test=8)
-    split = load_parts(source, tmp_path / "cache")["validation"]
+def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, parts):
+    split = parts["validation"]
     classifier = load_classifier(tiny_checkpoint)
     probabilities, labels = predict_split(classifier, split)
     found = hard_faces.accuracies(classifier, split)
@@ -30,10 +28,9 @@ def test_faces_as_they_are_are_answered_as_evaluate_does(tiny_checkpoint, tmp_pa
 
 
 def test_a_size_near_the_network_s_own_is_answered_as_the_network_answers_it(
-    tiny_checkpoint, tmp_path, monkeypatch
+    tiny_checkpoint, parts, monkeypatch
 ):
-    source = write_source(tmp_path / "fer", train=16, test=8)
-    split = load_parts(source, tmp_path / "cache")["validation"]
+    split = parts["validation"]
     classifier = load_classifier(tiny_checkpoint)
     monkeypatch.setattr(hard_faces, "SIZES", (64, 32))
     found = hard_faces.accuracies_by_size(classifier, split)
@@ -43,7 +40,7 @@ def test_a_size_near_the_network_s_own_is_answered_as_the_network_answers_it(
 
 
 def test_the_table_has_a_row_a_model():
-    result = hard_faces.report.origin("c", "d", 0)
+    result = hard_faces.report.origin("d")
     sizes = {f"{size} px": size / 100 for size in hard_faces.SIZES}
     result["models"] = {"one": dict.fromkeys(hard_faces.CONDITIONS, 0.5) | sizes}
     text = "\n".join(hard_faces.markdown(result))

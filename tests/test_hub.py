@@ -17,7 +17,7 @@ import torch
 from measured import measured_checkpoint
 from running import serving
 from safetensors.torch import load
-from small import write_source
+from small import EMBEDDED, ROOT, write_source
 
 import train_hub
 from emotion_detective.inference import checkpoint, model
@@ -25,8 +25,6 @@ from emotion_detective.publish import card, dataset_card
 
 pytest_plugins = ["hub_server"]
 
-ROOT = Path(__file__).resolve().parent.parent
-EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"
 REPO = "user/tiny"
 # Alone on two cores a process takes 20 seconds; other work beside it must not fail the test.
 TIMEOUT_S = 600

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, SMALL_RUN, write_source, write_votes
+from small import ROOT, SMALL_OPTIONS, SMALL_RUN, write_votes
 
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
@@ -28,11 +28,6 @@ SMALL = SMALL_RUN | dict(
     mixup=0.0,
     ema_decay=0.9,
 )
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
 
 
 @pytest.fixture(scope="module")
@@ -256,20 +251,8 @@ def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_
 
 
 def command(source: Path, output: Path, *more: str) -> list[str]:
-    options = [
-        "--init",
-        "scratch",
-        "--arch",
-        "test_resnet",
-        "--epochs",
-        "4",
-        "--batch-size",
-        "24",
-        "--seed",
-        "1",
-    ]
-    sizes = ["--image-sizes", "32", "--image-size-shares", "1"]
-    arguments = ["train", "--data", str(source), "--output", str(output), *options, *sizes, *more]
+    arguments = ["train", "--data", str(source), "--output", str(output), "--init", "scratch"]
+    arguments += ["--epochs", "4", "--seed", "1", *SMALL_OPTIONS, *more]
     return [sys.executable, str(ROOT / "train_hub.py"), *arguments]
 
 

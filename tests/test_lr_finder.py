@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import SMALL_RUN, load_parts, write_source
+from small import SMALL_RUN
 
-from emotion_detective.training import data, loop, lr_finder
+from emotion_detective.training import loop, lr_finder
 from emotion_detective.training.recipe import TrainConfig
 
 CONFIG = TrainConfig(**SMALL_RUN, limit=120)
 
 
 @pytest.fixture(scope="module")
-def test_result(tmp_path_factory):
-    source = write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8)
-    parts = load_parts(source, tmp_path_factory.mktemp("cache"))
+def test_result(parts):
     return lr_finder.find_lr(CONFIG, parts, steps=60)
 
 
@@ -36,11 +34,9 @@ def test_curve_and_suggestions_are_written(test_result, tmp_path):
     assert lr_finder.DEFAULT_SUGGESTION in test_result.suggestions
 
 
-def test_test_stops_when_the_loss_diverges(tmp_path, monkeypatch):
+def test_test_stops_when_the_loss_diverges(parts, monkeypatch):
     losses = iter([1.8] * 20 + [1.0] * 20 + [1e9] * 60)
-
     monkeypatch.setattr(loop, "step", lambda *_: torch.tensor(next(losses)))
-    parts = data.load(write_source(tmp_path / "fer", train=20, test=4))
     assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
 
 

@@ -214,14 +214,16 @@ def test_unfit_values_are_refused_in_one_sentence(probabilities, labels, message
             measure()
 
 
-def test_temperature_needs_images():
-    with pytest.raises(ValueError, match="the split is empty"):
-        metrics.fit_temperature(np.zeros((0, 6)), np.zeros(0))
-
-
-def test_a_diverged_network_is_not_calibrated():
-    with pytest.raises(ValueError, match="training has diverged"):
-        metrics.fit_temperature(np.full((2, 6), np.nan), np.array([0, 1]))
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (np.zeros((0, 6)), [], "the split is empty"),
+        (np.full((2, 6), np.nan), [0, 1], "training has diverged"),
+    ],
+)
+def test_unfit_logits_have_no_temperature(logits, labels, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.fit_temperature(logits, labels)
 
 
 def test_a_split_is_predicted_as_the_classifier_predicts_it(

@@ -62,7 +62,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
 
 
 def test_runs_of_earlier_calls_are_kept(tmp_path):
-    path = tmp_path / "recipes.json"
-    assert recipes.known_runs(path) == {}
-    path.write_text(json.dumps({"runs": {"one": {"epochs": 3}}}))
-    assert recipes.known_runs(path) == {"one": {"epochs": 3}}
+    path = tmp_path / "recipes"
+    assert recipes.report.read_known(path, "runs") == {}
+    path.with_suffix(".json").write_text(json.dumps({"runs": {"one": {"epochs": 3}}}))
+    assert recipes.report.read_known(path, "runs") == {"one": {"epochs": 3}}

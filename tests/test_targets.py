@@ -4,7 +4,8 @@ import logging
 
 import pytest
 import torch
-from small import SMALL_RUN, write_source, write_votes
+from PIL import Image
+from small import SMALL_RUN, write_votes
 
 from emotion_detective.evaluation import votes
 from emotion_detective.inference.loading import load_classifier
@@ -13,11 +14,6 @@ from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import prepare
 
 SMALL = SMALL_RUN | dict(epochs=1, image_sizes=(64,), size_spread=0.0, teacher_share=0.5)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_source(tmp_path_factory.mktemp("source") / "fer", train=16, test=4)
 
 
 def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
@@ -36,15 +32,12 @@ def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tin
     run = prepare(config, parts)
     pictures = [picture.convert("L").resize((64, 64), 2) for picture in parts["train"]["image"]]
     classifier = load_classifier(tiny_checkpoint)
-    both = [classifier.probabilities(faces) for faces in (pictures, [*map(mirror, pictures)])]
+    mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
+    both = [classifier.probabilities(faces) for faces in (pictures, mirrored)]
     answers = torch.tensor(sum(both) / 2)
     labels = torch.nn.functional.one_hot(run.labels["train"], 6)
     torch.testing.assert_close(run.targets, (answers + labels) / 2, atol=0.01, rtol=0)  # bfloat16
     assert not torch.allclose(torch.tensor(both[0]), torch.tensor(both[1]), atol=0.01)
-
-
-def mirror(picture):
-    return picture.transpose(0)
 
 
 def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(

@@ -12,19 +12,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import prediction
 
 from emotion_detective.inference.detective import Prediction
 from emotion_detective.inference.model import LABELS
 from emotion_detective.video.timeline import MAX_HOLD_S, Timeline
 
-BOX = (10.0, 20.0, 110.0, 120.0)
 COLUMNS = ["time_s", "track", "box", "label", "confidence", *LABELS]
-
-
-def prediction(label: str, confidence: float = 0.9, box=BOX, unsure: bool = False) -> Prediction:
-    rest = (1 - confidence) / 5
-    probabilities = tuple(confidence if name == label else rest for name in LABELS)
-    return Prediction(box, 0.99, label, confidence, unsure, probabilities)
 
 
 def random_prediction(dice: np.random.Generator) -> Prediction:

@@ -6,27 +6,23 @@ import subprocess
 import sys
 
 import pytest
-from small import ROOT, TINY, write_source
+from small import ROOT, SMALL_OPTIONS, TINY, write_source
 
 import train_hub
 from emotion_detective.inference.loading import load_classifier
 from emotion_detective.training import machine
 from emotion_detective.training.recipe import TrainConfig
 
-RECIPE = ["--init", "scratch", "--arch", TINY, "--batch-size", "24", "--seed", "3"]
-SIZES = ["--image-sizes", "32", "--image-size-shares", "1"]
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return str(write_source(tmp_path_factory.mktemp("source") / "fer", train=40, test=8))
+TRAIN = ["train", "--data", "x", "--output", "out"]
+COMPARE = ["compare", "--data", "x", "--archs", "vgg16", "--epochs"]
 
 
 @pytest.fixture(scope="module")
 def trained(source, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "first"
-    arguments = ["train", "--data", source, "--output", str(output), "--epochs", "2"]
-    assert train_hub.main([*arguments, *RECIPE, *SIZES]) == 0
+    arguments = ["train", "--data", str(source), "--output", str(output), "--epochs", "2"]
+    arguments += ["--init", "scratch", "--seed", "3", *SMALL_OPTIONS]
+    assert train_hub.main(arguments) == 0
     return output
 
 
@@ -54,13 +50,13 @@ def test_train_writes_a_checkpoint_with_metrics_plots_and_card(trained):
 def test_the_record_names_no_folder_of_this_machine(trained, source):
     record = (trained / "metrics.json").read_text()
     assert str(trained.parent) not in record
-    assert source not in record
+    assert str(source) not in record
     assert str(ROOT) not in record
 
 
 def test_a_run_is_repeated_from_its_record(trained, source, tmp_path):
     for name in ("metrics.json", "train_config.json"):
-        words = ["train", "--recipe", str(trained / name), "--data", source, "--output", "x"]
+        words = ["train", "--recipe", str(trained / name), "--data", str(source), "--output", "x"]
         again, changed = (
             train_hub._train_config(train_hub._parser().parse_args([*words, *more]))
             for more in ([], ["--epochs", "5", "--init", "user/name"])
@@ -99,7 +95,7 @@ def test_numbers_of_other_data_are_kept_off_the_card(trained, tmp_path, capsys):
 
 def test_plots_stay_those_of_the_headline_s_split(trained, source):
     plots = {path: path.read_bytes() for path in (trained / "plots").iterdir()}
-    arguments = ["evaluate", "--model", str(trained), "--data", source, "--update"]
+    arguments = ["evaluate", "--model", str(trained), "--data", str(source), "--update"]
     assert train_hub.main([*arguments, "--split", "validation"]) == 0
     assert {path: path.read_bytes() for path in (trained / "plots").iterdir()} == plots
 
@@ -107,13 +103,11 @@ def test_plots_stay_those_of_the_headline_s_split(trained, source):
 def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     trained, source, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        "emotion_detective.evaluation.plots.write_plots", lambda *_: []
-    )  # drawn before
-    monkeypatch.setattr("emotion_detective.evaluation.galleries.draw", lambda *_: None)
+    for drawn_before in ("plots.write_plots", "galleries.draw"):
+        monkeypatch.setattr(f"emotion_detective.evaluation.{drawn_before}", lambda *_: None)
     output = tmp_path / "second"
-    arguments = ["train", "--data", source, "--output", str(output), "--init", str(trained)]
-    assert train_hub.main([*arguments, *RECIPE[4:], *SIZES, "--epochs", "2"]) == 0
+    arguments = ["train", "--data", str(source), "--output", str(output), "--init", str(trained)]
+    assert train_hub.main([*arguments, *SMALL_OPTIONS[2:], "--epochs", "2"]) == 0
     before, record = (
         json.loads((folder / "metrics.json").read_text())["training"]
         for folder in (trained, output)
@@ -131,7 +125,7 @@ def test_finished_run_leaves_no_training_state(trained):
 
 def test_evaluate_prints_one_json_object(trained, source, capsys):
     capsys.readouterr()
-    arguments = ["evaluate", "--model", str(trained), "--data", source, "--split", "test"]
+    arguments = ["evaluate", "--model", str(trained), "--data", str(source), "--split", "test"]
     assert train_hub.main([*arguments, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
     promised = {"n", "accuracy", "macro_f1", "per_class", "ece", "nll", "confusion_matrix"}
@@ -146,7 +140,7 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
     rows = [f"test/happy/im{i}.png,0,10,0,0,0,0,0,0,0,0" for i in range(8)]
     votes = tmp_path / "votes.csv"
     votes.write_text("\n".join([f"path,{columns}", *rows]) + "\n")
-    arguments = ["evaluate", "--model", str(trained), "--data", source, "--votes", str(votes)]
+    arguments = ["evaluate", "--model", str(trained), "--data", str(source), "--votes", str(votes)]
     capsys.readouterr()
     assert train_hub.main([*arguments, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
@@ -158,35 +152,14 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["train", "--data", "nowhere.zip", "--output", "out"],
-            "There is no data at 'nowhere.zip'",
-        ),
-        (["train", "--data", "x", "--output", "out", "--epochs", "0"], "epochs must be above 0"),
-        (
-            ["train", "--data", "x", "--output", "out", "--arch", "alexnet"],
-            "can be made of alexnet",
-        ),
-        (
-            ["train", "--data", "x", "--output", "out", "--init", "user/name", "--arch", "vgg16"],
-            "of its own",
-        ),
-        (
-            ["train", "--data", "x", "--output", "out", "--vote-share", "1"],
-            "the share of what --votes names",
-        ),
-        (
-            ["train", "--data", "x", "--output", "out", "--teacher-share", "1"],
-            "the share of what --teacher names",
-        ),
-        (
-            ["compare", "--data", "x", "--archs", "vgg16", "--epochs", "2", "--lr", "vg16=1e-3"],
-            "--lr names vg16, which --archs does not",
-        ),
-        (
-            ["compare", "--data", "x", "--archs", "vgg16", "--epochs", "9", "--frozen-epochs", "9"],
-            "frozen_epochs is 9: it must be below epochs, 9",
-        ),
+        ([*TRAIN, "--data", "nowhere.zip"], "There is no data at 'nowhere.zip'"),
+        ([*TRAIN, "--epochs", "0"], "epochs must be above 0"),
+        ([*TRAIN, "--arch", "alexnet"], "can be made of alexnet"),
+        ([*TRAIN, "--init", "user/name", "--arch", "vgg16"], "of its own"),
+        ([*TRAIN, "--vote-share", "1"], "the share of what --votes names"),
+        ([*TRAIN, "--teacher-share", "1"], "the share of what --teacher names"),
+        ([*COMPARE, "2", "--lr", "vg16=1e-3"], "--lr names vg16, which --archs does not"),
+        ([*COMPARE, "9", "--frozen-epochs", "9"], "frozen_epochs is 9: it must be below epochs, 9"),
         (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
