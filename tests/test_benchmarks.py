@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import analysis_speed
 import crowds
 import httpx
 import peers
@@ -199,6 +200,16 @@ def test_a_film_is_analyzed_and_annotated(tiny_checkpoint, tmp_path, monkeypatch
     assert row["frames_a_second"] == pytest.approx(4 * row["analyzed_s_a_second"])
     assert row["annotated_s_a_second"] > 0
     assert video_speed.goals([row])[1] == ("every face found in every frame", "8 of 8", True)
+
+
+@pytest.mark.slow
+def test_a_folder_is_analyzed_and_its_parts_are_timed_alone(tiny_checkpoint, tmp_path):
+    row = analysis_speed.measure(str(tiny_checkpoint), tmp_path, photos=8, processes=1)
+    assert row["rows"] == {"ok": 12, "no_face": 2, "unreadable": 0}
+    assert min(row["alone_s"].values()) > 0
+    share_s = sum(row["alone_s"].values())
+    (goal,) = analysis_speed.goals(row | {"picture_s": 1.25 * share_s})
+    assert goal == ("at most 10% above the parts' share of 1 cores", "+25%", False)
 
 
 @pytest.mark.slow
