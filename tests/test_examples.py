@@ -4,6 +4,8 @@ import pytest
 from small import ROOT
 
 from emotion_detective import LABELS, EmotionDetective
+from emotion_detective.page import film
+from emotion_detective.video.follow import follow_faces
 
 EXAMPLES = ROOT / "examples"
 
@@ -25,3 +27,11 @@ def test_six_people_show_every_emotion(detective):
     predictions = detective.analyze(EXAMPLES / "six_people.jpg")
     assert len(predictions) == len(LABELS)
     assert {prediction.label for prediction in predictions} == set(LABELS)
+
+
+def test_the_film_has_two_faces_that_change(detective):
+    *_, progress = follow_faces(detective, EXAMPLES / "film.mp4")
+    assert len(film.over_time(progress.timeline)) == 2
+    for track in (1, 2):
+        readings = [one for one in progress.timeline.readings if one.track == track]
+        assert {"neutral", "happy", "surprised"} <= set(film.episodes(readings))

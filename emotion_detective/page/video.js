@@ -1,5 +1,6 @@
 /* The Video tab's player: the visitor's own video with boxes over it, bars and a chart that follow
    the time, faces and moments to choose. `film.py` makes what it shows; texts go in as text. */
+const TAG_PX = 130; // what the longest words on a box take
 const SHARES = 1000, PLACES = 100; // of film.py: places are in 1/100 percent
 // From the page's HTML: of a second video Gradio no longer passes what `props` held.
 const LABELS = element.querySelector(".film").dataset.labels.split(" ");
@@ -68,7 +69,7 @@ const drawBox = (answer, box) => {
   });
   coloured(box, answer.unsure ? "unsure" : answer.label);
   box.className = "box" + (answer.unsure ? " unsure" : "") + (top < 8 ? " low" : "") +
-    (left > 70 ? " right" : "") + (answer.track === chosen ? " chosen" : "");
+    (left > 100 * (1 - TAG_PX / boxes.clientWidth) ? " right" : "") + (answer.track === chosen ? " chosen" : "");
   box.dataset.track = answer.track;
   box.tabIndex = -1; // the list of faces is for keys
   const said = answer.unsure ? "unsure" : answer.label + " " + percent(answer.best);
