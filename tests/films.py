@@ -53,10 +53,8 @@ def film(
     return path
 
 
-def resized_midway(
-    path: Path, first: Sequence[Image.Image], then: Sequence[Image.Image], rate_hz: float = 10
-) -> Path:
-    """Write a webm whose pictures change their size, as those of a phone that is turned do."""
+def resized_midway(path: Path, first: Sequence[Image.Image], then: Sequence[Image.Image]) -> Path:
+    """Write a webm, 10 frames a second, whose size changes as when a phone is turned."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libvpx", rate=25, options=FAST["libvpx"])
         stream.width, stream.height = first[0].size
@@ -67,7 +65,7 @@ def resized_midway(
         other.pix_fmt, other.time_base, other.options = "yuv420p", MILLISECONDS, FAST["libvpx"]
         for i, picture in enumerate([*first, *then]):
             frame = av.VideoFrame.from_image(picture)
-            frame.pts, frame.time_base = round(1000 * i / rate_hz), MILLISECONDS
+            frame.pts, frame.time_base = 100 * i, MILLISECONDS
             for packet in (stream if i < len(first) else other).encode(frame):
                 packet.stream = stream
                 output.mux(packet)
@@ -77,10 +75,10 @@ def resized_midway(
     return path
 
 
-def sound_only(path: Path, seconds: float = 1.0) -> Path:
-    """Write a sound file without any picture."""
+def sound_only(path: Path) -> Path:
+    """Write a second of sound without any picture."""
     with av.open(str(path), "w") as output:
-        _add_silence(output, output.add_stream("aac", rate=16000), seconds)
+        _add_silence(output, output.add_stream("aac", rate=16000), seconds=1)
     return path
 
 
@@ -89,12 +87,10 @@ def numbered(count: int, size: tuple[int, int] = (160, 120)) -> list[Image.Image
     return [Image.new("RGB", size, (10 * i,) * 3) for i in range(count)]
 
 
-def noisy(count: int, size: tuple[int, int] = (64, 48)) -> list[Image.Image]:
+def noisy(count: int) -> list[Image.Image]:
     """Return pictures that no codec can make small, so that half a file is half a film."""
     dice = random.Random(0)
-    return [
-        Image.frombytes("RGB", size, dice.randbytes(size[0] * size[1] * 3)) for _ in range(count)
-    ]
+    return [Image.frombytes("RGB", (64, 48), dice.randbytes(64 * 48 * 3)) for _ in range(count)]
 
 
 def number(picture: Image.Image) -> int:
@@ -107,13 +103,13 @@ def turned(path: Path, matrix: Sequence[int] = QUARTER_TURN_MATRIX) -> Path:
     return _patched(path, b"tkhd", 4 + 36, struct.pack(">9i", *matrix))
 
 
-def lie_about_length(path: Path, factor: int) -> Path:
-    """Multiply the length that an mp4 states, in the film and in its picture track."""
+def lie_about_length(path: Path) -> Path:
+    """Turn the seconds that an mp4 states into hours, in the film and in its picture track."""
     data = bytearray(path.read_bytes())
     for atom, offset in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
         start = data.index(atom) + 4 + offset
         (length,) = struct.unpack(">I", data[start : start + 4])
-        data[start : start + 4] = struct.pack(">I", length * factor)
+        data[start : start + 4] = struct.pack(">I", length * 3600)
     path.write_bytes(data)
     return path
 

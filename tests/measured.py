@@ -1,4 +1,4 @@
-"""A checkpoint folder as training leaves it, with metrics of random api."""
+"""A checkpoint folder as training leaves it, with the metrics of random answers."""
 
 import json
 import shutil
@@ -37,15 +37,14 @@ def measure(n: int, skill: float, seed: int = 0) -> dict:
     return metrics.split_metrics(probabilities, labels, rng.random(n) < 0.9, 0.5)
 
 
-def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0, n: int = 3534) -> Path:
+def measured_checkpoint(checkpoint: Path, folder: Path, skill: float = 1.0) -> Path:
     """Copy a checkpoint and put metrics.json and blank plots beside it."""
     shutil.copytree(checkpoint, folder)
-    test = measure(n, skill)
     metrics = {
         "training": TRAINING,
         "calibration": {"temperature": 1.2, "unsure_below": 0.5},
         "validation": measure(3491, skill, seed=1),
-        "test": test,
+        "test": measure(3534, skill),
     }
     (folder / METRICS_FILE).write_text(json.dumps(metrics))
     (folder / "plots").mkdir()

@@ -24,7 +24,7 @@ def films(folder: Path) -> Iterator[OddFile]:
         "whole.webm": film(folder / "whole.webm", pictures, codec="libvpx"),
         "whole.avi": film(folder / "whole.avi", pictures),
         "turned.mov": turned(film(folder / "turned.mov", pictures)),
-        "hours.mp4": lie_about_length(film(folder / "hours.mp4", pictures), 3600),
+        "hours.mp4": lie_about_length(film(folder / "hours.mp4", pictures)),
         "still.mp4": film(folder / "still.mp4", pictures[:1]),
         "8k.mp4": film(folder / "8k.mp4", [Image.new("RGB", (7680, 4320), "teal")]),
         "backwards.webm": film(

@@ -50,10 +50,10 @@ def write_votes(path: Path, split: datasets.Dataset, without_label: int | None =
     return path
 
 
-def random_pictures(mode: str, count: int = 4, size: int = 64) -> list[Image.Image]:
-    """Return pictures of noise, square, in mode "L" or "RGB"."""
+def random_pictures(mode: str, count: int = 4) -> list[Image.Image]:
+    """Return pictures of noise, 64x64, in mode "L" or "RGB"."""
     rng = np.random.default_rng(0)
-    shape = (size, size) if mode == "L" else (size, size, len(mode))
+    shape = (64, 64) if mode == "L" else (64, 64, len(mode))
     return [Image.fromarray(rng.integers(0, 256, shape, np.uint8), mode) for _ in range(count)]
 
 

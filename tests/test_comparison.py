@@ -91,7 +91,7 @@ def test_an_architecture_learns_at_the_rate_that_is_given_for_it(tmp_path, monke
 
     begun = []
     monkeypatch.setattr(comparison, "_finish", note)
-    monkeypatch.setattr(comparison, "_seconds_a_face", lambda *_: 0.01)
+    monkeypatch.setattr(comparison, "_time_a_face", lambda *_: 0.01)
     monkeypatch.setattr(comparison.comparison_report, "write", lambda *_: None)
     comparison.compare(BASE, [TINY, "vgg16"], [1], "source", tmp_path, {"vgg16": 2e-5})
     assert begun[1:] == [(f"{TINY}-1", 0.5), ("vgg16-1", 2e-5)]

@@ -35,10 +35,10 @@ def source(tmp_path):
     return write_source(tmp_path / "fer", train=20, test=4)
 
 
-def put(path: Path, shade: int = 9) -> None:
+def put(path: Path) -> None:
     """Write a plain gray picture, in a new folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (48, 48), shade).save(path)
+    Image.new("L", (48, 48), 9).save(path)
 
 
 def sizes(source: Path | str) -> list[int]:
@@ -109,7 +109,7 @@ def test_own_validation_folder_is_kept(source):
 
 def test_second_load_takes_the_cache(source, monkeypatch):
     first = data.load(source)
-    monkeypatch.setattr(data, "_rows", lambda source: pytest.fail("read again"))
+    monkeypatch.setattr(data, "_make_rows", lambda source: pytest.fail("read again"))
     assert data.load(source)["train"]["file"] == first["train"]["file"]
 
 

@@ -255,7 +255,7 @@ def test_a_film_without_a_single_frame_says_so(tmp_path, one_second):
 
 
 def test_a_header_that_states_an_hour_is_not_believed(one_second):
-    lie_about_length(one_second, 3600)
+    lie_about_length(one_second)
     assert times_of(one_second, 5) == [0, 0.2, 0.4, 0.6, 0.8]
 
 

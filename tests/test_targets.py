@@ -45,7 +45,7 @@ def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(
 ):
     config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
     begun = prepare(config, parts, folder=tmp_path)
-    monkeypatch.setattr(targets, "_flip_averaged", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(targets, "_average_flips", lambda *_: pytest.fail("asked again"))
     assert torch.equal(prepare(config, parts, folder=tmp_path).targets, begun.targets)
     run_folder.remove_state(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -82,12 +82,12 @@ def choose_unsure_threshold(
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         share, accuracy = _score_answered(confidence, correct, threshold)
         hits = accuracy >= ANSWERED_ACCURACY_TARGET
-        if hits and _lower_limit(correct[confidence >= threshold]) >= ANSWERED_ACCURACY_FLOOR:
+        if hits and _find_lower_limit(correct[confidence >= threshold]) >= ANSWERED_ACCURACY_FLOOR:
             return float(threshold), share, accuracy
     return 1.0, *_score_answered(confidence, correct, 1.0)
 
 
-def _lower_limit(correct: np.ndarray) -> float:
+def _find_lower_limit(correct: np.ndarray) -> float:
     """Return the share that the true share of `correct` exceeds with THRESHOLD_CONFIDENCE."""
     test = binomtest(int(correct.sum()), len(correct), alternative="greater")
     return float(test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low)
@@ -110,26 +110,26 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     confidence, correct = _judge(probabilities, labels)
     classes = range(len(LABELS))
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
-    scores, sampled = class_scores(confusion), class_scores(_bootstrap(confusion))
+    scores, sampled = score_classes(confusion), score_classes(_bootstrap(confusion))
     answered_share, answered_accuracy = _score_answered(confidence, correct, unsure_below)
     return {
         "n": len(labels),
         "accuracy": float(correct.mean()),
         "accuracy_interval": bootstrap_interval(correct),
         "macro_f1": float(scores["f1"].mean()),
-        "macro_f1_interval": _interval(sampled["f1"].mean(axis=-1)),
+        "macro_f1_interval": _to_interval(sampled["f1"].mean(axis=-1)),
         "per_class": {
             label: {
                 "support": int(confusion[i].sum()),
                 **{name: float(values[i]) for name, values in scores.items()},
-                **{f"{name}_interval": _interval(sampled[name][:, i]) for name in scores},
+                **{f"{name}_interval": _to_interval(sampled[name][:, i]) for name in scores},
             }
             for i, label in enumerate(LABELS)
         },
         "ece": expected_calibration_error(probabilities, labels),
         "nll": float(metrics.log_loss(labels, probabilities, labels=classes)),  # in nats
         "confusion_matrix": confusion.tolist(),
-        "most_confused": most_confused(confusion),
+        "most_confused": find_most_confused(confusion),
         "unsure_below": float(unsure_below),
         "answered_share": answered_share,
         "answered_accuracy": answered_accuracy,
@@ -150,7 +150,7 @@ def split_metrics(
     return found
 
 
-def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+def score_classes(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Return precision, recall and F1 `(..., 6)` of confusion matrices `(..., 6, 6)`.
 
     scikit-learn takes one matrix; the bootstrap has 2,000. A score whose denominator is 0 is 0.
@@ -164,7 +164,7 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def most_confused(confusion: np.ndarray) -> list[dict]:
+def find_most_confused(confusion: np.ndarray) -> list[dict]:
     """Return the pairs with most mistakes; `share` is that of the faces with the true label."""
     mistakes = confusion * (1 - np.eye(len(LABELS), dtype=int))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED_SHOWN]
@@ -209,7 +209,7 @@ def bootstrap_interval(correct: np.ndarray) -> list[float] | None:
         return None
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     counts = generator.binomial(len(correct), correct.mean(), size=BOOTSTRAP_SAMPLES)
-    return _interval(counts / len(correct))
+    return _to_interval(counts / len(correct))
 
 
 def _bootstrap(confusion: np.ndarray) -> np.ndarray:
@@ -221,7 +221,7 @@ def _bootstrap(confusion: np.ndarray) -> np.ndarray:
     return samples.reshape(BOOTSTRAP_SAMPLES, *confusion.shape)
 
 
-def _interval(values: np.ndarray) -> list[float]:
+def _to_interval(values: np.ndarray) -> list[float]:
     return np.percentile(values, INTERVAL).tolist()
 
 

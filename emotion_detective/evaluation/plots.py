@@ -68,7 +68,7 @@ def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
-    axes.set_title(f"Confusion matrix: faces and share of the row ({_of_n(metrics)})")
+    axes.set_title(f"Confusion matrix: faces and share of the row ({_show_n(metrics)})")
     return save(figure, path)
 
 
@@ -105,7 +105,7 @@ def plot_per_class(metrics: dict, path: Path) -> Path:
     axes.legend(loc="lower left")
     axes.set_title(
         f"Each emotion, with 95% intervals (accuracy {metrics['accuracy']:.1%}, "
-        f"macro-F1 {metrics['macro_f1']:.1%}, {_of_n(metrics)})"
+        f"macro-F1 {metrics['macro_f1']:.1%}, {_show_n(metrics)})"
     )
     return save(figure, path)
 
@@ -133,7 +133,7 @@ def plot_reliability(
     top.set_ylim(0, 1.04)
     top.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     top.legend(loc="upper left")
-    top.set_title(f"Reliability: calibration error {metrics['ece']:.3f} ({_of_n(metrics)})")
+    top.set_title(f"Reliability: calibration error {metrics['ece']:.3f} ({_show_n(metrics)})")
     bottom.bar(centers, count, width * 0.92, color=GRAY)
     for center, n in zip(centers[filled], count[filled], strict=True):
         bottom.annotate(f"{n}", (center, n), (0, 2), textcoords="offset points", ha="center")
@@ -168,7 +168,7 @@ def plot_confidence(
     axes.legend(["right, of those answered", "answered, of all faces"], loc="best")
     axes.set_title(
         f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
-        f"answered, {metrics['answered_accuracy']:.0%} of these right ({_of_n(metrics)})"
+        f"answered, {metrics['answered_accuracy']:.0%} of these right ({_show_n(metrics)})"
     )
     return save(figure, path)
 
@@ -222,7 +222,7 @@ def _mark_image_sizes(rows: list[dict], axes: Axes) -> None:
         previous = row["image_size"]
 
 
-def _of_n(metrics: dict) -> str:
+def _show_n(metrics: dict) -> str:
     return f"n = {metrics['n']:,}"
 
 

@@ -170,28 +170,28 @@ def vote_metrics(
     return {
         "n": int((votes.total > 0).sum()),
         "n_majority": int(voted.sum()),
-        "agreement": _mean(named[voted]),
+        "agreement": _average(named[voted]),
         "agreement_interval": bootstrap_interval(named[voted]),
-        "label_agreement": _mean(labels[voted] == majority[voted]),
-        "per_class": _per_class(named, labels == majority, majority),
-        "distribution": _distances(probabilities, votes),
-        "disagreements": _disagreements(probabilities, labels, votes, files),
+        "label_agreement": _average(labels[voted] == majority[voted]),
+        "per_class": _rate_classes(named, labels == majority, majority),
+        "distribution": _measure_distances(probabilities, votes),
+        "disagreements": _find_disagreements(probabilities, labels, votes, files),
     }
 
 
-def _per_class(named: np.ndarray, labelled: np.ndarray, majority: np.ndarray) -> dict[str, dict]:
+def _rate_classes(named: np.ndarray, labelled: np.ndarray, majority: np.ndarray) -> dict[str, dict]:
     """Return, for the images of each majority, the shares that checkpoint and label name."""
     return {
         label: {
             "n": int((majority == i).sum()),
-            "agreement": _mean(named[majority == i]),
-            "label_agreement": _mean(labelled[majority == i]),
+            "agreement": _average(named[majority == i]),
+            "label_agreement": _average(labelled[majority == i]),
         }
         for i, label in enumerate(LABELS)
     }
 
 
-def _distances(probabilities: np.ndarray, votes: Votes) -> dict[str, float | int | None]:
+def _measure_distances(probabilities: np.ndarray, votes: Votes) -> dict[str, float | int | None]:
     counts = votes.counts[votes.is_distribution]
     target = counts / counts.sum(axis=1, keepdims=True)
     answer = np.maximum(probabilities[votes.is_distribution], SMALLEST_PROBABILITY)
@@ -200,14 +200,14 @@ def _distances(probabilities: np.ndarray, votes: Votes) -> dict[str, float | int
     mean = target.mean(axis=0) if len(target) else np.ones(len(LABELS)) / len(LABELS)
     return {
         "n": len(target),
-        "cross_entropy": _mean(entropy + kl_divergence),
-        "cross_entropy_of_mean": _mean(entropy + rel_entr(target, mean).sum(axis=1)),
-        "kl_divergence": _mean(kl_divergence),
-        "js_divergence": _mean(jensenshannon(target, answer, axis=1) ** 2),
+        "cross_entropy": _average(entropy + kl_divergence),
+        "cross_entropy_of_mean": _average(entropy + rel_entr(target, mean).sum(axis=1)),
+        "kl_divergence": _average(kl_divergence),
+        "js_divergence": _average(jensenshannon(target, answer, axis=1) ** 2),
     }
 
 
-def _disagreements(
+def _find_disagreements(
     probabilities: np.ndarray, labels: np.ndarray, votes: Votes, files: Sequence[str]
 ) -> list[dict]:
     """Return the images with most votes for their majority beyond those for their label."""
@@ -231,7 +231,7 @@ def _disagreements(
     ]
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _average(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 

@@ -46,7 +46,7 @@ def export(
     image_size: int,
     record: dict,
     history: list[dict],
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype,
 ) -> dict:
     """Write the checkpoint with its metrics, plots and card into `folder`; return the metrics.
 

@@ -42,12 +42,12 @@ def explain_refusals(repo_id: str) -> Iterator[None]:
         yield
     except REFUSALS as error:
         raise ValueError(
-            f"{repo_id} was not pushed: {_remedy(error)} Each commit there is whole, and the same "
-            "command can be repeated."
+            f"{repo_id} was not pushed: {_find_remedy(error)} Each commit there is whole, and the "
+            "same command can be repeated."
         ) from error
 
 
-def _remedy(error: Exception) -> str:
+def _find_remedy(error: Exception) -> str:
     """Return what went wrong and what to do, as a sentence."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     reason = first_line(error)

@@ -131,7 +131,7 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     cosines = torch.cos(math.pi / 8 * (steps + 0.5) * steps[:, None]) / 2
     cosines[0] /= math.sqrt(2)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
-    table = (_jpeg_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
+    table = (_copy_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
     padded = pad(images, (0, -size % 8) * 2, mode="replicate") - 128 / 255
     blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 1, S / 8, S / 8, 8, 8)
     coefficients = ((cosines @ blocks @ cosines.T) / table).round() * table
@@ -140,7 +140,7 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def _jpeg_table(device: torch.device) -> torch.Tensor:
+def _copy_table(device: torch.device) -> torch.Tensor:
     """Return JPEG_TABLE on a device; a GPU would wait for a copy with every batch."""
     return torch.tensor(JPEG_TABLE, device=device)
 

@@ -95,7 +95,7 @@ def compare(
                 cell = Cell(of_length, source, output / f"{architecture}-{epochs}")
                 row = _finish(cell, run_cell)
             if "error" not in row:
-                seconds = _seconds_a_face(architecture, config.image_sizes[-1])
+                seconds = _time_a_face(architecture, config.image_sizes[-1])
                 row["ms_a_face_cpu"] = 1000 * seconds
             rows.append(row)
             comparison_report.write(rows, base, source, output)
@@ -107,7 +107,7 @@ def _finish(cell: Cell, work: Callable[[Cell], dict]) -> dict:
     path = cell.folder / RESULT_FILE
     if path.is_file():
         row = json.loads(path.read_text())
-        now = json.loads(json.dumps(_origin(cell)))
+        now = json.loads(json.dumps(_describe_origin(cell)))
         if all(row[name] == now[name] for name in now):
             return row
         raise ValueError(
@@ -152,7 +152,7 @@ def run_cell(cell: Cell) -> dict:
         "macro_f1": metrics["macro_f1"],
         "minutes": sum(row["seconds"] for row in history) / 60,
         "images_per_second": float(np.mean([row["images_per_second"] for row in history])),
-        "peak_memory_gib": _peak_memory_bytes() / 2**30,
+        "peak_memory_gib": _measure_peak_bytes() / 2**30,
         "million_parameters": sum(p.numel() for p in network.parameters()) / 1e6,
         "history": history,
     }
@@ -163,21 +163,22 @@ def run_cell(cell: Cell) -> dict:
 
 def _write_row(cell: Cell, row: dict) -> dict:
     """Write the row of a finished cell; return it as the next call reads it."""
-    text = json.dumps({"architecture": cell.config.architecture, **_origin(cell), **row}, indent=2)
+    text = json.dumps(_describe_origin(cell) | row, indent=2)
     write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
     return json.loads(text)
 
 
-def _origin(cell: Cell) -> dict:
+def _describe_origin(cell: Cell) -> dict:
     """Return what a finished cell must share with the requested one to be taken for it."""
     return {
+        "architecture": cell.config.architecture,
         "config": dataclasses.asdict(cell.config),
         "dataset": display_name(cell.source),
         "hardware": machine.describe_hardware(),
     }
 
 
-def _peak_memory_bytes() -> int:
+def _measure_peak_bytes() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -186,7 +187,7 @@ def _peak_memory_bytes() -> int:
 
 @cache
 @torch.inference_mode()
-def _seconds_a_face(architecture: str, image_size: int) -> float:
+def _time_a_face(architecture: str, image_size: int) -> float:
     """Return the seconds of one face on a CPU, which no length of training changes."""
     network = networks.create_network(architecture).eval()
     face = torch.zeros(1, 3, image_size, image_size)

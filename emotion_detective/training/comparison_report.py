@@ -50,18 +50,18 @@ def write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> Non
     }
     output.mkdir(parents=True, exist_ok=True)
     (output / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
-    (output / "comparison.md").write_text("\n".join(_markdown(result)) + "\n")
+    (output / "comparison.md").write_text("\n".join(_render(result)) + "\n")
     done = [row for row in rows if "error" not in row]
     if done:
         _plot_accuracy(done, output / "accuracy_against_time.png")
         _plot_losses(done, output / "losses.png")
 
 
-def _markdown(result: dict) -> list[str]:
+def _render(result: dict) -> list[str]:
     images = f"{result['limit']} images of train" if result["limit"] else "all of train"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     header = [*(heading for heading, _ in COLUMNS.values()), "hours in the seed"]
-    rows = [[*_cells(row), _note(row)] for row in result["rows"]]
+    rows = [[*_format_cells(row), _find_note(row)] for row in result["rows"]]
     return [
         "# Architectures and lengths",
         "",
@@ -72,13 +72,13 @@ def _markdown(result: dict) -> list[str]:
     ]
 
 
-def _cells(row: dict) -> list[str]:
+def _format_cells(row: dict) -> list[str]:
     return [
         pattern.format(row[name]) if name in row else "" for name, (_, pattern) in COLUMNS.items()
     ]
 
 
-def _note(row: dict) -> str:
+def _find_note(row: dict) -> str:
     if "error" in row:
         return f"failed: {row['error']}"
     return str(SEED_HOURS.get(row["architecture"], ""))

@@ -64,7 +64,7 @@ def load(source: str | Path) -> datasets.DatasetDict:
     else:
         opened = sources.open_local(source)
     opened = replace(opened, entries=splits.assign_splits(opened.name, opened.entries))
-    rows = _cached_rows(opened)
+    rows = _cache_rows(opened)
     parts = datasets.DatasetDict()
     column = np.asarray(rows.data.column("split"))
     for split in SPLITS:  # rows come in the order of SPLITS, so each selection is one slice
@@ -118,12 +118,12 @@ def _is_prepared(parts: datasets.DatasetDict) -> bool:
     return set(parts) == set(SPLITS) and all(part.features == FEATURES for part in parts.values())
 
 
-def _cached_rows(source: Source) -> datasets.Dataset:
+def _cache_rows(source: Source) -> datasets.Dataset:
     features = datasets.Features(**FEATURES, split=datasets.Value("string"))
     key = listing.hash_lines((source.key, str(CACHE_VERSION)))
     try:
         return datasets.Dataset.from_generator(
-            lambda: _rows(source), features=features, fingerprint=key
+            lambda: _make_rows(source), features=features, fingerprint=key
         )
     except datasets.exceptions.DatasetGenerationError as error:
         if isinstance(error.__cause__, ValueError):  # our sentence about a broken image
@@ -131,10 +131,10 @@ def _cached_rows(source: Source) -> datasets.Dataset:
         raise
 
 
-def _rows(source: Source) -> Iterator[dict]:
+def _make_rows(source: Source) -> Iterator[dict]:
     """Yield the rows in the order of SPLITS; read every image twice rather than hold all."""
     hashes = [
-        _pixel_hash(source, i) if entry.label in LABELS else None
+        _hash_pixels(source, i) if entry.label in LABELS else None
         for i, entry in enumerate(tqdm(source.entries, desc="reading", leave=False))
     ]
     members = {
@@ -153,7 +153,7 @@ def _rows(source: Source) -> Iterator[dict]:
             if later and not (is_copy and split == "validation"):
                 continue
             yield {
-                "image": {"bytes": _as_all_read(source.read(i)), "path": None},
+                "image": {"bytes": _to_plain_file(source.read(i)), "path": None},
                 "label": entry.label,
                 "file": entry.file,
                 "clean": not elsewhere,
@@ -181,7 +181,7 @@ def _is_validation_test(source: Source, hashes: list[bytes | None], test: set[by
     return True
 
 
-def _pixel_hash(source: Source, index: int) -> bytes:
+def _hash_pixels(source: Source, index: int) -> bytes:
     try:
         opened = read_picture(source.read(index))
         if opened.notice:
@@ -195,7 +195,7 @@ def _pixel_hash(source: Source, index: int) -> bytes:
     return hashlib.sha256(repr(gray.size).encode() + gray.tobytes()).digest()
 
 
-def _as_all_read(content: bytes) -> bytes:
+def _to_plain_file(content: bytes) -> bytes:
     """Return the image file itself where every reader shows it as the page does, or else a PNG."""
     shown = read_picture(content).picture
     try:

@@ -100,13 +100,13 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
         )
     slopes = np.diff(losses) / np.diff(np.log(rates))
     return {
-        "valley": float(rates[_valley(losses)]),
+        "valley": float(rates[_find_valley(losses)]),
         "steepest": float(rates[slopes.argmin()]),
         "minimum / 10": float(rates[losses.argmin()] / 10),
     }
 
 
-def _valley(losses: np.ndarray) -> int:
+def _find_valley(losses: np.ndarray) -> int:
     """Return fastai's index halfway down the longest decreasing subsequence."""
     lengths = np.ones(len(losses), int)
     for i in range(1, len(losses)):

@@ -22,7 +22,7 @@ def describe_hardware() -> str:
         return f"{processes} x {torch.cuda.get_device_name(0)}"
     if torch.accelerator.is_available():
         return f"{processes} x {torch.accelerator.current_accelerator().type}"
-    return f"CPU, {os.cpu_count()} cores ({_processor('model name') or platform.machine()})"
+    return f"CPU, {os.cpu_count()} cores ({_read_processor('model name') or platform.machine()})"
 
 
 def describe_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
@@ -35,7 +35,7 @@ def mixed_precision() -> str:
     if torch.cuda.is_available():
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_processor("flags").split())
+        has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_read_processor("flags").split())
     return "bf16" if has_bfloat16 else "no"
 
 
@@ -51,7 +51,7 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, ALL_BYTES)
 
 
-def _processor(field: str) -> str:
+def _read_processor(field: str) -> str:
     """Return a field of Linux's description of the first core, "" elsewhere."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []

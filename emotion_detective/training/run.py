@@ -93,7 +93,7 @@ def prepare(
     set_seed(config.seed)
     device = accelerator.device
     network = create_network(config.architecture, config.init, config.drop_path)
-    seed = _seed_of_epochs(config, network)
+    seed = _derive_seed(config, network)
     set_seed(seed)  # for the loader of the training images
     network = network.to(device, memory_format=torch.channels_last)
     ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
@@ -114,7 +114,7 @@ def prepare(
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
     with accelerator.main_process_first():  # it writes the teacher's answers, the others read them
         taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
-    loaders = _loaders(config, accelerator, len(images["train"]), len(images["validation"]))
+    loaders = _create_loaders(config, accelerator, len(images["train"]), len(images["validation"]))
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
     )
@@ -127,7 +127,7 @@ def prepare(
         forward=torch.compile(network, dynamic=False) if compile_network else network,
         ema=ema,
         optimizer=optimizer,
-        scheduler=_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
+        scheduler=_create_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
         images=images,
         labels=labels,
         targets=targets.make_targets(config, splits["train"], taught).to(device),
@@ -138,7 +138,7 @@ def prepare(
     )
 
 
-def _seed_of_epochs(config: TrainConfig, network: nn.Module) -> int:
+def _derive_seed(config: TrainConfig, network: nn.Module) -> int:
     """Return a seed below 2**31 that depends on the first weights as well.
 
     A run that goes on from another run with the same seed must not draw the same again.
@@ -148,7 +148,7 @@ def _seed_of_epochs(config: TrainConfig, network: nn.Module) -> int:
     return int(mixed.generate_state(1)[0]) >> 1
 
 
-def _scheduler(
+def _create_scheduler(
     config: TrainConfig, optimizer: torch.optim.Optimizer, updates: int
 ) -> CosineLRScheduler:
     return CosineLRScheduler(
@@ -160,7 +160,7 @@ def _scheduler(
     )
 
 
-def _loaders(
+def _create_loaders(
     config: TrainConfig, accelerator: Accelerator, train_count: int, validation_count: int
 ) -> dict[str, torch.utils.data.DataLoader]:
     """Return loaders of indices: the images lie on the device."""

@@ -91,7 +91,7 @@ def _find_problem(now: dict, output: Path, resume: bool) -> str | None:
         return missing if resume else None
     history = output / HISTORY_FILE
     done = len(history.read_text().splitlines()) if history.is_file() else 0
-    if not done and not _states(output):
+    if not done and not _list_states(output):
         return None  # it ended within its first epoch: nothing can be lost
     if not resume:
         return f"{output} holds a run already: add --resume, or name another --output."
@@ -104,14 +104,14 @@ def _find_problem(now: dict, output: Path, resume: bool) -> str | None:
             f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
             "with the options it was started with, or name another --output."
         )
-    if done == now["epochs"] and not _states(output):
+    if done == now["epochs"] and not _list_states(output):
         return f"The run in {output} is finished: to train again name another --output."
     return None
 
 
 def restore(accelerator: Accelerator, output: Path) -> None:
     """Load the state of the last saved epoch, if any, into what `accelerator` prepared."""
-    if states := _states(output):
+    if states := _list_states(output):
         accelerator.load_state(str(states[-1]))
 
 
@@ -157,7 +157,7 @@ def save_epoch(
 def _write_epoch(
     accelerator: Accelerator, history: History, best: dict[str, torch.Tensor], output: Path
 ) -> None:
-    fresh, before = output / "unfinished_state", _states(output)
+    fresh, before = output / "unfinished_state", _list_states(output)
     if accelerator.is_main_process:
         shutil.rmtree(fresh, ignore_errors=True)
         if best:
@@ -173,14 +173,14 @@ def _write_epoch(
     accelerator.wait_for_everyone()
 
 
-def _states(output: Path) -> list[Path]:
+def _list_states(output: Path) -> list[Path]:
     """Return the saved states, the latest last; there is more than one only after a kill."""
     return sorted(output.glob(f"{STATE_PREFIX}*"))
 
 
 def remove_state(output: Path) -> None:
     """Delete the files that only `--resume` needs, hundreds of megabytes, of a finished run."""
-    for state in _states(output):
+    for state in _list_states(output):
         shutil.rmtree(state)
     for path in (output / BEST_WEIGHTS_FILE, *output.glob("teacher_*.safetensors")):
         path.unlink(missing_ok=True)

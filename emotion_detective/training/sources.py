@@ -179,13 +179,13 @@ def _read_tables(
             split = layout.split_of(origin) if usage else part
             if usage and split is None:
                 raise ValueError(f"{name} has the unknown Usage {origin!r} in row {row}.")
-            split, label = split or layout.UNDIVIDED, _csv_label(emotion.strip())
+            split, label = split or layout.UNDIVIDED, _read_label(emotion.strip())
             entries.append(Entry(split, label, f"{split}/{label}/{len(entries)}", origin))
 
     @cache
     def pixels() -> list[bytes]:
         return [
-            _pixels_or_none(text, table)
+            _read_pixels(text, table)
             for table in tables
             for (text,) in read_columns(table, ("pixels",))
         ]
@@ -202,7 +202,7 @@ def _read_tables(
     return Source(name, entries, read, key)
 
 
-def _pixels_or_none(text: str, table: Path | zipfile.Path) -> bytes:
+def _read_pixels(text: str, table: Path | zipfile.Path) -> bytes:
     """Return a row's pixels, b"" for a broken row: `read` names it when it is asked for."""
     try:
         return to_pixels(text, table)
@@ -210,7 +210,7 @@ def _pixels_or_none(text: str, table: Path | zipfile.Path) -> bytes:
         return b""
 
 
-def _csv_label(emotion: str) -> str:
+def _read_label(emotion: str) -> str:
     emotion = emotion.removesuffix(".0")  # as pandas writes a column with a gap
     if emotion.isdecimal() and int(emotion) < len(layout.FER_CSV_LABELS):
         return layout.FER_CSV_LABELS[int(emotion)]

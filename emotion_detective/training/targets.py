@@ -97,14 +97,14 @@ def ask_teacher(
     path = folder and folder / TEACHER_FILE.format(key)
     if path and path.is_file():
         return load_file(path)["probabilities"]
-    probabilities = _flip_averaged(classifier, images, autocast)
+    probabilities = _average_flips(classifier, images, autocast)
     if path:
         write_whole(path, lambda fresh: save_file({"probabilities": probabilities}, fresh))
     return probabilities
 
 
 @torch.no_grad()
-def _flip_averaged(
+def _average_flips(
     classifier: Classifier, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]
 ) -> torch.Tensor:
     network = classifier.network.to(images.device, memory_format=torch.channels_last).eval()

@@ -104,7 +104,7 @@ def describe(path: Path | str) -> Video:
         _, first = next(_decode(container, stream, lambda notice: None), (0.0, None))
         if first is None:
             raise ValueError(NO_PICTURE)
-        return Video(shown_size(first, stream), _stated_seconds(container, stream, first.time))
+        return Video(shown_size(first, stream), _find_stated_seconds(container, stream, first.time))
 
 
 def frames(
@@ -139,7 +139,7 @@ def frames(
                 yield time_s, to_picture(frame, stream, size)
         if time_s is None:
             raise ValueError(NO_PICTURE)
-        stated_s = _stated_seconds(container, stream, start_s) or 0.0
+        stated_s = _find_stated_seconds(container, stream, start_s) or 0.0
         if stated_s - time_s > max(SHORT_BY_S, SHORT_BY_SHARE * stated_s):
             on_notice(
                 f"The file states a length of {stated_s:.0f} seconds but its pictures end after "
@@ -201,7 +201,7 @@ def _decode(
     start_s, last_s = None, 0.0
     step_s = 1 / float(stream.average_rate or USUAL_RATE_HZ)
     damaged = 0
-    for packet in _packets(container, stream, on_notice):
+    for packet in _demux(container, stream, on_notice):
         try:
             decoded = packet.decode()
         except av.error.FFmpegError:
@@ -216,7 +216,7 @@ def _decode(
         on_notice(f"Parts of the video are damaged: {damaged} of its pieces were left out.")
 
 
-def _packets(
+def _demux(
     container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
 ) -> Iterator[av.Packet]:
     try:
@@ -225,7 +225,7 @@ def _packets(
         on_notice("The video is damaged: it could be read only up to there.")
 
 
-def _stated_seconds(
+def _find_stated_seconds(
     container: InputContainer, stream: VideoStream, start_s: float | None
 ) -> float | None:
     """Return the length that the file states, from its first frame at `start_s` on."""

@@ -102,11 +102,11 @@ class _Pen:
 
     def draw(self, face: Prediction, number: int) -> None:
         color = UNSURE_COLOR if face.unsure else COLORS[face.label]
-        self._box(face.box_xyxy, INK, self.line_px + 2, dashed=False)
-        self._box(face.box_xyxy, color, self.line_px, dashed=face.unsure)
-        self._tag(face, number, color)
+        self._draw_box(face.box_xyxy, INK, self.line_px + 2, dashed=False)
+        self._draw_box(face.box_xyxy, color, self.line_px, dashed=face.unsure)
+        self._draw_tag(face, number, color)
 
-    def _box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:
+    def _draw_box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:
         if not dashed:
             self.surface.rectangle(box, outline=color, width=line_px)
             return
@@ -119,7 +119,7 @@ class _Pen:
             for x in (left, right - line_px):
                 self.surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
 
-    def _tag(self, face: Prediction, number: int, color: str) -> None:
+    def _draw_tag(self, face: Prediction, number: int, color: str) -> None:
         """Write number and answer above the box, or the number alone where there is no room."""
         answer = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
         pad = round(self.font.size * PADDING_SHARE)

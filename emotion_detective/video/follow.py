@@ -104,7 +104,7 @@ def follow_faces(
         readings = timeline.add(time_s, _resize_boxes(faces, picture.size, shown.size))
         portraits.look(picture, faces, [one.track for one in readings])
         share = min(time_s / stated_s, 1.0) if stated_s else None
-        moments = _moments(progress.moments, timeline, picture, shown.size)
+        moments = _collect_moments(progress.moments, timeline, picture, shown.size)
         progress = Progress(
             timeline, time_s, share, moments, tuple(notices), shown.size, portraits.by_track
         )
@@ -160,18 +160,18 @@ def _resize_boxes(
     ]
 
 
-def _moments(
+def _collect_moments(
     known: tuple[Moment, ...], timeline: Timeline, picture: Image.Image, size: tuple[int, int]
 ) -> tuple[Moment, ...]:
     """Return the timeline's key moments, those of its last frame cut from `picture`."""
     pictures = {one.reading: one for one in known}
     return tuple(
-        pictures.get(reading) or _moment(reading, picture, size)
+        pictures.get(reading) or _make_moment(reading, picture, size)
         for reading in timeline.key_moments()
     )
 
 
-def _moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:
+def _make_moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:
     small = picture.copy()
     small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
     faces = _resize_boxes([reading.prediction], size, small.size)

@@ -140,9 +140,9 @@ class Timeline:
 
     def _append(self, frame: Frame) -> None:
         self.frames.append(frame)
-        self._rows += _size(frame)
+        self._rows += _count_rows(frame)
         while self._rows > self.max_rows and len(self.frames) > 1:
-            self._rows -= _size(self.frames.popleft())
+            self._rows -= _count_rows(self.frames.popleft())
             self.dropped_frames += 1
 
     @property
@@ -185,7 +185,7 @@ class Timeline:
         An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one as
         `unsure` and no emotion. The shares of a row sum to 1.
         """
-        held = pd.DataFrame(self._hold_times(), columns=["track", "emotion", "seconds"])
+        held = pd.DataFrame(self._list_hold_times(), columns=["track", "emotion", "seconds"])
         columns = [*self.labels, UNSURE]
         seconds = held.pivot_table("seconds", "track", "emotion", aggfunc="sum", fill_value=0.0)
         seconds = seconds.reindex(columns=columns, fill_value=0.0)
@@ -203,7 +203,7 @@ class Timeline:
         shares = table[columns].mul(table["seconds"], axis=0).sum() / table["seconds"].sum()
         return shares.to_dict()
 
-    def _hold_times(self) -> list[tuple[int, str, float]]:
+    def _list_hold_times(self) -> list[tuple[int, str, float]]:
         gaps = [b.time_s - a.time_s for a, b in pairwise(self.frames)]
         usual = float(np.median(gaps)) if gaps else MAX_HOLD_S  # for the last: nothing follows it
         seconds = np.clip([*gaps, usual], MIN_HOLD_S, MAX_HOLD_S).tolist()
@@ -252,5 +252,5 @@ def _move_box(reading: Reading, later_box: tuple[float, ...] | None, share: floa
     return replace(reading, shown=replace(reading.shown, box_xyxy=box))
 
 
-def _size(frame: Frame) -> int:
+def _count_rows(frame: Frame) -> int:
     return max(1, len(frame.readings))  # a frame without faces takes room too

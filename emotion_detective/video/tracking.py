@@ -61,7 +61,7 @@ class FaceTracker:
         self._time_s += elapsed_s
         oldest_s = self._time_s - self._forget_after_s
         self._tracks = {n: track for n, track in self._tracks.items() if track.time_s >= oldest_s}
-        places = [_centre_and_size(box) for box in boxes]
+        places = [_to_place(box) for box in boxes]
         known = self._match(places)
         for i, place in enumerate(places):
             if i in known:
@@ -78,18 +78,18 @@ class FaceTracker:
         if not tracks or not places:
             return {}
         expected = np.stack([track.expected(self._time_s) for track in tracks])
-        distances = _distances(np.stack(places), expected)
+        distances = _measure_distances(np.stack(places), expected)
         # All distances that are too far count the same, so that they do not push near ones apart.
         pairs = zip(*linear_sum_assignment(distances.clip(max=MATCH_DISTANCE)), strict=True)
         return {int(i): tracks[j] for i, j in pairs if distances[i, j] < MATCH_DISTANCE}
 
 
-def _centre_and_size(box_xyxy: BoxXyxy) -> np.ndarray:
+def _to_place(box_xyxy: BoxXyxy) -> np.ndarray:
     left, top, right, bottom = box_xyxy
     return np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
 
 
-def _distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _measure_distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Return `(N, K)` distances in sides of a face between rows of `x, y, width, height`."""
     found_side = np.sqrt(np.maximum(found[:, 2:], 1.0).prod(axis=1))[:, None]
     expected_side = np.sqrt(np.maximum(expected[:, 2:], 1.0).prod(axis=1))[None, :]
