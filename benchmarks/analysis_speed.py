@@ -9,7 +9,6 @@ should be no more than the parts' sum divided by the cores. Starting a process a
 left out: it is the same for a million pictures.
 """
 
-import argparse
 import os
 import tempfile
 from collections.abc import Iterator
@@ -129,16 +128,14 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(report.EMBEDDED_MODEL), help="folder or Hub id")
+    parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--photos", type=int, default=PHOTOS)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(""))
     arguments = parser.parse_args()
+    model = str(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
-        measured = measure(arguments.model, Path(folder), arguments.photos, arguments.processes)
-    composites = "composites of scikit-image's astronaut"
-    result = report.origin(report.command(), composites, seed=0) | measured
+        measured = measure(model, Path(folder), arguments.photos, arguments.processes)
+    result = report.origin("composites of scikit-image's astronaut") | measured
     result["goals"] = goals(result)
     report.write(arguments.output, result, markdown(result))
 

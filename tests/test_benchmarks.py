@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic and protocols, and each of them run small on a tiny network."""
 
 import asyncio
+import contextlib
 import importlib
 import json
 import sys
@@ -163,6 +164,26 @@ def test_a_page_says_what_its_numbers_say(page):
             result["runs"] if name == "recipes" else result
         )
     assert page.read_text().strip() == "\n".join(lines).strip()
+
+
+@pytest.mark.parametrize("name", ["analysis_speed", "load", "start_up", "training_speed"])
+def test_a_benchmark_that_measures_the_same_again_writes_the_same(name, tmp_path, monkeypatch):
+    page = report.ROOT / "benchmarks" / f"{name}.md"
+    if not page.is_file():
+        pytest.skip(f"{name} was not yet run")
+    module = importlib.import_module(name)
+    recorded = json.loads(page.with_suffix(".json").read_text())
+    monkeypatch.setattr(module, "measure", lambda *_: recorded)
+    monkeypatch.setattr(data, "load", lambda _: {})
+    words = [
+        "--output",
+        str(tmp_path / name),
+        *(["--data", "x"] if name == "training_speed" else []),
+    ]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+    with contextlib.suppress(SystemExit):
+        module.main()
+    assert (tmp_path / page.name).read_text() == page.read_text()
 
 
 def test_imports_are_summed_by_package():
