@@ -1,4 +1,4 @@
-/* What Gradio leaves undone: it turns cameras off, says why there is none, names the examples. */
+/* What Gradio leaves undone: files get a type, examples a name, cameras go off and say why. */
 () => {
   // Browsers have no clipboard to read on pages without https: there `photo.css` hides Paste.
   if (!navigator.clipboard?.read) document.body.style.setProperty("--ed-paste", "none");
@@ -10,6 +10,37 @@
   document.querySelectorAll(examples).forEach(describe);
   const describeNew = ({ target }) => target.matches?.(examples) && describe(target);
   document.addEventListener("load", describeNew, true);
+
+  // Browsers know no type of IMG_1.HEIC on some systems, nor of a name without an ending, and Gradio
+  // takes no file without a type. The server tells what a file is by its content.
+  const kinds = { photo: "image/any", "batch-files": "image/any", video: "video/any" };
+  const kindAt = (element) => kinds[Object.keys(kinds).find((id) => element.closest?.(`#${id}`))];
+  const typed = (files, type, folders = []) => {
+    const all = new DataTransfer();
+    for (const file of files) {
+      const isKnown = file.type || folders.includes(file.name);
+      all.items.add(isKnown ? file : new File([file], file.name, { type }));
+    }
+    return all;
+  };
+  const lackType = (files) => [...files].some((file) => !file.type);
+  const addTypes = ({ target }) => {
+    const kind = target.type === "file" && kindAt(target);
+    if (kind && lackType(target.files)) target.files = typed(target.files, kind).files;
+  };
+  document.addEventListener("change", addTypes, true);
+  const dropTyped = (event) => {
+    const kind = !event.isTyped && kindAt(event.target);
+    if (!kind || !lackType(event.dataTransfer?.files ?? [])) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
+    const folders = entries.filter((entry) => entry?.isDirectory).map((entry) => entry.name);
+    const dataTransfer = typed(event.dataTransfer.files, kind, folders);
+    const again = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+    event.target.dispatchEvent(Object.assign(again, { isTyped: true }));
+  };
+  document.addEventListener("drop", dropTyped, true);
 
   // A camera that nobody sees is off. Gradio lets one run on after a snapshot, a recording and a
   // change of tab. This does not listen to Gradio's tabs and buttons, whose names change, but looks

@@ -4,11 +4,15 @@ import base64
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from running import TIMEOUT_MS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from corpus import encoded
 
 expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
@@ -26,6 +30,14 @@ streams = [];
 const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 navigator.mediaDevices.getUserMedia = (wanted) =>
   ask(wanted).then((stream) => (streams.push(...stream.getTracks()), stream));
+"""
+# A file without a type, as it comes from the desktop.
+DROPPED = """
+([name, content]) => {
+  const all = new DataTransfer();
+  all.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name));
+  return all;
+}
 """
 # The contrast of each text that is seen with what is painted behind it (WCAG 2.2, 1.4.3).
 CONTRASTS = """
@@ -187,6 +199,18 @@ def test_a_file_that_is_no_picture_gets_a_sentence_and_the_next_one_works(page, 
     expect(page.locator("#summary")).to_contain_text("is no picture that can be read")
     expect(page.locator("#photo img")).to_have_count(0)
     upload(page, EXAMPLES / "one_face.jpg")
+    expect(page.locator("#summary")).to_contain_text("1 face: ")
+
+
+@pytest.mark.parametrize("name", ["IMG_0001.HEIC", "without-ending"])
+def test_a_file_whose_type_the_browser_does_not_know_is_read(page, tmp_path, astronaut, name):
+    content = encoded(astronaut, "HEIC")
+    (tmp_path / name).write_bytes(content)
+    upload(page, tmp_path / name)
+    expect(page.locator("#summary")).to_contain_text("1 face: ")
+    page.locator("#photo-again").click()
+    dropped = page.evaluate_handle(DROPPED, [name, base64.b64encode(content).decode()])
+    page.locator("#photo button.upload-container").dispatch_event("drop", {"dataTransfer": dropped})
     expect(page.locator("#summary")).to_contain_text("1 face: ")
 
 
