@@ -1,15 +1,17 @@
-"""The detector's constants, what they cost and bring: threshold, size of the copy, smallest face.
+"""The detector against facenet-pytorch's, and what its constants cost and bring.
 
-`inference.faces` quotes the two tables. Faces are FER2013's training images, enlarged to the sides
-of faces in photos and padded with their edge pixels; pictures without people are photos that
-scikit-image, scikit-learn and Gradio install. Times are CPU seconds of one thread, the fastest of
-three.
+`inference.faces` quotes the tables. Both detectors have the same weights and find the same faces
+(tests/test_mtcnn.py); they are timed in turn, on all cores. In the other tables faces are FER2013's
+training images, enlarged to the sides of faces in photos and padded with their edge pixels;
+pictures without people are photos that scikit-image, scikit-learn and Gradio install; times are CPU
+seconds of one thread, the fastest of three.
 
     python benchmarks/detection.py --data emotion-detection-fer.zip
 """
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
@@ -18,7 +20,9 @@ import crowds
 import datasets
 import numpy as np
 import report
+import timing
 import torch
+from facenet_pytorch import MTCNN
 from PIL import Image
 
 from emotion_detective.evaluation.markdown import table
@@ -41,11 +45,26 @@ NO_PEOPLE = {
     ),
 }
 NO_PEOPLE_SIDES_PX = (320, 480, 640, 960, 1280)
-# Compared settings: (longest side of a photo's copy, smallest face in it).
+# Compared settings: (width of a 4:3 photo's copy, smallest face in it).
 SETTINGS = ((10_000, 20), (1280, 20), (1280, 24), (1280, 40), (960, 24))
 TIMED_SIZES = ((640, 480), (1280, 960), (4000, 3000))
 FACE_HEIGHTS_PX = (16, 20, 24, 28, 32, 48)
 REPEATS = 3
+CROWDS, CROWD_SIZE, ROUNDS = (1, 5, 30), (640, 480), 15
+
+
+def against_facenet() -> list[dict]:
+    """Return, per number of faces, the median seconds of both detectors, timed in turn."""
+    ours, theirs = faces.FaceDetector(), MTCNN(min_face_size=faces.MIN_FACE_PX, keep_all=True)
+    rows = []
+    for count in CROWDS:
+        picture = crowds.crowd(CROWD_SIZE, count)
+        calls = {
+            "ours": partial(ours.detect, picture),
+            "facenet-pytorch": partial(theirs.detect, picture),
+        }
+        rows.append({"faces": count, "seconds": timing.medians(calls, ROUNDS)})
+    return rows
 
 
 def thresholds(images: datasets.Dataset) -> list[dict]:
@@ -138,11 +157,27 @@ def _group(size: tuple[int, int], face_px: int) -> Image.Image:
 
 
 def markdown(result: dict) -> Iterator[str]:
-    yield from report.opening("What the detector's constants cost and bring", result)
+    yield from report.opening("The detector and its constants", result)
+    yield "On all cores, one picture ours and one facenet-pytorch's, in turn:"
+    yield ""
+    yield table(
+        [f"faces in {CROWD_SIZE[0]}x{CROWD_SIZE[1]}", "ours, ms", "facenet-pytorch, ms", "times"],
+        [
+            [
+                row["faces"],
+                *(f"{1000 * seconds:.0f}" for seconds in row["seconds"].values()),
+                f"{row['seconds']['facenet-pytorch'] / row['seconds']['ours']:.1f}",
+            ]
+            for row in result["against_facenet"]
+        ],
+    )
+    yield ""
     rows = [
         [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
         for row in result["thresholds"]
     ]
+    yield "The constants, on one thread:"
+    yield ""
     counts = result["thresholds"][0]
     header = [
         "threshold",
@@ -151,11 +186,16 @@ def markdown(result: dict) -> Iterator[str]:
     ]
     yield table(header, rows)
     yield ""
-    header = ["longest side", "smallest face"]
+    header = ["copy of at most", "smallest face"]
     header += [f"{width}x{height}, ms" for width, height in TIMED_SIZES]
     header += [f"found of 5 at {height} px" for height in FACE_HEIGHTS_PX]
     rows = [
-        [row["side"], row["smallest_face"], *row["ms"].values(), *row["found_of_5"].values()]
+        [
+            f"{row['side']}x{row['side'] * 3 // 4}",
+            row["smallest_face"],
+            *row["ms"].values(),
+            *row["found_of_5"].values(),
+        ]
         for row in result["settings"]
     ]
     yield table(header, rows)
@@ -167,10 +207,15 @@ def main() -> None:
     parser = report.parser(__file__, __doc__, "data")
     parser.add_argument("--limit", type=int, default=LIMIT, help="faces, drawn at random")
     arguments = parser.parse_args()
+    compared = against_facenet()
     torch.set_num_threads(1)
     images = data.subset(data.load(arguments.data)["train"], arguments.limit, SEED)
     result = report.origin(f"{len(images)} images of train of {Path(arguments.data).name}", SEED)
-    result |= {"thresholds": thresholds(images), "settings": settings()}
+    result |= {
+        "against_facenet": compared,
+        "thresholds": thresholds(images),
+        "settings": settings(),
+    }
     report.write(arguments.output, result, markdown(result))
 
 

@@ -152,16 +152,12 @@ def _turn(picture: Image.Image, degrees: int) -> Image.Image:
     return picture.transpose(CLOCKWISE_TURNS[degrees]) if degrees else picture
 
 
-def reduced_size(size: tuple[int, int], max_pixels: int = DETECTION_PIXELS) -> tuple[int, int]:
-    """Return the size of a picture's copy with so many pixels at most; never a larger one."""
-    scale = math.sqrt(max_pixels / (size[0] * size[1]))
-    return size if scale >= 1 else tuple(max(1, round(side * scale)) for side in size)
-
-
 def _reduce(picture: Image.Image) -> Image.Image:
-    size = reduced_size(picture.size)
-    if size == picture.size:
+    """Return a copy of at most `DETECTION_PIXELS`; a smaller picture as it is."""
+    scale = math.sqrt(DETECTION_PIXELS / (picture.width * picture.height))
+    if scale >= 1:
         return picture
+    size = [max(1, round(side * scale)) for side in picture.size]
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

@@ -20,7 +20,7 @@ from emotion_detective.inference.detective import EmotionDetective, Prediction, 
 from emotion_detective.inference.model import LABELS
 from emotion_detective.inference.pictures import Opened
 from emotion_detective.inference.rows import Row, file_rows, to_csv
-from emotion_detective.page import api, share_card, words
+from emotion_detective.page import api, html, share_card, words
 from emotion_detective.video import drawing
 
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
@@ -100,7 +100,7 @@ def _shown_face(face: Prediction, size: tuple[int, int], crop: Image.Image, metr
         "shares": face.probabilities,
         "percents": [drawing.percent(share) for share in face.probabilities],
         "often": words.often_right(face, metrics),
-        "crop": jpeg_address(crop.convert("RGB").resize((CROP_PX, CROP_PX))),
+        "crop": html.picture_address(crop.resize((CROP_PX, CROP_PX))),
     }
 
 
@@ -118,8 +118,8 @@ def look_closer(detective: EmotionDetective, analysis: Analysis, index: int) -> 
     return {
         "key": analysis.key,
         "face": index,
-        "seen": jpeg_address(heatmap.enlarged(seen)),
-        "heat": heat and jpeg_address(heat),
+        "seen": html.picture_address(heatmap.enlarged(seen)),
+        "heat": heat and html.picture_address(heat),
         "label": label,
     }
 
@@ -155,11 +155,6 @@ def _png(picture: Image.Image) -> bytes:
     file = BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-def jpeg_address(picture: Image.Image) -> str:
-    """Return a picture as a `data:` address."""
-    return _address(drawing.to_jpeg(picture), "image/jpeg")
 
 
 def _address(content: bytes, media_type: str) -> str:

@@ -171,7 +171,7 @@ def _examples() -> str:
 @cache
 def _thumbnail(name: str) -> str:
     opened = pictures.read_picture(EXAMPLES_FOLDER / name)
-    return photo_stage.jpeg_address(ImageOps.fit(opened.picture, THUMBNAIL_PX))
+    return html.picture_address(ImageOps.fit(opened.picture, THUMBNAIL_PX))
 
 
 def _read(event: gr.EventData, name: str, kind: type) -> Any:
