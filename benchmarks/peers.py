@@ -142,7 +142,8 @@ def read_splits(source: Path) -> dict[str, Split]:
                 raise ValueError(f"{source} has no images in {part}/{label}/; name FER2013's zip.")
             for position, name in enumerate(found):
                 usage = "PublicTest" if position < PUBLIC_COUNTS[label] else "PrivateTest"
-                members["train" if part == "train" else usage].append((_pixels(read(name)), i))
+                pixels = np.asarray(Image.open(io.BytesIO(read(name))).convert("L")).tobytes()
+                members["train" if part == "train" else usage].append((pixels, i))
     return {usage: _split(usage, members) for usage in ("PublicTest", "PrivateTest")}
 
 
@@ -154,10 +155,6 @@ def _open(source: Path) -> tuple[list[str], Callable[[str], bytes]]:
         raise ValueError(f"{source} is neither a folder nor a zip; name FER2013's zip or folder.")
     archive = zipfile.ZipFile(source)
     return [name for name in archive.namelist() if name.endswith(".png")], archive.read
-
-
-def _pixels(data: bytes) -> bytes:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("L")).tobytes()
 
 
 def _split(usage: str, members: dict[str, list[tuple[bytes, int]]]) -> Split:

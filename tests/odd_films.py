@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from corpus import OddFile, encoded, noise, zipped
-from films import film, lie_about_length, noisy, numbered, sound_only, turned
+from films import film, lie_about_length, noisy, numbered, sound_only, turned, without_frames
 from PIL import Image
 
 from emotion_detective.page import batch_files
@@ -61,12 +61,6 @@ def damaged_films(folder: Path) -> Iterator[OddFile]:
                 place = dice.randrange(reach) - (0 if number % 4 else reach)  # or from the end
                 data[place] ^= 1 << dice.randrange(8)
             yield OddFile(f"flipped-{number}.{suffix}", bytes(data), None)
-
-
-def without_frames(mp4: bytes) -> bytes:
-    """Return an mp4 whose frames are zeros."""
-    start, end = mp4.index(b"mdat") + 4, mp4.index(b"moov") - 4
-    return mp4[:start] + bytes(end - start) + mp4[end:]
 
 
 def stating(mp4: bytes, frames: int) -> bytes:

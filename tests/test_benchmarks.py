@@ -175,11 +175,8 @@ def test_a_benchmark_that_measures_the_same_again_writes_the_same(name, tmp_path
     recorded = json.loads(page.with_suffix(".json").read_text())
     monkeypatch.setattr(module, "measure", lambda *_: recorded)
     monkeypatch.setattr(data, "load", lambda _: {})
-    words = [
-        "--output",
-        str(tmp_path / name),
-        *(["--data", "x"] if name == "training_speed" else []),
-    ]
+    words = ["--output", str(tmp_path / name)]
+    words += ["--data", "x"] if name == "training_speed" else []
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
     with contextlib.suppress(SystemExit):
         module.main()

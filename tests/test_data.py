@@ -8,6 +8,7 @@ import tarfile
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -451,15 +452,24 @@ def test_public_and_private_files_in_one_folder_are_two_splits(source, caplog):
     assert "validation has 12 images, from test, files PublicTest." in caplog.text
 
 
+def hub_rows(count: int) -> list[dict]:
+    """Return rows of a Hub dataset, each with another picture, the labels in turn."""
+    return [
+        {"image": {"bytes": encoded(picture, "PNG"), "path": None}, "label": i % 6}
+        for i, picture in enumerate(random_pictures("L", count))
+    ]
+
+
+def hub_split(rows: list[dict], names: Sequence[str] = LABELS) -> datasets.Dataset:
+    """Return a split of a Hub dataset with these names of classes."""
+    label = datasets.ClassLabel(names=list(names))
+    features = datasets.Features(image=datasets.Image(), label=label)
+    return datasets.Dataset.from_list(rows, features)
+
+
 @pytest.mark.parametrize("name", ["train", "Training"])
 def test_a_hub_datasets_names_are_understood_too(monkeypatch, name, caplog):
-    names = [*OTHER_NAMES.values(), "disgust"]
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=names))
-    rows = [
-        {"image": {"bytes": encoded(picture, "PNG"), "path": None}, "label": i % 6}
-        for i, picture in enumerate(random_pictures("L", 120))
-    ]
-    part = datasets.Dataset.from_list(rows, features)
+    part = hub_split(hub_rows(120), [*OTHER_NAMES.values(), "disgust"])
     parts = datasets.DatasetDict({name: part, "unlabelled": part.select(range(6))})
     monkeypatch.setattr("emotion_detective.inference.hub.load_hub_dataset", lambda _: parts)
     assert sizes("user/faces") == [96, 12, 12]
@@ -481,11 +491,6 @@ def test_what_may_be_path_or_id_is_called_both_when_it_is_neither(tmp_path, monk
     sentence = "There is no folder 'data/fer' here, and no dataset data/fer could be loaded"
     with pytest.raises(ValueError, match=sentence):
         data.load("data/fer")
-
-
-def test_missing_source_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no data at '.*nowhere.zip'"):
-        data.load(tmp_path / "nowhere.zip")
 
 
 def test_unknown_class_is_named_with_the_known_ones(source):
@@ -534,13 +539,9 @@ def test_an_entry_that_cannot_be_unpacked_is_named(source, tmp_path, fault):
     ],
 )
 def test_a_hub_dataset_s_gaps_are_named(monkeypatch, broken, message):
-    image = {"bytes": encoded(random_pictures("L", 1)[0], "PNG"), "path": None}
-    rows = [{"image": image, "label": i % 6} for i in range(24)]
+    rows = hub_rows(24)
     rows[1] |= broken
-    features = datasets.Features(
-        image=datasets.Image(), label=datasets.ClassLabel(names=list(LABELS))
-    )
-    part = datasets.Dataset.from_list(rows, features)
+    part = hub_split(rows)
     parts = datasets.DatasetDict(train=part, validation=part, test=part)
     monkeypatch.setattr("emotion_detective.inference.hub.load_hub_dataset", lambda _: parts)
     with pytest.raises(ValueError, match=message):

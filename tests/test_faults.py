@@ -176,7 +176,8 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, undisturbed, monk
 
     def filling(accelerator, history, best, output) -> None:
         if len(history.rows) == 2:
-            fill(ballast, small_disk, free_kb)
+            free = run_folder.shutil.disk_usage(small_disk).free - 1024 * free_kb
+            ballast.write_bytes(bytes(max(0, free)))
         save_epoch(accelerator, history, best, output)
 
     monkeypatch.setattr(run_folder, "save_epoch", filling)
@@ -185,12 +186,6 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, undisturbed, monk
     ballast.unlink()
     monkeypatch.setattr(run_folder, "save_epoch", save_epoch)
     assert resumed_exactly(parts, small_disk / "run", undisturbed)
-
-
-def fill(ballast: Path, disk: Path, free_kb: int) -> None:
-    """Leave so much room on a disk."""
-    free = run_folder.shutil.disk_usage(disk).free - 1024 * free_kb
-    ballast.write_bytes(bytes(max(0, free)))
 
 
 def test_a_disk_that_cannot_be_written_is_one_line(source, read_only_disk, capsys):

@@ -1,6 +1,7 @@
 """FER+'s files are joined to images by their pixels."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -41,44 +42,31 @@ def test_votes_are_found_by_an_image_s_pixels(source, parts, published, tmp_path
         assert [row["path"] for row in csv.DictReader(stream)] == files[:-1]
 
 
-def cut_pixels(fer2013, new):
-    fer2013.write_text(fer2013.read_text().replace("pixels", "pictures"))
-
-
-def cut_rows(fer2013, new):
-    new.write_text("\n".join(new.read_text().splitlines()[:-1]))
-
-
-def cut_row(fer2013, new):
-    new.write_text(new.read_text()[:-3])
-
-
-def other_images(fer2013, new):
-    lines = fer2013.read_text().splitlines()
-    fer2013.write_text("\n".join([lines[0]] + ["0,x,7 7"] * (len(lines) - 1)))
-
-
-def words(fer2013, new):
-    fer2013.write_text(fer2013.read_text().replace("0,x,", "0,x,999 "))
-
-
-def nothing(fer2013, new):
-    new.unlink()
-
-
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("name", "spoil", "message"),
     [
-        (cut_pixels, "fer2013.csv has no column pixels"),
-        (cut_rows, "they do not go together"),
-        (cut_row, "fer2013new.csv is cut short in line 217: fetch it again"),
-        (other_images, "None of the images of --data stands in"),
-        (words, "pixels that are no numbers from 0 to 255"),
-        (nothing, "There is no file .*fer2013new.csv"),
+        ("fer2013", lambda text: text.replace("pixels", "pictures"), "has no column pixels"),
+        ("fer2013new", lambda text: text.rpartition("\n")[0], "they do not go together"),
+        (
+            "fer2013new",
+            lambda text: text[:-3],
+            r"new\.csv is cut short in line 217: fetch",
+        ),
+        ("fer2013", lambda text: re.sub("0,x,.*", "0,x,7 7", text), "None of the images of --data"),
+        (
+            "fer2013",
+            lambda text: text.replace("0,x,", "0,x,999 "),
+            "pixels that are no numbers",
+        ),
+        ("fer2013new", None, r"There is no file .*fer2013new\.csv"),
     ],
 )
-def test_files_that_cannot_be_joined_are_named(parts, published, tmp_path, spoil, message):
-    spoil(*published)
+def test_files_that_cannot_be_joined_are_named(parts, published, tmp_path, name, spoil, message):
+    path = tmp_path / f"{name}.csv"
+    if spoil:
+        path.write_text(spoil(path.read_text()))
+    else:
+        path.unlink()
     with pytest.raises(ValueError, match=message):
         ferplus.join_votes(parts, *published, tmp_path / "votes.csv")
     assert not (tmp_path / "votes.csv").exists()

@@ -18,6 +18,7 @@ from small import ROOT, SMALL_OPTIONS, SMALL_RUN, write_votes
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import prepare
+from emotion_detective.training.run_folder import BEST_WEIGHTS_FILE
 
 SMALL = SMALL_RUN | dict(
     drop_path=0.0,
@@ -35,6 +36,11 @@ def finished(parts, tmp_path_factory) -> tuple[Path, torch.nn.Module, list[dict]
     """The folder, the network and the rows of a run of eight epochs."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     return folder, *loop.train(TrainConfig(**SMALL, epochs=8), parts, folder)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    weights = load_file(other)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(one).items())
 
 
 def test_network_learns_what_can_be_seen(finished):
@@ -72,11 +78,12 @@ def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch
     monkeypatch.setattr(loop, "_train_epoch", train_epoch)
     _, parted = loop.train(config, parts, tmp_path / "parted", resume=True)
 
-    timeless = [{k: v for k, v in row.items() if "second" not in k} for row in parted]
-    assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in whole]
-    one = load_file(tmp_path / "whole" / run_folder.BEST_WEIGHTS_FILE)
-    other = load_file(tmp_path / "parted" / run_folder.BEST_WEIGHTS_FILE)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    one, other = (
+        [{name: value for name, value in row.items() if "second" not in name} for row in rows]
+        for rows in (whole, parted)
+    )
+    assert one == other
+    assert_same_weights(*(tmp_path / run / BEST_WEIGHTS_FILE for run in ("whole", "parted")))
 
 
 def test_where_writing_takes_long_the_result_is_the_same(parts, finished, tmp_path, monkeypatch):
@@ -91,11 +98,7 @@ def test_where_writing_takes_long_the_result_is_the_same(parts, finished, tmp_pa
     monkeypatch.setattr(run_folder, "SHORT_WRITING_S", 0.0)
     loop.train(TrainConfig(**SMALL, epochs=8), parts, tmp_path / "run")
     assert written == [1, 8]
-    folder, *_ = finished
-    one, other = (
-        load_file(run / run_folder.BEST_WEIGHTS_FILE) for run in (folder, tmp_path / "run")
-    )
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_same_weights(*(run / BEST_WEIGHTS_FILE for run in (finished[0], tmp_path / "run")))
 
 
 def test_occupied_folder_is_refused_and_kept(parts, finished):
@@ -176,25 +179,6 @@ def test_every_batch_has_a_side_of_its_own_near_the_epoch_s(parts, monkeypatch):
     assert sides[len(before) :] == before
 
 
-def test_augmentation_is_weak_in_the_last_tenth():
-    config = TrainConfig(epochs=20, augmentation=0.8, late_augmentation=0.2)
-    assert [config.augmentation_at(epoch) for epoch in range(20)] == [0.8] * 18 + [0.2] * 2
-    one = TrainConfig(epochs=1, frozen_epochs=0, augmentation=0.8, late_augmentation=0.2)
-    assert one.augmentation_at(0) == 0.8
-
-
-def test_image_size_grows_over_the_epochs():
-    config = TrainConfig(epochs=10, image_sizes=(32, 48, 64), image_size_shares=(0.2, 0.4, 0.4))
-    assert [config.image_size_at(e) for e in range(10)] == [32] * 2 + [48] * 4 + [64] * 4
-    assert config.batch_sizes_at(2) == [48]
-    assert config.batch_sizes_at(9) == [56, 64, 72]
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 3, 64])
-def test_a_run_however_short_ends_at_the_checkpoint_s_image_size(epochs):
-    assert TrainConfig(epochs=epochs).image_size_at(epochs - 1) == 96
-
-
 def test_best_epoch_is_sought_at_the_final_image_size():
     rows = [
         dict(epoch=1, image_size=48, validation_accuracy=0.9),
@@ -202,42 +186,6 @@ def test_best_epoch_is_sought_at_the_final_image_size():
         dict(epoch=3, image_size=64, validation_accuracy=0.6),
     ]
     assert run_folder.best_row(rows)["epoch"] == 3
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (dict(epochs=0), "epochs must be above 0, not 0"),
-        (dict(image_sizes=(32,)), "image_sizes has 1 and image_size_shares 2 entries"),
-        (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
-        (dict(vote_share=25), "vote_share is a share of 1, not 25"),
-        (dict(erasing=-0.1), r"erasing is a share of 1, not -0\.1"),
-        (dict(limit=0), "limit must be 1 or more, not 0"),
-        (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
-    ],
-)
-def test_impossible_recipe_is_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        TrainConfig(**wrong)
-
-
-def test_fine_tuning_has_its_own_recipe():
-    assert TrainConfig.for_init("scratch") == TrainConfig()
-    fine_tuning = TrainConfig.for_init("imagenet", epochs=3)
-    assert fine_tuning.epochs == 3
-    assert fine_tuning.frozen_epochs == 1
-    assert fine_tuning.layer_decay < 1
-    assert TrainConfig.for_init("imagenet", epochs=1).frozen_epochs == 0
-
-
-def test_fine_tuning_is_the_last_third_of_the_run_from_scratch():
-    scratch, fine_tuning = (TrainConfig.for_init(init) for init in ("scratch", "imagenet"))
-    last = range(scratch.epochs - fine_tuning.epochs, scratch.epochs)
-    assert fine_tuning.epochs == pytest.approx(scratch.epochs / 3, rel=0.15)
-    for epoch, of_scratch in enumerate(last):
-        assert fine_tuning.batch_sizes_at(epoch) == scratch.batch_sizes_at(of_scratch)
-    assert fine_tuning.augmentation == scratch.augmentation
-    assert fine_tuning.late_augmentation == scratch.late_augmentation
 
 
 def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_checkpoint):
@@ -268,9 +216,7 @@ def test_killed_run_resumes_to_the_same_checkpoint(source, tmp_path):
     process.wait()
     resumed = command(source, tmp_path / "killed", "--resume")
     subprocess.run(resumed, check=True, capture_output=True)
-    one = load_file(tmp_path / "whole" / "model.safetensors")
-    other = load_file(tmp_path / "killed" / "model.safetensors")
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_same_weights(*(tmp_path / run / "model.safetensors" for run in ("whole", "killed")))
 
 
 @pytest.mark.slow
@@ -310,6 +256,6 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     assert measured == pytest.approx(alone, rel=1e-5)
     # What two processes measured after training is what the weights do that they left.
     run = prepare(TrainConfig(**small), parts)
-    run.ema.module.load_state_dict(load_file(tmp_path / "run" / run_folder.BEST_WEIGHTS_FILE))
+    run.ema.module.load_state_dict(load_file(tmp_path / "run" / BEST_WEIGHTS_FILE))
     alone = loop._validate(run, 0)
     assert {name: row[name] for name in alone} == pytest.approx(alone, rel=1e-5)

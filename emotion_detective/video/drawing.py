@@ -79,10 +79,6 @@ def draw_faces(
     return drawn
 
 
-def _width(box: BoxXyxy) -> float:
-    return box[2] - box[0]
-
-
 @dataclass(frozen=True)
 class _Pen:
     """A drawing surface with its size in pixels, and the line and font that fit it."""
@@ -124,7 +120,7 @@ class _Pen:
         answer = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
         pad = round(self.font.size * PADDING_SHARE)
         text = f"{number} {answer}"
-        if self.font.getlength(text) + 2 * pad > 2 * _width(face.box_xyxy):
+        if self.font.getlength(text) + 2 * pad > 2 * (face.box_xyxy[2] - face.box_xyxy[0]):
             text = str(number)
         width, height = self.font.getlength(text) + 2 * pad, self.font.size + pad
         left = min(max(face.box_xyxy[0], 0), max(0, self.size[0] - width))

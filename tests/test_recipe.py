@@ -1,0 +1,60 @@
+"""TrainConfig: what each epoch takes from it, what it refuses, and the recipe for fine-tuning."""
+
+import pytest
+
+from emotion_detective.training.recipe import TrainConfig
+
+
+def test_augmentation_is_weak_in_the_last_tenth():
+    config = TrainConfig(epochs=20, augmentation=0.8, late_augmentation=0.2)
+    assert [config.augmentation_at(epoch) for epoch in range(20)] == [0.8] * 18 + [0.2] * 2
+    one = TrainConfig(epochs=1, frozen_epochs=0, augmentation=0.8, late_augmentation=0.2)
+    assert one.augmentation_at(0) == 0.8
+
+
+def test_image_size_grows_over_the_epochs():
+    config = TrainConfig(epochs=10, image_sizes=(32, 48, 64), image_size_shares=(0.2, 0.4, 0.4))
+    assert [config.image_size_at(e) for e in range(10)] == [32] * 2 + [48] * 4 + [64] * 4
+    assert config.batch_sizes_at(2) == [48]
+    assert config.batch_sizes_at(9) == [56, 64, 72]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 64])
+def test_a_run_however_short_ends_at_the_checkpoint_s_image_size(epochs):
+    assert TrainConfig(epochs=epochs).image_size_at(epochs - 1) == 96
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(epochs=0), "epochs must be above 0, not 0"),
+        (dict(image_sizes=(32,)), "image_sizes has 1 and image_size_shares 2 entries"),
+        (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
+        (dict(vote_share=25), "vote_share is a share of 1, not 25"),
+        (dict(erasing=-0.1), r"erasing is a share of 1, not -0\.1"),
+        (dict(limit=0), "limit must be 1 or more, not 0"),
+        (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
+    ],
+)
+def test_impossible_recipe_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**wrong)
+
+
+def test_fine_tuning_has_its_own_recipe():
+    assert TrainConfig.for_init("scratch") == TrainConfig()
+    fine_tuning = TrainConfig.for_init("imagenet", epochs=3)
+    assert fine_tuning.epochs == 3
+    assert fine_tuning.frozen_epochs == 1
+    assert fine_tuning.layer_decay < 1
+    assert TrainConfig.for_init("imagenet", epochs=1).frozen_epochs == 0
+
+
+def test_fine_tuning_is_the_last_third_of_the_run_from_scratch():
+    scratch, fine_tuning = (TrainConfig.for_init(init) for init in ("scratch", "imagenet"))
+    last = range(scratch.epochs - fine_tuning.epochs, scratch.epochs)
+    assert fine_tuning.epochs == pytest.approx(scratch.epochs / 3, rel=0.15)
+    for epoch, of_scratch in enumerate(last):
+        assert fine_tuning.batch_sizes_at(epoch) == scratch.batch_sizes_at(of_scratch)
+    assert fine_tuning.augmentation == scratch.augmentation
+    assert fine_tuning.late_augmentation == scratch.late_augmentation
