@@ -1,5 +1,6 @@
 """A folder or Hub dataset becomes parquet: the rows of a batch, no half shard, no work twice."""
 
+import errno
 import json
 import os
 import re
@@ -150,6 +151,19 @@ def test_what_is_left_out_is_counted_and_named(folder, tmp_path, caplog):
     assert ": 1 links that lead to no file are left out (gone.jpg)." in caplog.text
     hidden = ": 3 files that are hidden or no pictures are left out (._face.jpg, .thumbs/face.jpg,"
     assert hidden in caplog.text
+
+
+def test_a_picture_without_permission_is_a_row_that_says_so(folder, tiny_checkpoint, monkeypatch):
+    def refuse(path: Path, *mode, **options):
+        if path.name == "face.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *mode, **options)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", refuse)
+    pictures, _ = analysis.find_pictures(str(folder))
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    assert analysis.read_picture(detective, **pictures[1]) == [unreadable_row("a/face.jpg")]
 
 
 def test_a_name_that_is_no_text_is_named(tmp_path):

@@ -1,11 +1,14 @@
 """Files of every kind become upright RGB pictures, or one sentence."""
 
+import errno
 import mmap
+import os
 import re
 import struct
 import zipfile
 import zlib
 from io import BytesIO, StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -434,6 +437,16 @@ def test_an_address_is_called_one():
 def test_a_file_that_the_system_refuses_is_a_value_error():
     with pytest.raises(ValueError, match=r"x' cannot be read \(File name too long\); check its "):
         open_picture("x" * 300)
+
+
+def test_a_disk_that_fails_is_not_called_a_picture_that_is_broken(tmp_path, monkeypatch):
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        open_picture(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("size", [(30_000, 4), (9_000, 9_000), (50_000, 50_000)])

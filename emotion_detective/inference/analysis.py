@@ -146,8 +146,12 @@ def find_pictures(source: str) -> tuple[datasets.Dataset, str]:
 
 
 def _is_picture(path: Path, name: str) -> bool:
-    with path.open("rb") as file:
-        return formats.is_picture(name, file.read(formats.HEAD_BYTES))
+    try:
+        with path.open("rb") as file:
+            head = file.read(formats.HEAD_BYTES)
+    except PermissionError:  # one file does not stop the rest: its name decides
+        head = b""
+    return formats.is_picture(name, head)
 
 
 def _hub_pictures(repo_id: str) -> tuple[datasets.Dataset, str]:

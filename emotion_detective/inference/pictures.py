@@ -7,6 +7,7 @@ What Pillow and the decoders of `formats.py` can, within limits: a file may be a
 believed as little as possible. What `decoding.py` is for videos.
 """
 
+import errno
 import math
 import os
 import struct
@@ -48,6 +49,8 @@ DECODE_ERRORS = (
 MAX_READINGS, FREE_BYTES = 3, 1_000_000
 # EXIF of a JPEG cannot be longer. Pillow's memory for it grows with the square of its length.
 MAX_EXIF_BYTES = 65_536
+# What a system refuses by a file's permissions or name.
+REFUSALS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 # Less of a cut file is no picture any more.
 MIN_PERCENT_READ = 10
 JPEG_END = b"\xff\xd9"
@@ -128,7 +131,9 @@ def _read_path(path: Path, name: str) -> bytes:
             raise ValueError(f"There is no file {name!r}; check the path.")
         _check_bytes(path.stat().st_size)
         return path.read_bytes()
-    except OSError as error:  # no permission, a name that is too long
+    except OSError as error:
+        if error.errno not in REFUSALS:  # a disk that fails is not the file's fault
+            raise
         raise ValueError(
             f"The file {name!r} cannot be read ({error.strerror}); check its name and permissions."
         ) from error
