@@ -130,7 +130,19 @@ def _lay_out() -> Parts:
                 max_height=420,
                 interactive=False,
             )
-    return Parts(status, stop, again, new, choice, files, screen, view, tools, table, csv)
+    return Parts(
+        status=status,
+        stop=stop,
+        again=again,
+        new=new,
+        choice=choice,
+        files=files,
+        screen=screen,
+        view=view,
+        tools=tools,
+        table=table,
+        csv=csv,
+    )
 
 
 def _button(text: str, name: str) -> gr.Button:
