@@ -74,6 +74,12 @@ def test_broken_exif_does_not_cost_the_picture():
     assert open_picture(data).size == (30, 20)
 
 
+def test_a_picture_of_another_opener_that_says_it_has_no_exif_is_read():
+    picture = noise()
+    picture.info["exif"] = None  # as pillow-heif says it in Pillow's name
+    assert open_picture(picture).tobytes() == noise().tobytes()
+
+
 def test_a_jpeg_without_its_last_bytes_is_read_and_said_to_be_cut(astronaut):
     whole = open_picture(encoded(astronaut, "JPEG"))
     opened = read_picture(encoded(astronaut, "JPEG")[:-1500])

@@ -360,7 +360,8 @@ def _check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
 def _upright(picture: Image.Image, stored: Image.Image) -> Image.Image:
     """Turn a picture as the EXIF of the stored one says; they may be the same."""
     in_hexadecimal = stored.info.get("Raw profile type exif", "")
-    if max(len(stored.info.get("exif", b"")), len(in_hexadecimal) // 2) > MAX_EXIF_BYTES:
+    exif = stored.info.get("exif") or b""  # None where pillow-heif opened a picture without
+    if max(len(exif), len(in_hexadecimal) // 2) > MAX_EXIF_BYTES:
         return picture
     try:
         if picture is not stored and (turn := stored.getexif().get(ExifTags.Base.Orientation)):
