@@ -13,9 +13,9 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import serving
 import torch
 from measured import measured_checkpoint
-from running import serving
 from safetensors.torch import load
 from small import EMBEDDED, ROOT, write_source
 
@@ -282,10 +282,10 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronau
         np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
 
 
-def app(env: dict[str, str], folder: Path) -> AbstractContextManager[str]:
-    """Run app.py until the block ends; give its address."""
+def app(env: dict[str, str], folder: Path) -> AbstractContextManager[serving.Server]:
+    """Run app.py in `folder` until the block ends."""
     env |= {"GRADIO_ANALYTICS_ENABLED": "False"}
-    return serving([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
+    return serving.start([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
 
 
 @pytest.mark.slow
@@ -296,9 +296,9 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, astron
     astronaut.save(tmp_path / "photo.jpg")
     env = hub.env(tmp_path / "home", token=None)
     by_client = snippets(REPO, hub.store)[2]
-    with app(env | {"EMOTION_MODEL": f"{REPO}@v1"}, tmp_path) as url:
+    with app(env | {"EMOTION_MODEL": f"{REPO}@v1"}, tmp_path) as server:
         assert "http://127.0.0.1:7860" in by_client
-        snippet = by_client.replace("http://127.0.0.1:7860", url) + "print(answer)"
+        snippet = by_client.replace("http://127.0.0.1:7860", server.url) + "print(answer)"
         shown, answer = run(["-c", snippet], env, tmp_path).splitlines()[-2:]
     answer = ast.literal_eval(answer)
     assert answer["model"] == {"id": REPO, "revision": repo.head}
@@ -311,8 +311,8 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, astron
 @pytest.mark.parametrize("up", [True, False])
 def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
     env = hub.env(tmp_path / "home", token=None, up=up)
-    with app(env | {"EMOTION_MODEL": "user/missing@v1"}, tmp_path) as url:
-        page = urllib.request.urlopen(f"{url}/config", timeout=10).read().decode()
+    with app(env | {"EMOTION_MODEL": "user/missing@v1"}, tmp_path) as server:
+        page = urllib.request.urlopen(f"{server.url}/config", timeout=10).read().decode()
     assert "runs on its embedded model instead of user/missing@v1" in page
 
 

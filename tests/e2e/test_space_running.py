@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import serving
 from gradio_client import handle_file
-from running import connected, serving
+from running import connected
 
 from emotion_detective.publish import space
 
@@ -72,8 +73,8 @@ def test_a_space_answers_from_a_checkout_that_it_cannot_write(
     }
     before = sorted(checkout.rglob("*"))
     command = [*as_nobody, sys.executable, "app.py"]
-    with serving(command, checkout, environment, tmp_path / "log") as url:
-        client = connected(url)
+    with serving.start(command, checkout, environment, tmp_path / "log") as server:
+        client = connected(server.url)
         answer = client.predict(handle_file(EXAMPLES / "one_face.jpg"), api_name="/predict")
     assert answer["model"] == {
         "id": "user/tiny",
