@@ -1,5 +1,7 @@
 """What the Batch tab shows of many files."""
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
@@ -51,6 +53,13 @@ def test_a_card_has_picture_faces_and_what_is_missing(results):
         "The file is empty.",
         None,
     )
+
+
+def test_a_card_says_that_its_faces_lie_on_their_side():
+    lying = [replace(face("happy", 0.9), turned_degrees=90)]
+    result = FileResult(file_rows("a.jpg", lying), Image.new("RGB", (400, 300)), lying, "It is cut.")
+    said = "Found with the picture turned by 90 degrees clockwise. It is cut."
+    assert batch_view.card(result)["notice"] == said
 
 
 def test_the_table_is_in_words_and_never_certain(results):

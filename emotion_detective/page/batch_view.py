@@ -41,7 +41,7 @@ def card(result: FileResult) -> dict:
     return {
         "name": result.rows[0]["file"],
         "kind": None if result.faces else kinds(result)[0],
-        "notice": result.notice,
+        "notice": f"{words.turned(result.faces)} {result.notice}".strip(),
         "picture": html.picture_address(thumbnail) if thumbnail else None,
         "alt": words.summary(result.faces) if result.faces else "A picture without a face",
         "faces": [{"kind": _kind(face), "words": words.verdict(face)} for face in result.faces],
