@@ -150,28 +150,6 @@ def measure_all(
     return rows
 
 
-def growth(rows: list[dict]) -> list[dict]:
-    """Return how each stage grows: milliseconds a further face at each size, and the time of the
-    largest picture as a multiple of the smallest one's."""
-    sizes = sorted({tuple(row["size"]) for row in rows})
-    by_place = {(tuple(row["size"]), row["faces"]): row["stages_s"] for row in rows}
-    few, many = min(row["faces"] for row in rows), max(row["faces"] for row in rows)
-    return [
-        {
-            "stage": stage,
-            "ms_a_face": {
-                f"{size[0]}x{size[1]}": 1000
-                * (by_place[size, many][stage] - by_place[size, few][stage])
-                / max(many - few, 1)
-                for size in sizes
-            },
-            "largest_over_smallest": by_place[sizes[-1], few][stage]
-            / by_place[sizes[0], few][stage],
-        }
-        for stage in STAGES
-    ]
-
-
 def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     """Return what was to be reached, what was, and whether."""
     ratios = [row["stages_s"]["classify"] / row["bare_s"] for row in rows]
@@ -210,23 +188,6 @@ def markdown(result: dict) -> Iterator[str]:
     yield table(header, [_cells(row) for row in rows])
     yield ""
     yield report.goals(result["goals"])
-    yield ""
-    yield "How each stage grows:"
-    yield ""
-    sizes = list(result["growth"][0]["ms_a_face"])
-    header = ["stage", *(f"a further face at {size}, ms" for size in sizes)]
-    header += [f"{sizes[-1]} over {sizes[0]}, times"]
-    yield table(
-        header,
-        [
-            [
-                row["stage"],
-                *(f"{ms:.2f}" for ms in row["ms_a_face"].values()),
-                f"{row['largest_over_smallest']:.1f}",
-            ]
-            for row in result["growth"]
-        ],
-    )
 
 
 def _cells(row: dict) -> list[str]:
@@ -253,7 +214,7 @@ def main() -> None:
     result = report.origin("composites of scikit-image's astronaut")
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]
-    result |= {"pictures": rows, "growth": growth(rows), "goals": goals(rows)}
+    result |= {"pictures": rows, "goals": goals(rows)}
     report.write(arguments.output, result, markdown(result))
 
 

@@ -1,12 +1,10 @@
-"""From the command to the first answer in a new process: seconds, memory, and slow imports.
+"""From the command to the first answer in a new process: seconds and memory.
 
     python benchmarks/start_up.py
 
 "Page" is `python app.py` until it serves its page, and until it has answered a picture over HTTP.
 "Library" is a Python that imports the package, loads the checkpoint and answers the same picture.
-Imports are those of `python -X importtime -c "import app"`: each package with the time of its own
-modules, without those that they import; `app` itself loads the checkpoint. Linux only: peaks of
-memory are read from /proc.
+Linux only: peaks of memory are read from /proc.
 """
 
 import asyncio
@@ -15,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -29,7 +26,6 @@ from emotion_detective.evaluation.markdown import table
 
 PICTURE = report.ROOT / "examples" / "one_face.jpg"
 ROUNDS = 3
-DEAREST = 12
 # The goals for the page, on two cores.
 MAX_SECONDS, MAX_MB = 6, 1400
 LIBRARY = """
@@ -40,8 +36,6 @@ EmotionDetective.from_pretrained(sys.argv[1]).analyze(sys.argv[2])
 print("answered", flush=True)
 sys.stdin.read()  # alive until its memory was read
 """
-# "import time:   self us | cumulative us | (indented) name"
-IMPORT_LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
 
 
 def page(model: Path | str) -> dict[str, float]:
@@ -85,35 +79,13 @@ def read_peak_mb(pid: int) -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6
 
 
-def imports(code: str) -> dict[str, float]:
-    """Return the packages that `code` imports with their milliseconds, the slowest first."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", code],
-        cwd=report.ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return sum_by_package(done.stderr)
-
-
-def sum_by_package(log: str) -> dict[str, float]:
-    """Return milliseconds by package from the log of `-X importtime`, the slowest first."""
-    total: Counter[str] = Counter()
-    for microseconds, name in IMPORT_LINE.findall(log):
-        total[name.partition(".")[0]] += int(microseconds) / 1000
-    return dict(total.most_common())
-
-
 def measure(model: Path | str, rounds: int) -> dict:
-    """Return the medians of `rounds` starts of page and library, in turn, and the imports."""
+    """Return the medians of `rounds` starts of page and library, in turn."""
     starts = [(page(model), library(model)) for _ in range(rounds)]
-    by_package = imports("import app")
     return {
         "rounds": rounds,
         "page": _median_of([of_page for of_page, _ in starts]),
         "library": _median_of([of_library for _, of_library in starts]),
-        "imports_ms": {"all": sum(by_package.values()), **by_package},
     }
 
 
@@ -147,14 +119,6 @@ def markdown(result: dict) -> Iterator[str]:
     )
     yield ""
     yield report.goals(result["goals"])
-    yield ""
-    yield (
-        f"Packages whose modules take the most of `import app`, {DEAREST} of them, in one run that "
-        "`-X importtime` slows down:"
-    )
-    yield ""
-    dearest = list(result["imports_ms"].items())[: DEAREST + 1]
-    yield table(["package", "ms"], [[name, f"{ms:.0f}"] for name, ms in dearest])
 
 
 def _cells(ready_s: float, row: dict[str, float]) -> list[str]:

@@ -29,12 +29,6 @@ from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.training import data, networks
 from emotion_detective.training.recipe import TrainConfig
 
-IMPORT_LOG = """import time: self [us] | cumulative | imported package
-import time:       250 |        250 |     torch.nn
-import time:      1750 |       2000 |   torch
-a warning between the lines
-import time:       500 |       2500 | app
-"""
 FACE = {
     "box": [0.0, 0.0, 9.0, 9.0],
     "detection": 0.99,
@@ -181,11 +175,6 @@ def test_a_benchmark_that_measures_the_same_again_writes_the_same(name, tmp_path
     with contextlib.suppress(SystemExit):
         module.main()
     assert (tmp_path / page.name).read_text() == page.read_text()
-
-
-def test_imports_are_summed_by_package():
-    assert start_up.sum_by_package(IMPORT_LOG) == {"torch": 2.0, "app": 0.5}
-    assert "json" in start_up.imports("import json")
 
 
 @pytest.mark.slow
