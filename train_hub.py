@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if empty := [name for name, value in vars(options).items() if value == ""]:
             # It would be the folder that the command is given in; a shell's variable was not set.
-            raise ValueError(f"--{empty[0]} is empty; give it a value, or leave it out.")
+            option = empty[0].replace("_", "-")
+            raise ValueError(f"--{option} is empty; give it a value, or leave it out.")
         options.run(options)
     except ValueError as error:
         print(f"train_hub.py {options.command}: {error}", file=sys.stderr)

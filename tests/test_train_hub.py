@@ -165,6 +165,7 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
         (["analyze", "--model", "x", "--data", "", "--output", "out"], "--data is empty"),
         (["analyze", "--model", "x", "--data", "x", "--output", ""], "--output is empty"),
+        (["push", "--model", "x", "--repo-id", ""], "--repo-id is empty"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(
