@@ -75,7 +75,7 @@ def load_fer(use_tflite: bool = True) -> Classify:
         faces = (faces / 255.0 - 0.5) * 2.0
         if not use_tflite:
             faces = faces[..., None]
-        return in_our_order(np.asarray(classifier._classify_emotions(faces)), FER2013_ORDER)
+        return in_our_order(np.asarray(classifier._classify_emotions(faces)))
 
     return classify
 
@@ -91,7 +91,7 @@ def load_what_the_face() -> Classify:
     @torch.no_grad()
     def classify(crops: np.ndarray) -> np.ndarray:
         faces = torch.stack([classifier.transform(Image.fromarray(crop)) for crop in crops])
-        return in_our_order(classifier.net(faces).numpy(), FER2013_ORDER)
+        return in_our_order(classifier.net(faces).numpy())
 
     return classify
 
@@ -110,7 +110,7 @@ def load_facial_emotion_recognition() -> Classify:
     @torch.no_grad()
     def classify(crops: np.ndarray) -> np.ndarray:
         faces = torch.from_numpy(crops).unsqueeze(1).float() / 255
-        return in_our_order(network((faces - 0.5) / 0.5).numpy(), FER2013_ORDER)
+        return in_our_order(network((faces - 0.5) / 0.5).numpy())
 
     return classify
 
@@ -125,9 +125,9 @@ PEERS = {
 }
 
 
-def in_our_order(scores: np.ndarray, order: dict[str, int]) -> np.ndarray:
-    """Return the columns of LABELS; `order` says where each stands."""
-    return scores[:, [order[label] for label in LABELS]]
+def in_our_order(scores: np.ndarray) -> np.ndarray:
+    """Return the columns of LABELS, in their order, from scores in FER2013_ORDER."""
+    return scores[:, [FER2013_ORDER[label] for label in LABELS]]
 
 
 def read_splits(source: Path) -> dict[str, Split]:

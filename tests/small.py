@@ -2,7 +2,10 @@
 
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -82,6 +85,12 @@ def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:
     probabilities = np.repeat(rest[:, None], len(LABELS), axis=1)
     probabilities[np.arange(len(predicted)), predicted] = confidence
     return probabilities
+
+
+def in_a_thread(call: Callable, *arguments: Any) -> Any:
+    """Return the result of a call in a thread: browser tests leave an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *arguments).result()
 
 
 def assert_children_end_with(process: subprocess.Popen) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import importlib
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import analysis_speed
@@ -22,7 +21,7 @@ import torch
 import training_speed
 import video_speed
 import visitors
-from small import TINY, write_source
+from small import TINY, in_a_thread, write_source
 
 from emotion_detective.inference import faces, runtime
 from emotion_detective.inference.detective import EmotionDetective
@@ -128,9 +127,7 @@ def page_like(status: int, events: str) -> httpx.AsyncClient:
 
 def ask(status: int, events: str, path: Path) -> dict:
     visit = visitors.plain_visitor(page_like(status, events))
-    # In a thread: the browser tests leave an event loop running in this one.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(visit(path))).result()
+    return in_a_thread(asyncio.run, visit(path))
 
 
 def test_a_visitor_takes_the_answer_that_ends_the_stream(tmp_path):

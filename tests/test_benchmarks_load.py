@@ -1,9 +1,8 @@
 """A small load on the real page: no error, the quiet answers, no picture kept in memory."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import load
 import pytest
+from small import in_a_thread
 
 # So few answers only warm the server up, by 40 to 110 MB; load.py itself holds it to its goal.
 WARMING_MB = 300
@@ -12,9 +11,7 @@ SMALL = load.Plan(visitors=8, clients=2, seconds=0, requests=40, warm_up=12)
 
 @pytest.mark.slow
 def test_many_visitors_get_the_answers_of_a_quiet_page(tiny_checkpoint, tmp_path):
-    # In a thread: the browser tests leave an event loop running in this one.
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(load.measure, SMALL, tiny_checkpoint, tmp_path).result()
+    result = in_a_thread(load.measure, SMALL, tiny_checkpoint, tmp_path)
     names = ("blurred", "crowd", "five_faces", "no_face", "one_face", "six_people")
     assert result["pictures"] == [f"{name}.jpg" for name in names]
     assert result["answers"] >= 40 + 12

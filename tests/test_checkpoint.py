@@ -11,7 +11,7 @@ import torch
 from small import TINY, random_pictures
 
 from emotion_detective.inference import checkpoint, loading, model
-from emotion_detective.training import data
+from emotion_detective.training import splits
 
 
 def test_config_states_labels_and_the_whole_preprocessing(tiny_checkpoint):
@@ -53,7 +53,7 @@ def test_a_float16_checkpoint_is_half_the_size_and_moves_no_probability_far(
 
 
 def test_fer2013_is_known_by_the_number_of_its_test_images():
-    counts = sum(data.FER_TEST_COUNTS.values()) - sum(data.FER_PUBLIC_COUNTS.values())
+    counts = sum(splits.FER_TEST_COUNTS.values()) - sum(splits.FER_PUBLIC_COUNTS.values())
     assert counts == checkpoint.FER_PRIVATE_COUNT
 
 

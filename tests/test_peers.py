@@ -51,4 +51,4 @@ def test_a_classifier_that_reads_the_label_is_always_right(small_fer):
 
 def test_columns_come_in_our_order():
     scores = np.arange(7)[None]
-    assert peers.in_our_order(scores, peers.FER2013_ORDER).tolist() == [[0, 2, 3, 6, 4, 5]]
+    assert peers.in_our_order(scores).tolist() == [[0, 2, 3, 6, 4, 5]]

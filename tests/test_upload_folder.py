@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small import ROOT
+from small import ROOT, in_a_thread
 
 from emotion_detective.page import upload_folder
 
@@ -59,7 +59,7 @@ def test_all_but_what_all_see_goes_when_the_server_ends(own):
 
     example = make(own / "hash" / "example.png")
     upload_folder.spare_what_is_there()
-    sent = asyncio.run(serve())
+    sent = in_a_thread(asyncio.run, serve())
     assert example.exists() and not sent.parent.exists()
 
 
