@@ -32,7 +32,7 @@ from emotion_detective.training import data
 LIMIT = 400
 SEED = 0
 SIDES_PX = (80, 320)
-THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.99)
+THRESHOLDS = (0.8, 0.9, 0.95, 0.97, 0.99)
 NO_PEOPLE = {
     "skimage/data": (
         *("brick.png", "chelsea.png", "coffee.png", "color.png", "grass.png", "gravel.png"),

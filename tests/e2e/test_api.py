@@ -33,8 +33,8 @@ def test_predict_answers_as_the_library_does(client, tiny_checkpoint):
     )
     assert list(answer) == ["model", "faces", "message"]
     assert answer["model"] == {"id": "tiny", "revision": None}
-    assert answer["message"].startswith("4 faces: 1 ")
-    assert len(answer["faces"]) == len(expected) == 4
+    assert answer["message"].startswith("5 faces: ")
+    assert len(answer["faces"]) == len(expected) == 5
     for face, prediction in zip(answer["faces"], expected, strict=True):
         assert face["box"] == pytest.approx(prediction.box_xyxy, abs=0.5)
         assert face["detection"] == pytest.approx(prediction.detection_probability, abs=1e-3)
@@ -108,6 +108,7 @@ def test_batch_gives_a_row_for_every_face_and_every_bad_file(client, tmp_path):
         ("five_faces.jpg", "ok", 2),
         ("five_faces.jpg", "ok", 3),
         ("five_faces.jpg", "ok", 4),
+        ("five_faces.jpg", "ok", 5),
         ("many.zip/../../etc/none.jpg", "no_face", None),
         ("many.zip/broken.png", "unreadable", None),
         ("torn.zip", "unreadable", None),
