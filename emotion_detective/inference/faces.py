@@ -17,9 +17,8 @@ from emotion_detective.inference.mtcnn import Mtcnn
 from emotion_detective.inference.runtime import CPU
 
 # Pixels of the copy that faces are looked for in, 1280x960 of a photo: its area is limited, not its
-# longest side, or a panorama's faces would vanish. On one core 640x480 takes 79 ms and 1280x960
-# 0.20 s; 12 megapixels take 0.23 s instead of 3.6 (benchmarks/detection.md). Smaller pictures stay
-# as they are.
+# longest side, or a panorama's faces would vanish. Looked at whole, 12 megapixels take more than
+# ten times as long (benchmarks/detection.md). Smaller pictures stay as they are.
 DETECTION_PIXELS = 1280 * 960
 # Smallest face looked for in that copy, 1.9% of a photo's longest side. 20 px would find the same
 # faces of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
