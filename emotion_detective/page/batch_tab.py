@@ -15,10 +15,9 @@ import gradio as gr
 from emotion_detective.inference import pictures
 from emotion_detective.inference.detective import EmotionDetective
 from emotion_detective.inference.rows import to_csv
-from emotion_detective.page import batch_files, batch_view, html, uploads, words
+from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
 
-FOLDER = Path(__file__).resolve().parent
-EXAMPLE = FOLDER.parents[1] / "examples" / "pictures.zip"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pictures.zip"
 START = "Choose pictures or zip files: the analysis begins by itself."
 GAINS = """<li>how often each emotion came, and which pictures show it</li>
 <li>every picture with its faces and what they show</li>
@@ -89,11 +88,7 @@ def tab(detective: EmotionDetective) -> None:
 
 def _lay_out() -> Parts:
     with gr.Column(elem_id="batch-panel"):
-        with gr.Row(elem_id="batch-bar"):
-            status = gr.HTML(html.message(START), elem_id="batch-status")
-            stop = _button("Stop", "stop")
-            again = _button("Analyze again", "again")
-            new = _button("New pictures", "new")
+        status, stop, again, new = shell.work_bar("batch", START, "New pictures")
         with gr.Row(elem_id="batch-choice") as choice:
             with gr.Column(scale=3, min_width=320):
                 files = gr.File(
@@ -114,12 +109,7 @@ def _lay_out() -> Parts:
                 gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="batch-gains")
                 gr.Markdown(LIMITS, elem_classes="note")
         with gr.Column(visible=False) as screen:
-            view = gr.HTML(
-                html_template=(FOLDER / "batch.html").read_text(),
-                js_on_load=(FOLDER / "batch.js").read_text(),
-                apply_default_css=False,
-                elem_id="batch-view",
-            )
+            view = shell.scripted("batch", "batch-view")
         with gr.Column(visible=False, elem_id="batch-tools") as tools:
             csv = gr.DownloadButton("Download CSV", elem_id="batch-csv")
             table = gr.Dataframe(
@@ -143,10 +133,6 @@ def _lay_out() -> Parts:
         table=table,
         csv=csv,
     )
-
-
-def _button(text: str, name: str) -> gr.Button:
-    return gr.Button(text, scale=0, min_width=160, elem_id=f"batch-{name}")
 
 
 def _reset(parts: Parts, message: str = START) -> Updates:

@@ -1,6 +1,6 @@
 /* What Gradio leaves undone: files get a type, examples a name, cameras go off and say why. */
 () => {
-  // Browsers have no clipboard to read on pages without https: there `photo.css` hides Paste.
+  // Browsers have no clipboard to read on pages without https: there `page.css` hides Paste.
   if (!navigator.clipboard?.read) document.body.style.setProperty("--ed-paste", "none");
   const describe = (image) => {
     const name = image.src.split("/").pop().split(".")[0]; // one_face

@@ -16,10 +16,9 @@ from PIL import ImageOps
 
 from emotion_detective.inference import faces, pictures
 from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.page import html, photo_stage, upload_folder, uploads, words
+from emotion_detective.page import html, photo_stage, shell, upload_folder, uploads, words
 
-FOLDER = Path(__file__).resolve().parent
-EXAMPLES_FOLDER = FOLDER.parents[1] / "examples"
+EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 # File names, and what a visitor sees there.
 EXAMPLES = {
     "one_face.jpg": "one face",
@@ -125,13 +124,7 @@ def _lay_out() -> _Parts:
             gr.HTML(f'<p class="ed-note">{LIMITS}</p>')
         with gr.Column(scale=2, min_width=300):
             examples = gr.HTML(_examples(), js_on_load=EXAMPLES_SCRIPT, elem_id="examples")
-    stage = gr.HTML(
-        None,
-        html_template=(FOLDER / "photo.html").read_text(),
-        js_on_load=(FOLDER / "photo.js").read_text(),
-        apply_default_css=False,
-        elem_id="photo-stage",
-    )
+    stage = shell.scripted("photo", "photo-stage")
     return _Parts(
         kept=gr.State(),
         summary=summary,

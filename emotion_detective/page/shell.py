@@ -1,8 +1,9 @@
-"""What all tabs share: theme, title line, styles, and the page's `<head>`. Knows no tab.
+"""What tabs share: theme, title line, styles, parts, and the page's `<head>`. Knows no tab.
 
-`LOOK` goes to `launch`, `Head` is ASGI middleware, `title` is laid out above the tabs. A tab's own
-styles and script lie beside it (`photo.css`, `photo.js`); `page.css` names the colours and shapes
-that all use (`--ed-surface`, `.ed-card`).
+`LOOK` goes to `launch`, `Head` is ASGI middleware, `title` is laid out above the tabs; `work_bar`,
+`button` and `scripted` are parts that several tabs have. A tab's own styles and script lie beside
+it (`photo.css`, `photo.js`); `page.css` names the colours and shapes that all use (`--ed-surface`,
+`.ed-card`).
 """
 
 import re
@@ -16,6 +17,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emotion_detective.page import html
 from emotion_detective.video.drawing import COLORS, UNSURE_COLOR
 
 FOLDER = Path(__file__).resolve().parent
@@ -119,6 +121,46 @@ _PREVIEW_META = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*
 def title() -> gr.HTML:
     """Lay out the title line; its `about` event asks for the About tab."""
     return gr.HTML(_TITLE, js_on_load=_OPEN_ABOUT, elem_id="title")
+
+
+def work_bar(tab: str, start: str, new: str) -> tuple[gr.HTML, gr.Button, gr.Button, gr.Button]:
+    """Lay out a tab's status, and its buttons to stop, to analyze again and to begin anew.
+
+    Args:
+        tab: what the names of the elements begin with.
+        start: the status before there is any work.
+        new: what the last button says.
+    """
+    with gr.Row(elem_id=f"{tab}-bar"):
+        return (
+            gr.HTML(html.message(start), elem_id=f"{tab}-status"),
+            button("Stop", f"{tab}-stop"),
+            button("Analyze again", f"{tab}-again"),
+            button(new, f"{tab}-new"),
+        )
+
+
+def button(text: str, elem_id: str) -> gr.Button:
+    """Lay out a button that does not grow with its row."""
+    return gr.Button(text, scale=0, min_width=160, elem_id=elem_id)
+
+
+def scripted(tab: str, elem_id: str, **texts: str) -> gr.HTML:
+    """Lay out what a tab's script draws: TAB.html is its markup, TAB.js its script.
+
+    Args:
+        texts: what takes the place of these names in the markup.
+    """
+    markup = (FOLDER / f"{tab}.html").read_text()
+    for name, text in texts.items():
+        markup = markup.replace(name, text)
+    return gr.HTML(
+        None,
+        html_template=markup,
+        js_on_load=(FOLDER / f"{tab}.js").read_text(),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
 
 
 def routes() -> list[Route]:

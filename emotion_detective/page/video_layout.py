@@ -9,11 +9,10 @@ from pathlib import Path
 import gradio as gr
 
 from emotion_detective.inference.model import LABELS
-from emotion_detective.page import html
+from emotion_detective.page import shell
 from emotion_detective.video import decoding, follow
 
-FOLDER = Path(__file__).resolve().parent
-EXAMPLE = FOLDER.parents[1] / "examples" / "film.mp4"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "film.mp4"
 START = "Choose or record a video: the analysis begins by itself."
 GAINS = """<li>every face followed, with what it shows as the video plays</li>
 <li>a chart of its six emotions: press it to go to that moment</li>
@@ -68,11 +67,7 @@ class Parts:
 def lay_out() -> Parts:
     """Lay the tab out; called inside `gr.Blocks`."""
     with gr.Column(elem_id="video-panel"):
-        with gr.Row(elem_id="video-bar"):
-            status = gr.HTML(html.message(START), elem_id="video-status")
-            stop = _button("Stop", "stop")
-            again = _button("Analyze again", "again")
-            new = _button("New video", "new")
+        status, stop, again, new = shell.work_bar("video", START, "New video")
         with gr.Row(elem_id="video-choice") as choice:
             with gr.Column(scale=3, min_width=320):
                 source = gr.Video(
@@ -88,14 +83,8 @@ def lay_out() -> Parts:
                 )
                 gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="video-gains")
                 gr.Markdown(LIMITS, elem_classes="note")
-        template = (FOLDER / "video.html").read_text()
         with gr.Column(visible=False) as screen:
-            player = gr.HTML(
-                html_template=template.replace("LABELS", " ".join(LABELS)),
-                js_on_load=(FOLDER / "video.js").read_text(),
-                apply_default_css=False,
-                elem_id="video-player",
-            )
+            player = shell.scripted("video", "video-player", LABELS=" ".join(LABELS))
         with gr.Column(visible=False, elem_id="video-tools") as tools:
             with gr.Row():
                 csv = gr.DownloadButton("Download CSV", elem_id="video-csv")
@@ -103,7 +92,7 @@ def lay_out() -> Parts:
                 copied = gr.DownloadButton("Download the copy", elem_id="video-copied")
             with gr.Row(elem_id="video-copy-bar"):
                 copy_status = gr.HTML(elem_id="video-copy-status")
-                copy_stop = _button("Stop", "copy-stop")
+                copy_stop = shell.button("Stop", "video-copy-stop")
             rate = gr.Slider(
                 *RATES_HZ,
                 follow.DEFAULT_RATE_HZ,
@@ -128,7 +117,3 @@ def lay_out() -> Parts:
         copy_stop=copy_stop,
         rate=rate,
     )
-
-
-def _button(text: str, name: str) -> gr.Button:
-    return gr.Button(text, scale=0, min_width=160, elem_id=f"video-{name}")
