@@ -20,7 +20,7 @@ import timing
 import torch
 
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import analysis, faces, pictures, runtime
+from emotion_detective.inference import analysis, pictures, runtime
 from emotion_detective.inference.detective import EmotionDetective
 
 SIZE = (1280, 960)
@@ -42,11 +42,7 @@ def write_photos(folder: Path, count: int) -> None:
 def parts(detective: EmotionDetective, paths: list[Path]) -> dict[str, float]:
     """Return the seconds of each part for a picture, alone and one picture after the other."""
     opened = [pictures.open_picture(path) for path in paths]
-    found = [detective.detector.detect_any_turn(picture) for picture in opened]
-    crops = [
-        [faces.crop(picture, face.box_xyxy) for face in seen]
-        for picture, seen in zip(opened, found, strict=True)
-    ]
+    crops = [detective.look(picture)[1] for picture in opened]
     calls = {
         "decode": lambda: [pictures.open_picture(path) for path in paths],
         "detect": lambda: [detective.detector.detect_any_turn(picture) for picture in opened],

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from emotion_detective.inference import sizes
 from emotion_detective.inference.mtcnn import Mtcnn
 from emotion_detective.inference.runtime import CPU
 
@@ -153,10 +154,9 @@ def _turn(picture: Image.Image, degrees: int) -> Image.Image:
 
 def _reduce(picture: Image.Image) -> Image.Image:
     """Return a copy of at most `DETECTION_PIXELS`; a smaller picture as it is."""
-    scale = math.sqrt(DETECTION_PIXELS / (picture.width * picture.height))
-    if scale >= 1:
+    size = sizes.reduce(picture.size, DETECTION_PIXELS)
+    if size == picture.size:
         return picture
-    size = [max(1, round(side * scale)) for side in picture.size]
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

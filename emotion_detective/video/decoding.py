@@ -25,7 +25,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.video.upright import reduce, shown_size, to_picture
+from emotion_detective.inference import sizes
+from emotion_detective.video.upright import MAX_PIXELS, shown_size, to_picture
 
 # A phone's 1080p at 17 Mbit/s fills this in two and a half minutes.
 MAX_FILE_BYTES = 300_000_000
@@ -133,7 +134,7 @@ def frames(
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
             start_s = frame.time if start_s is None else start_s
-            size = size or reduce(shown_size(frame, stream))
+            size = size or sizes.reduce(shown_size(frame, stream), MAX_PIXELS)
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 yield time_s, to_picture(frame, stream, size)

@@ -4,7 +4,6 @@ A phone stores its pictures as the sensor lies and states in the header how to t
 carry that statement as their display matrix. Used by decoding.py.
 """
 
-import math
 import struct
 
 from av.video.frame import VideoFrame
@@ -38,12 +37,6 @@ def shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
         aspect = 1.0
     size = max(1, round(frame.width * aspect)), frame.height
     return size[::-1] if _find_turn(frame) in SIDEWAYS else size
-
-
-def reduce(size: tuple[int, int]) -> tuple[int, int]:
-    """Return a size of the same shape with MAX_PIXELS at most."""
-    scale = min(1.0, math.sqrt(MAX_PIXELS / (size[0] * size[1])))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def to_picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int]) -> Image.Image:
