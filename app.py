@@ -34,10 +34,10 @@ from gradio import mcp
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from emotion_detective.inference import pictures
-from emotion_detective.inference.detective import ServedDetective
-from emotion_detective.inference.loading import MODEL_VARIABLE
-from emotion_detective.inference.rows import Row, to_csv
+from emotion_detective.core.detective import ServedDetective
+from emotion_detective.core.loading import MODEL_VARIABLE
+from emotion_detective.core.rows import Row, to_csv
+from emotion_detective.files import pictures
 from emotion_detective.page import (
     about_tab,
     api,

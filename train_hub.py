@@ -36,7 +36,7 @@ from pathlib import Path
 import multiprocess
 from safetensors import SafetensorError
 
-from emotion_detective.inference import hub
+from emotion_detective.core import hub
 from emotion_detective.training.recipe import FRESH, TrainConfig, option_names, read_recipe
 
 DTYPES = ("float32", "float16")
@@ -68,7 +68,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
     import torch
 
-    from emotion_detective.training import data, loop, networks, run_folder
+    from emotion_detective import data
+    from emotion_detective.training import loop, networks, run_folder
 
     begin = time.perf_counter()
     config = _train_config(options)
@@ -84,12 +85,14 @@ def train(options: argparse.Namespace) -> None:
     if not loop.is_main_process():
         return
     # After the hours of training, not before the first epoch.
-    from emotion_detective.publish import export
+    from emotion_detective.publish import card
+    from emotion_detective.training import export
 
     run = export.describe_run(config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
     metrics = export.export(network, parts, output, size, run, history, dtype)
+    card.write_card(output)
     run_folder.remove_state(output)
     _print_summary(metrics["validation"], "validation")
     _print_summary(metrics["test"], "test")
@@ -98,7 +101,8 @@ def train(options: argparse.Namespace) -> None:
 
 def find_lr(options: argparse.Namespace) -> None:
     """Raise the learning rate batch by batch and suggest where to train."""
-    from emotion_detective.training import data, lr_finder
+    from emotion_detective import data
+    from emotion_detective.study import lr_finder
 
     config = _train_config(options)
     steps = options.steps or lr_finder.STEPS
@@ -114,7 +118,7 @@ def compare(options: argparse.Namespace) -> None:
 
     Each learns at the rate that its own range test suggests, where --lr names none.
     """
-    from emotion_detective.training import comparison
+    from emotion_detective.study import comparison
 
     options.epochs = max(options.lengths)
     config = _train_config(options)
@@ -134,9 +138,10 @@ def compare(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print a checkpoint's metrics on one split."""
-    from emotion_detective.inference.loading import load_classifier
-    from emotion_detective.publish import export
-    from emotion_detective.training import data
+    from emotion_detective import data
+    from emotion_detective.core.loading import load_classifier
+    from emotion_detective.publish import card
+    from emotion_detective.training import export
 
     folder = Path(options.model) if options.update else None
     if folder and not folder.is_dir():
@@ -144,6 +149,8 @@ def evaluate(options: argparse.Namespace) -> None:
     classifier = load_classifier(options.model)
     split = data.load(options.data)[options.split]
     metrics = export.measure(classifier, split, options.split, folder, options.votes)
+    if folder:
+        card.write_card(folder)
     if options.json:
         print(json.dumps(metrics, indent=2))
     else:
@@ -160,8 +167,8 @@ def push(options: argparse.Namespace) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Publish the six-class dataset on the Hub, to train from by its id."""
+    from emotion_detective import data
     from emotion_detective.publish import dataset_card
-    from emotion_detective.training import data
 
     parts = data.load(options.data)
     name = hub.display_name(options.data)
@@ -170,8 +177,8 @@ def prepare(options: argparse.Namespace) -> None:
 
 def join_votes(options: argparse.Namespace) -> None:
     """Write the votes of FER+ as the CSV that --votes takes."""
-    from emotion_detective.evaluation import ferplus
-    from emotion_detective.training import data
+    from emotion_detective import data
+    from emotion_detective.data import ferplus
 
     parts = data.load(options.data)
     output = Path(options.output)
@@ -188,7 +195,7 @@ def deploy_space(options: argparse.Namespace) -> None:
 
 def analyze(options: argparse.Namespace) -> None:
     """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
-    from emotion_detective.inference import analysis
+    from emotion_detective.bulk import analysis
 
     report = analysis.write_rows(
         options.model,

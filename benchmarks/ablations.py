@@ -21,9 +21,10 @@ import torch
 from recipes import changes
 from safetensors.torch import load_file
 
+from emotion_detective import data
+from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference.checkpoint import write_whole
-from emotion_detective.training import data, loop, run_folder
+from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
 
 BASE = TrainConfig(

@@ -19,9 +19,11 @@ import report
 import timing
 import torch
 
+from emotion_detective.bulk import analysis
+from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.engines import runtime
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import analysis, pictures, runtime
-from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.files import pictures
 
 SIZE = (1280, 960)
 COUNTS = (1, 0, 2, 1, 5)

@@ -1,10 +1,10 @@
 """The detector against facenet-pytorch's, and what its constants cost and bring.
 
-`inference.faces` quotes the tables. Both detectors have the same weights and find the same faces
-(tests/test_mtcnn.py); they are timed in turn, on all cores. In the other tables faces are FER2013's
-training images, enlarged to the sides of faces in photos and padded with their edge pixels;
-pictures without people are photos that scikit-image, scikit-learn and Gradio install; times are CPU
-seconds of one thread, the fastest of three.
+`core.faces` quotes the tables. Both detectors have the same weights and find the same faces
+(tests/engines/test_mtcnn.py); they are timed in turn, on all cores. In the other tables faces are
+FER2013's training images, enlarged to the sides of faces in photos and padded with their edge
+pixels; pictures without people are photos that scikit-image, scikit-learn and Gradio install; times
+are CPU seconds of one thread, the fastest of three.
 
     python benchmarks/detection.py --data emotion-detection-fer.zip
 """
@@ -25,9 +25,10 @@ import torch
 from facenet_pytorch import MTCNN
 from PIL import Image
 
+from emotion_detective import data
+from emotion_detective.core import faces
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import faces, pictures
-from emotion_detective.training import data
+from emotion_detective.files import pictures
 
 LIMIT = 400
 SEED = 0

@@ -19,11 +19,11 @@ import report
 from PIL import Image
 from tqdm.auto import tqdm
 
+from emotion_detective import data
+from emotion_detective.core import faces
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import faces
-from emotion_detective.inference.loading import load_classifier
-from emotion_detective.inference.model import Classifier
-from emotion_detective.training import data
 
 SEED = 0
 PICTURE_SIZE = (800, 600)

@@ -17,10 +17,11 @@ import report
 import torch
 from PIL import Image
 
+from emotion_detective import data
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference.loading import load_classifier
-from emotion_detective.inference.model import Classifier
-from emotion_detective.training import data, loop
+from emotion_detective.training import loop
 from emotion_detective.training.augment import compress, to_float, transform, wear_glasses
 
 # Sides in pixels around that of the embedded network.

@@ -21,10 +21,10 @@ import timing
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from emotion_detective import LABELS
+from emotion_detective.core.detective import ServedDetective
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import pictures
-from emotion_detective.inference.detective import ServedDetective
-from emotion_detective.inference.labels import LABELS
+from emotion_detective.files import pictures
 from emotion_detective.page import live_routes, seats
 from emotion_detective.video.timeline import Timeline
 

@@ -30,7 +30,7 @@ ROUNDS = 3
 MAX_SECONDS, MAX_MB = 6, 1400
 LIBRARY = """
 import sys
-from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.core.detective import EmotionDetective
 print("imported", flush=True)
 EmotionDetective.from_pretrained(sys.argv[1]).analyze(sys.argv[2])
 print("answered", flush=True)

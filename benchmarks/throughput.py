@@ -18,11 +18,11 @@ import timing
 import torch
 from torch import nn
 
+from emotion_detective import data
+from emotion_detective.core.classifier import MAX_BATCH
+from emotion_detective.core.loading import load_classifier
+from emotion_detective.engines import runtime
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference import runtime
-from emotion_detective.inference.loading import load_classifier
-from emotion_detective.inference.model import MAX_BATCH
-from emotion_detective.training import data
 
 BATCHES = (1, 8, 32, 64, 256)
 TIMED_FACES = 256

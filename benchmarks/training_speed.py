@@ -24,9 +24,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+from emotion_detective import data
+from emotion_detective.core.classifier import GRAY_MEAN, GRAY_STD
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference.model import GRAY_MEAN, GRAY_STD
-from emotion_detective.training import data, loop
+from emotion_detective.training import loop
 from emotion_detective.training.augment import normalize, to_float
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig

@@ -2,24 +2,25 @@
 
     from emotion_detective import EmotionDetective
 
-Six rooms, listed in docs/architecture.md; imports go from left to right (`tests/test_rooms.py`):
-`inference` <- `video`, `evaluation` <- `training` <- `publish`; `page` sees `video` and
-`inference`. The three names below load torch when they are first asked for, not before.
+The rooms are listed in docs/architecture.md; imports go one way (`tests/test_rooms.py`). The six
+labels are the contract of all of them and stand here. `EmotionDetective` and `Prediction` load
+torch when they are first asked for, not before.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from emotion_detective.inference.detective import EmotionDetective, Prediction
-    from emotion_detective.inference.labels import LABELS
+    from emotion_detective.core.detective import EmotionDetective, Prediction
 
 __all__ = ["LABELS", "EmotionDetective", "Prediction"]
 
-_ROOMS = {"EmotionDetective": "detective", "Prediction": "detective", "LABELS": "labels"}
+Label = Literal["angry", "fearful", "happy", "neutral", "sad", "surprised"]
+# In the order of all probabilities.
+LABELS: tuple[str, ...] = get_args(Label)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ROOMS:
+    if name not in ("EmotionDetective", "Prediction"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.inference.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.core.detective"), name)

@@ -17,9 +17,8 @@ import torch
 from PIL import Image
 from small import ROOT, TINY, load_parts, write_source
 
-from emotion_detective.inference.checkpoint import save_checkpoint
-from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data
+from emotion_detective import LABELS, data
+from emotion_detective.core.checkpoint import save_checkpoint
 from emotion_detective.training.networks import create_network
 
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from emotion_detective.core.checkpoint import METRICS_FILE
 from emotion_detective.evaluation import metrics
-from emotion_detective.inference.checkpoint import METRICS_FILE
 
 TRAINING = {
     "config": {"init": "scratch", "architecture": "test_resnet", "epochs": 40},

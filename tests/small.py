@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from emotion_detective import LABELS, data
+from emotion_detective.core.detective import Prediction
 from emotion_detective.evaluation.votes import COUNTED
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "models" / "emotion-detective-resnet50"

@@ -17,8 +17,9 @@ from PIL import Image, ImageOps
 from timm.data import create_transform, resolve_model_data_config
 from transformers import pipeline
 
-from emotion_detective.inference import checkpoint, loading, model
-from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.core import checkpoint, loading
+from emotion_detective.core import classifier as model
+from emotion_detective.core.detective import EmotionDetective
 
 ROOT = Path(__file__).resolve().parent.parent
 ATOL = 1e-5

@@ -9,7 +9,7 @@ import pytest
 from small import ROOT, SMALL_OPTIONS, TINY, write_source
 
 import train_hub
-from emotion_detective.inference.loading import load_classifier
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.training import machine
 from emotion_detective.training.recipe import TrainConfig
 

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from emotion_detective import LABELS
 from emotion_detective.evaluation.plots import WIDTH_INCHES, save
-from emotion_detective.inference.model import LABELS
 
 if TYPE_CHECKING:
     import datasets

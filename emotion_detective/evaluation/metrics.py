@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
 
 # 15 bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599) and most papers since.
 CALIBRATION_BINS = 15

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from emotion_detective import LABELS
+from emotion_detective.core.checkpoint import PLOTS_FOLDER
 from emotion_detective.evaluation.metrics import (
     ANSWERED_ACCURACY_TARGET,
     CALIBRATION_BINS,
     reliability_bins,
 )
-from emotion_detective.inference.checkpoint import PLOTS_FOLDER
-from emotion_detective.inference.model import LABELS
 
 # Okabe and Ito 2008, "Color Universal Design".
 BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"

@@ -22,8 +22,8 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
+from emotion_detective import LABELS
 from emotion_detective.evaluation.metrics import bootstrap_interval, check_answers
-from emotion_detective.inference.model import LABELS
 
 # FER+'s names in the order of LABELS.
 VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")

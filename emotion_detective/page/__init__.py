@@ -1,4 +1,4 @@
 """The only room that knows Gradio: the tabs, the API's answers, and what visitors send and fetch.
 
-It shows what `inference` and `video` answer, and must import nothing that trains or publishes.
+It shows what `core` and `video` answer, and must import nothing that trains or publishes.
 """

@@ -2,8 +2,9 @@
 
 import gradio as gr
 
-from emotion_detective.inference.checkpoint import FER_PRIVATE_COUNT
-from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective import LABELS
+from emotion_detective.core.checkpoint import FER_PRIVATE_COUNT
+from emotion_detective.core.classifier import Classifier
 from emotion_detective.page import html, uploads
 
 WHAT = """## What this is

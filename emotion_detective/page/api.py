@@ -8,9 +8,9 @@ show them, and `to_csv` writes them down. A running page states these types as J
 from collections.abc import Sequence
 from typing import TypedDict
 
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.labels import LABELS, Label
-from emotion_detective.inference.model import Classifier
+from emotion_detective import LABELS, Label
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.detective import Prediction
 from emotion_detective.page.words import summary
 from emotion_detective.video.timeline import UNSURE, Timeline
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from emotion_detective.inference.detective import EmotionDetective, Prediction
-from emotion_detective.inference.pictures import MAX_FILE_BYTES, read_picture
-from emotion_detective.inference.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
+from emotion_detective.core.detective import EmotionDetective, Prediction
+from emotion_detective.core.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
+from emotion_detective.files.pictures import MAX_FILE_BYTES, read_picture
 from emotion_detective.video import drawing
 
 MAX_FILES = 200

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from emotion_detective.inference import pictures
-from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.inference.rows import to_csv
+from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.core.rows import to_csv
+from emotion_detective.files import pictures
 from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pictures.zip"

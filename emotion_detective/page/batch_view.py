@@ -10,8 +10,8 @@ Names of visitors' files are text in JSON, and become text on the page. Knows no
 
 from collections.abc import Mapping
 
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
+from emotion_detective.core.detective import Prediction
 from emotion_detective.page import html, words
 from emotion_detective.page.batch_files import FileResult
 from emotion_detective.video.drawing import percent

@@ -11,7 +11,7 @@ from html import escape
 
 from PIL import Image
 
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
 from emotion_detective.video.drawing import to_jpeg
 
 

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.inference.labels import LABELS
-from emotion_detective.inference.pictures import open_picture
+from emotion_detective import LABELS
+from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.files.pictures import open_picture
 from emotion_detective.page import words
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS, Seats, Session
 from emotion_detective.video.drawing import percent

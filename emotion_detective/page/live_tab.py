@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from emotion_detective.inference.labels import LABELS
+from emotion_detective import LABELS
 from emotion_detective.page.live_routes import FRAME_SIDE_PX
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS
 from emotion_detective.video.drawing import COLORS, UNSURE_COLOR

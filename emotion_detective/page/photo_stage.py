@@ -15,11 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from emotion_detective.inference import heatmap
-from emotion_detective.inference.detective import EmotionDetective, Prediction, compute
-from emotion_detective.inference.model import LABELS
-from emotion_detective.inference.pictures import Opened
-from emotion_detective.inference.rows import Row, file_rows, to_csv
+from emotion_detective import LABELS
+from emotion_detective.core import heatmap
+from emotion_detective.core.detective import EmotionDetective, Prediction, compute
+from emotion_detective.core.rows import Row, file_rows, to_csv
+from emotion_detective.files.pictures import Opened
 from emotion_detective.page import api, html, share_card, words
 from emotion_detective.video import drawing
 

@@ -14,8 +14,9 @@ from typing import Any
 import gradio as gr
 from PIL import ImageOps
 
-from emotion_detective.inference import faces, pictures
-from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.core import faces
+from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.files import pictures
 from emotion_detective.page import html, photo_stage, shell, upload_folder, uploads, words
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"

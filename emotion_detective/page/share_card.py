@@ -9,9 +9,10 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.faces import BoxXyxy
-from emotion_detective.inference.model import LABELS, Classifier
+from emotion_detective import LABELS
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.detective import Prediction
+from emotion_detective.core.faces import BoxXyxy
 from emotion_detective.page import words
 from emotion_detective.video.drawing import COLORS, UNSURE_COLOR, percent
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import gradio as gr
 
-from emotion_detective.inference.rows import MAX_NAME_LETTERS
+from emotion_detective.core.rows import MAX_NAME_LETTERS
 from emotion_detective.page import upload_folder
 from emotion_detective.page.upload_folder import KEEP_MINUTES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
 from emotion_detective.page import shell
 from emotion_detective.video import decoding, follow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from emotion_detective.inference.detective import EmotionDetective
+from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.page import film, html, upload_folder, uploads
 from emotion_detective.page.video_layout import START, Parts, lay_out
 from emotion_detective.video import follow

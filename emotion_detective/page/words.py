@@ -6,8 +6,8 @@ Every sentence says "looks", never "is": a face shows an expression, not what so
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
+from emotion_detective.core.detective import Prediction
 from emotion_detective.video.drawing import percent
 from emotion_detective.video.timeline import UNSURE
 

@@ -1,4 +1,4 @@
-"""Weights in, Hub out: the measured checkpoint, its card, the dataset's card and the Space.
+"""Weights in, Hub out: the checkpoint's card, the dataset's card and the Space.
 
-It builds on `training`, `evaluation` and `inference`, and must not know the page's code.
+It builds on `training`, `evaluation` and `core`, and must not know the page's code.
 """

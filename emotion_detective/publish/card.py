@@ -1,6 +1,6 @@
 """The README.md of a checkpoint from its metrics, and the checkpoint's upload in one commit.
 
-`export.py` calls `write_card` when a checkpoint is measured, `train_hub.py` calls `push`. The text
+`train_hub.py` calls `write_card` when a checkpoint is measured, and `push`. The text
 is the template `model_card.md`; `card_text.py` fills its slots and `card_metadata.py` its front
 matter. Knows no training.
 """
@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import HfApi, ModelInfo
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from emotion_detective.inference.checkpoint import (
+from emotion_detective.core.checkpoint import (
     CONFIG_FILE,
     METRICS_FILE,
     PLOTS_FOLDER,
@@ -25,7 +25,7 @@ from emotion_detective.inference.checkpoint import (
     convert_weights,
     read_metrics,
 )
-from emotion_detective.inference.hub import check_hub_id
+from emotion_detective.core.hub import check_hub_id
 from emotion_detective.publish.card_metadata import Facts
 from emotion_detective.publish.card_text import PLOTS, SLOTS
 from emotion_detective.publish.refusals import explain_refusals, refuse_public
@@ -55,11 +55,6 @@ def read_facts(folder: Path, repo_id: str) -> Facts:
     """Return the facts for the card of the checkpoint in `folder`."""
     config = json.loads((folder / CONFIG_FILE).read_text())
     return Facts(repo_id, config, read_metrics(folder), tuple(_find_plots(folder)))
-
-
-def headline(folder: Path) -> str:
-    """Return the name of the split that the card of the checkpoint in `folder` speaks of first."""
-    return read_facts(folder, "").headline[0]
 
 
 def _find_plots(folder: Path) -> list[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from emotion_detective.inference.checkpoint import FER_PRIVATE_COUNT
-from emotion_detective.inference.hub import is_hub_id
+from emotion_detective.core.checkpoint import FER_PRIVATE_COUNT
+from emotion_detective.core.hub import is_hub_id
 from emotion_detective.training.networks import IMAGENET_WEIGHTS
 from emotion_detective.training.recipe import ARCHITECTURE
 

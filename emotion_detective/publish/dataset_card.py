@@ -10,9 +10,9 @@ from collections import Counter
 import datasets
 from huggingface_hub import DatasetCard, HfApi
 
+from emotion_detective import LABELS
+from emotion_detective.core.hub import check_hub_id
 from emotion_detective.evaluation.markdown import table
-from emotion_detective.inference.hub import check_hub_id
-from emotion_detective.inference.model import LABELS
 from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
 )
 
-from emotion_detective.inference.hub import first_line
+from emotion_detective.core.hub import first_line
 
 # What an upload raises. hf_xet, which carries large files, raises plain RuntimeErrors.
 REFUSALS = (

@@ -12,9 +12,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-from emotion_detective.inference.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
-from emotion_detective.inference.hub import check_hub_id
-from emotion_detective.inference.loading import MODEL_VARIABLE
+from emotion_detective.core.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
+from emotion_detective.core.hub import check_hub_id
+from emotion_detective.core.loading import MODEL_VARIABLE
 from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)

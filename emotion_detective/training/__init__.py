@@ -1,4 +1,4 @@
-"""Images in, weights out: the recipe, data without leaks, the loop, and what a run keeps on disk.
+"""Splits in, checkpoint out: the recipe, the loop, what a run keeps on disk, the measured export.
 
-It builds on `evaluation` and `inference`, and must not know the Hub's uploads or the page.
+It builds on `data`, `evaluation` and `core`, and must not know the Hub's uploads or the page.
 """

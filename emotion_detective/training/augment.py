@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 
-from emotion_detective.inference.model import GRAY_MEAN, GRAY_STD
+from emotion_detective.core.classifier import GRAY_MEAN, GRAY_STD
 
 # Limits at full strength. Published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv
 # 2105.03588) shift by twice as much and turn by a third; users tilt their heads.

@@ -23,8 +23,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from emotion_detective.inference.model import LABELS
-from emotion_detective.training import data, run_folder, targets
+from emotion_detective import LABELS, data
+from emotion_detective.training import run_folder, targets
 from emotion_detective.training.augment import augment, normalize, to_float
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import EVALUATION_BATCH, Run, create_accelerator, prepare

@@ -7,9 +7,9 @@ import timm
 import torch
 import torchvision
 
-from emotion_detective.inference.hub import HUB_ERRORS, first_line
-from emotion_detective.inference.loading import load_classifier
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
+from emotion_detective.core.hub import HUB_ERRORS, first_line
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.training.recipe import ARCHITECTURE, FRESH, TrainConfig
 
 # The weights that `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture

@@ -20,7 +20,8 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torchvision.transforms import v2
 
-from emotion_detective.training import data, machine, targets
+from emotion_detective import data
+from emotion_detective.training import machine, targets
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import History

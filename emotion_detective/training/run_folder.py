@@ -19,8 +19,8 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from emotion_detective.inference.checkpoint import write_whole
-from emotion_detective.inference.hub import first_line
+from emotion_detective.core.checkpoint import write_whole
+from emotion_detective.core.hub import first_line
 
 STATE_PREFIX = "state_"  # and the number of finished epochs
 BEST_WEIGHTS_FILE = "best.safetensors"

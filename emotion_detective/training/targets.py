@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import one_hot
 
+from emotion_detective import LABELS
+from emotion_detective.core.checkpoint import write_whole
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.evaluation import votes
-from emotion_detective.inference.checkpoint import write_whole
-from emotion_detective.inference.loading import load_classifier
-from emotion_detective.inference.model import LABELS, Classifier
 from emotion_detective.training.augment import to_float
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import TEACHER_FILE

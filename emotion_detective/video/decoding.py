@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.inference import sizes
+from emotion_detective.files import sizes
 from emotion_detective.video.upright import MAX_PIXELS, shown_size, to_picture
 
 # A phone's 1080p at 17 Mbit/s fills this in two and a half minutes.

@@ -9,8 +9,8 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
-from emotion_detective.inference.detective import Prediction
-from emotion_detective.inference.faces import BoxXyxy
+from emotion_detective.core.detective import Prediction
+from emotion_detective.core.faces import BoxXyxy
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), chosen for all common kinds of colour vision.
 COLORS = {

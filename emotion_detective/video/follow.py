@@ -21,9 +21,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.inference.detective import EmotionDetective, Prediction
-from emotion_detective.inference.faces import SURE_PROBABILITY, crop
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
+from emotion_detective.core.detective import EmotionDetective, Prediction
+from emotion_detective.core.faces import SURE_PROBABILITY, crop
 from emotion_detective.video.decoding import (
     MAX_RATE_HZ,
     MAX_SECONDS,

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from emotion_detective.inference.rows import to_csv
+from emotion_detective.core.rows import to_csv
 
 if TYPE_CHECKING:  # detective.py imports torch
-    from emotion_detective.inference.detective import Prediction
+    from emotion_detective.core.detective import Prediction
 
 # A face that is away for less keeps its track.
 FORGET_AFTER_S = 2.0

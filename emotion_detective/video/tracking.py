@@ -5,7 +5,7 @@ with expected places so that the sum of all distances is least.
 
 The tracker knows where faces are, not who they are. Of 100 pairs that pass at different heights, 97
 keep their numbers at 2 frames a second and all at 3 and more; of 100 that pass right through each
-other 70 do at 5 frames a second and 63 at 10 (`crossing_numbers` in tests/test_tracking.py).
+other 70 do at 5 frames a second and 63 at 10 (`crossing_numbers` in tests/video/test_tracking.py).
 """
 
 from collections.abc import Sequence

@@ -14,8 +14,8 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from emotion_detective.inference.detective import EmotionDetective
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
+from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.page import upload_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -1,8 +1,8 @@
 """Strangers at the door of the running server: odd files, paths out of their folder, scripts.
 
-`tests/test_hostile.py` has all of the odd files, in one process; here a sample of them goes over
-HTTP, and what only a server can do wrong is tried: to hand out files, to render what was sent, to
-write down who sent it.
+`tests/files/test_hostile.py` has all of the odd files, in one process; here a sample of them goes
+over HTTP, and what only a server can do wrong is tried: to hand out files, to render what was sent,
+to write down who sent it.
 """
 
 import http.client

@@ -14,7 +14,7 @@ from gradio_client import handle_file
 from huggingface_hub import SpaceCard
 
 import train_hub
-from emotion_detective.inference.model import LABELS
+from emotion_detective import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

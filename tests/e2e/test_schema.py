@@ -11,7 +11,7 @@ from running import connected
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from films import film
 
-from emotion_detective.inference.rows import SCHEMA_VERSION
+from emotion_detective.core.rows import SCHEMA_VERSION
 from emotion_detective.page import api
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -34,7 +34,7 @@ GRACE_S, STILL_S = 20.0, 1.0
 SLOWLY = """
 import time
 from emotion_detective.video import follow
-from emotion_detective.inference.detective import ServedDetective
+from emotion_detective.core.detective import ServedDetective
 from emotion_detective.page import seats
 from pathlib import Path
 left_s = seats.Session.left_s.fget

@@ -1,0 +1,9 @@
+"""A zip, a folder, a CSV or a Hub dataset -> train, validation and test, six classes, no leaks.
+
+It must not know networks, recipes or the page.
+"""
+
+from emotion_detective.data.dataset import FEATURES, load, subset, to_tensors
+from emotion_detective.data.layout import SPLITS
+
+__all__ = ["FEATURES", "SPLITS", "load", "subset", "to_tensors"]

@@ -1,0 +1,243 @@
+"""MTCNN (Zhang et al. 2016, arXiv 1604.02878) with facenet-pytorch's weights: pixels -> face boxes.
+
+The first network looks at a pyramid of ever smaller copies of the picture, the second and the third
+at what the one before took for a face. The boxes are those of facenet-pytorch's `MTCNN.detect`
+(`tests/engines/test_mtcnn.py`) in less time: the means of pixels that a level or a candidate
+consists of come from one table of sums, all candidates at once, and a processor's cores take levels
+and batches of candidates side by side. The table and the networks are on the device, boxes on the
+processor. `faces.py` uses it; knows no files and no picture's size limit.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import threadpoolctl
+import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from torch import Tensor
+from torchvision.ops import nms
+
+# Thresholds, overlaps and the pyramid's factor are facenet-pytorch's.
+PROPOSED_FROM, REFINED_FROM, FACE_FROM = 0.6, 0.7, 0.7
+LEVEL_OVERLAP, FACE_OVERLAP = 0.5, 0.7
+PYRAMID_FACTOR = 0.709
+# What the first network sees at once, and from one sight to the next, in pixels of a level.
+WINDOW_PX, STRIDE_PX = 12, 2
+# Input side of the second and the third network, and candidates in a batch: what the layers make of
+# more no longer fits into a processor's caches, and a candidate takes two to three times as long.
+REFINE_PX, REFINE_BATCH = 24, 64
+OUTPUT_PX, OUTPUT_BATCH = 48, 16
+# Half of the pyramid's pixels are in its first level: more workers would wait for that one.
+MAX_WORKERS = 4
+
+
+class Mtcnn:
+    """The three networks on a device; `find` keeps no state and may run in many threads."""
+
+    def __init__(self, min_face_px: int, device: torch.device) -> None:
+        self._min_face_px = min_face_px
+        self._device = device
+        # channels_last: max pooling with few channels is three times faster on a CPU.
+        self._propose, self._refine, self._output = (
+            network().eval().to(device, memory_format=torch.channels_last)
+            for network in (PNet, RNet, ONet)
+        )
+        self._map = _side_by_side(device)
+
+    @torch.inference_mode()
+    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the faces' `(N, 4)` boxes and `(N,)` probabilities, float32; N may be 0.
+
+        `pixels` are `(H, W, 3)` uint8 RGB. Boxes are left, top, right, bottom in pixels, may reach
+        over the picture's edges, and come in no order.
+        """
+        sums = torch.from_numpy(_sum_table(pixels)).to(self._device)
+        boxes = _squares(self._proposals(sums))
+        boxes, scores, shifts = self._judge(
+            self._refine, sums, boxes, REFINE_PX, REFINE_BATCH, REFINED_FROM
+        )
+        kept = nms(boxes, scores, FACE_OVERLAP)
+        boxes = _squares(_move(boxes[kept], shifts[kept]))
+        boxes, scores, shifts = self._judge(
+            self._output, sums, boxes, OUTPUT_PX, OUTPUT_BATCH, FACE_FROM
+        )
+        boxes, scores = _move(boxes, shifts).numpy(), scores.numpy()
+        kept = _apart(boxes, scores)
+        return boxes[kept], scores[kept]
+
+    def _proposals(self, sums: Tensor) -> Tensor:
+        """Return `(N, 4)` boxes where the first network sees faces in any level of the pyramid."""
+        height, width = sums.shape[0] - 1, sums.shape[1] - 1
+        scale = WINDOW_PX / self._min_face_px
+        smaller_side = min(height, width) * scale
+        scales = []
+        while smaller_side >= WINDOW_PX:
+            scales.append(scale)
+            scale *= PYRAMID_FACTOR
+            smaller_side *= PYRAMID_FACTOR
+
+        @torch.inference_mode()
+        def propose(scale: float) -> Tensor:
+            level = _level(sums, int(height * scale + 1), int(width * scale + 1))
+            shifts, probabilities = _propose_boxes(self._propose, level)
+            windows = _windows(shifts[0].cpu(), probabilities[0, 1].cpu(), scale)
+            return windows[nms(windows[:, :4], windows[:, 4], LEVEL_OVERLAP)]
+
+        windows = torch.cat([torch.zeros(0, 9), *self._map(propose, scales)])
+        windows = windows[nms(windows[:, :4], windows[:, 4], FACE_OVERLAP)]
+        size = (windows[:, 2:4] - windows[:, :2]).repeat(1, 2)
+        return windows[:, :4] + windows[:, 5:] * size
+
+    def _judge(
+        self,
+        network: RNet | ONet,
+        sums: Tensor,
+        boxes: Tensor,
+        side: int,
+        batch: int,
+        threshold: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return those `(N, 4)` boxes that a network takes for faces, their probabilities, shifts.
+
+        The network sees each box as `side` pixels square, `batch` boxes at a time.
+        """
+        size = torch.tensor([sums.shape[1] - 1, sums.shape[0] - 1], dtype=torch.int32)
+        # facenet-pytorch counts pixels from 1, and both ends in.
+        pixels = boxes.int()
+        pixels = torch.cat([pixels[:, :2].clamp(min=1) - 1, pixels[:, 2:].minimum(size)], dim=1)
+        inside = (pixels[:, 2:] > pixels[:, :2]).all(dim=1)
+        boxes, pixels = boxes[inside], pixels[inside].to(sums.device)
+        if not len(boxes):
+            return boxes, torch.zeros(0), torch.zeros(0, 4)
+        look = torch.inference_mode()(lambda some: network(_shrunk(sums, some, side)))
+        answers = self._map(look, pixels.split(batch))
+        # The last network returns five landmarks in between.
+        shifts, *_, probabilities = (torch.cat(part).cpu() for part in zip(*answers, strict=True))
+        faces = probabilities[:, 1] > threshold
+        return boxes[faces], probabilities[faces, 1], shifts[faces]
+
+
+def _side_by_side(device: torch.device) -> Callable:
+    """Return `map`, on a processor one that divides torch's threads among workers.
+
+    Torch's own way to use them, all for one layer after the other, takes 1.5 times as long here,
+    and ten times where another program uses the core of one of them: the rest then wait for it in
+    every layer, at full speed.
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, MAX_WORKERS)
+    if device.type != "cpu" or workers == 1:
+        return map
+    pool = ThreadPoolExecutor(workers, "mtcnn", _use_threads, (threads // workers,))
+    return pool.map
+
+
+def _use_threads(count: int) -> None:
+    """Have torch use so many threads for what the calling thread computes, and that one alone."""
+    torch.get_num_threads()  # torch sets a thread's number when it is first asked for
+    threadpoolctl.threadpool_limits(count, "openmp")
+
+
+def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the network returns, half of whose time pooling ten channels would take."""
+    features = network.conv1(level)
+    features = features.clamp(min=0).addcmul_(
+        features.clamp_(max=0), network.prelu1.weight.view(1, -1, 1, 1)
+    )
+    for axis in (2, 3):
+        if features.shape[axis] % 2:  # the last one counts alone
+            last = features.narrow(axis, features.shape[axis] - 1, 1)
+            features = torch.cat([features, last], dim=axis)
+        pairs = features.unflatten(axis, (-1, 2))
+        features = torch.maximum(pairs.select(axis + 1, 0), pairs.select(axis + 1, 1))
+    features = network.prelu2(network.conv2(features))
+    features = network.prelu3(network.conv3(features))
+    return network.conv4_2(features), network.conv4_1(features).softmax(dim=1)
+
+
+def _sum_table(pixels: np.ndarray) -> np.ndarray:
+    """Return int32 `(H + 1, W + 1, 3)`: at [y, x], the sum of all pixels above and left of it.
+
+    Where it wraps around, differences of fewer than eight million pixels stay exact.
+    """
+    sums = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1, 3), np.int32)
+    sums[1:, 1:] = pixels
+    return sums.cumsum(0, out=sums).cumsum(1, out=sums)
+
+
+def _level(sums: Tensor, height: int, width: int) -> Tensor:
+    """Return the whole picture as the first network's input `(1, 3, height, width)`."""
+    corners = [0, 0, sums.shape[1] - 1, sums.shape[0] - 1]
+    size = torch.tensor(corners, dtype=torch.int32, device=sums.device)
+    left, right = _edges(size[0:1], size[2:3], width)
+    top, bottom = _edges(size[1:2], size[3:4], height)
+    rows = sums.index_select(0, bottom[0]) - sums.index_select(0, top[0])
+    inside = rows.index_select(1, right[0]) - rows.index_select(1, left[0])
+    return _normalize(inside[None], right - left, bottom - top)
+
+
+def _shrunk(sums: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """Return the pixels in integer `(N, 4)` boxes as a network's input `(N, 3, side, side)`."""
+    left, right = _edges(boxes[:, 0], boxes[:, 2], side)
+    top, bottom = _edges(boxes[:, 1], boxes[:, 3], side)
+    table = sums.view(-1, 3)
+
+    def at(y: Tensor, x: Tensor) -> Tensor:
+        places = (y * sums.shape[1])[:, :, None] + x[:, None, :]
+        return table.index_select(0, places.view(-1)).view(*places.shape, 3)
+
+    inside = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
+    return _normalize(inside, right - left, bottom - top)
+
+
+def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return where each of `count` overlapping bins begins and ends, `(N, count)`, as
+    `torch.nn.functional.interpolate(mode="area")` divides the pixels from `begin` to `end`."""
+    step = torch.arange(count, dtype=torch.int32, device=begin.device)
+    begin, length = begin[:, None], (end - begin)[:, None]
+    return begin + step * length // count, begin + ((step + 1) * length + count - 1) // count
+
+
+def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
+    """Return sums `(N, H, W, 3)` over bins of these sizes as means between -1 and 1, channels
+    before rows."""
+    shares = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
+    return (inside * shares[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)
+
+
+def _windows(shifts: Tensor, probabilities: Tensor, scale: float) -> Tensor:
+    """Return the first network's windows with a face: `(N, 9)` of box, probability and shifts."""
+    seen = probabilities >= PROPOSED_FROM
+    corner = STRIDE_PX * seen.nonzero().flip(1).float() + 1  # x, y
+    boxes = [(corner / scale).floor(), ((corner + WINDOW_PX - 1) / scale).floor()]
+    return torch.cat([*boxes, probabilities[seen][:, None], shifts[:, seen].T], dim=1)
+
+
+def _move(boxes: Tensor, shifts: Tensor) -> Tensor:
+    """Return boxes with their edges moved by these shares of their size."""
+    return boxes + shifts * (boxes[:, 2:] - boxes[:, :2] + 1).repeat(1, 2)
+
+
+def _squares(boxes: Tensor) -> Tensor:
+    """Return the squares around the same centres, as wide as the longer side."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    side = size.amax(dim=1, keepdim=True)
+    corner = boxes[:, :2] + size * 0.5 - side * 0.5
+    return torch.cat([corner, corner + side], dim=1)
+
+
+def _apart(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
+    """Return which boxes are left, best first, where a better one leaves out those that it shares
+    more than `FACE_OVERLAP` of the smaller area with."""
+    x0, y0, x1, y1 = boxes.T
+    areas = (x1 - x0 + 1) * (y1 - y0 + 1)
+    kept, rest = [], np.argsort(scores)
+    while len(rest):
+        best, rest = rest[-1], rest[:-1]
+        kept.append(best)
+        width = np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest]) + 1
+        height = np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest]) + 1
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        rest = rest[shared <= FACE_OVERLAP * np.minimum(areas[best], areas[rest])]
+    return kept

@@ -1,0 +1,182 @@
+"""A trained network -> a finished checkpoint folder: calibrated, measured, plotted and described.
+
+Temperature and threshold are fitted on validation and go into the checkpoint; the files on disk are
+then evaluated. `train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`,
+and has the card written from the metrics. Knows no Hub.
+"""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from emotion_detective.core.checkpoint import (
+    METRICS_FILE,
+    PLOTS_FOLDER,
+    read_metrics,
+    save_checkpoint,
+)
+from emotion_detective.core.classifier import Classifier
+from emotion_detective.core.hub import display_name
+from emotion_detective.core.loading import load_classifier
+from emotion_detective.evaluation import galleries, plots, votes
+from emotion_detective.evaluation.metrics import (
+    choose_unsure_threshold,
+    fit_temperature,
+    split_metrics,
+)
+from emotion_detective.training import loop, machine, targets
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import best_row
+
+CALIBRATION_SPLIT = "validation"
+# Images decoded and held at a time.
+BATCH_SIZE = 64
+
+
+def export(
+    network: torch.nn.Module,
+    parts: datasets.DatasetDict,
+    folder: Path,
+    image_size: int,
+    record: dict,
+    history: list[dict],
+    dtype: torch.dtype,
+) -> dict:
+    """Write the checkpoint with its metrics and plots into `folder`; return the metrics.
+
+    `record` describes the training run (`describe_run`). The test split is read here, once a run,
+    after everything is chosen.
+    """
+    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
+    save_checkpoint(
+        network,
+        folder,
+        image_size,
+        temperature=calibration["temperature"],
+        unsure_below=calibration["unsure_below"],
+        dtype=dtype,
+    )
+    plots.plot_history(history, best_row(history)["epoch"], folder / PLOTS_FOLDER / "curves.png")
+    classifier = load_classifier(folder)
+    on_validation = measure(classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT)
+    metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
+    _write_metrics(folder, metrics)
+    measure(classifier, parts["test"], "test", folder)
+    return read_metrics(folder)
+
+
+def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
+    """Return temperature, `unsure_below`, and the share answered and its accuracy on `split`."""
+    logits, labels = loop.predict_logits(network, split, image_size)
+    temperature = fit_temperature(logits.numpy(), labels.numpy())
+    probabilities = (logits / temperature).softmax(dim=1).numpy()
+    threshold, share, accuracy = choose_unsure_threshold(probabilities, labels.numpy())
+    return {
+        "temperature": temperature,
+        "unsure_below": threshold,
+        "answered_share": share,
+        "answered_accuracy": accuracy,
+    }
+
+
+def measure(
+    classifier: Classifier,
+    split: datasets.Dataset,
+    name: str,
+    folder: Path | None = None,
+    votes_file: Path | None = None,
+) -> dict:
+    """Return the metrics of the split `name`; with `folder`, write them and plots there too.
+
+    The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
+    the metrics have "votes" as well (`votes.vote_metrics`).
+
+    Raises:
+        ValueError: the split is empty, or `folder` was trained on data with another number of
+            images in it.
+    """
+    if folder is not None:
+        _refuse_other_data(read_metrics(folder), name, len(split))
+    probabilities, labels = predict_split(classifier, split)
+    metrics = split_metrics(probabilities, labels, split["clean"], classifier.unsure_below)
+    if votes_file is not None:
+        counted = votes.read_votes(votes_file, split["file"])
+        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
+    if folder is not None:
+        _write_metrics(folder, {**read_metrics(folder), name: metrics})
+        if name == "test" or "test" not in read_metrics(folder):  # what the card speaks of first
+            drawn = folder / PLOTS_FOLDER
+            plots.write_plots(folder, probabilities, labels, metrics)
+            galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
+            if votes_file is not None:
+                galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
+    return metrics
+
+
+def predict_split(classifier: Classifier, split: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(N, 6)` float32 probabilities and `(N,)` labels of a split of `data.load`.
+
+    One float32 forward pass a picture, as the app does it: no test-time augmentation.
+    """
+    starts = range(0, len(split), BATCH_SIZE)
+    batches = [
+        classifier.probabilities(split[start : start + BATCH_SIZE]["image"])
+        for start in tqdm(starts, desc="classifying", unit="batch", leave=False)
+    ]
+    labels = np.asarray(split["label"], np.int64)
+    return np.concatenate([classifier.probabilities([]), *batches]), labels
+
+
+def _refuse_other_data(metrics: dict, name: str, count: int) -> None:
+    """Refuse numbers of other data than the training run's, which the card names."""
+    trained_on = metrics.get("training", {}).get("dataset", {})
+    if trained_on.get(name, count) != count:
+        raise ValueError(
+            f"--data has {count} images of {name}, the data of the training run had "
+            f"{trained_on[name]}: the card would tell of other data. Evaluate without --update."
+        )
+
+
+def _write_metrics(folder: Path, metrics: dict) -> None:
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+def describe_run(
+    config: TrainConfig,
+    source: str,
+    parts: datasets.DatasetDict,
+    history: list[dict],
+) -> dict:
+    """Return the record of a finished run as plain values, without folders of this machine.
+
+    Args:
+        source: the `--data` that `parts` were loaded from.
+        history: the rows that `loop.train` returns.
+    """
+    counts = {split: len(part) for split, part in parts.items()}
+    counts["train"] = min(counts["train"], config.limit or counts["train"])
+    return {
+        "config": config.recorded(),
+        "learned_from": targets.describe_sources(config),
+        "seed": config.seed,
+        "dataset": {"source": display_name(source)} | counts,
+        "hardware": machine.describe_hardware(),
+        "mixed_precision": machine.mixed_precision(),
+        "versions": machine.describe_versions(),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "epochs": len(history),
+        "best_epoch": best_row(history)["epoch"],
+        "date": date.today().isoformat(),
+        "earlier": _earlier_runs(config.init),
+    }
+
+
+def _earlier_runs(init: str) -> list[dict]:
+    """Return the records of the runs that made the checkpoint folder `init`, the oldest first."""
+    last = read_metrics(init).get("training") if Path(init).is_dir() else None
+    return [*last.pop("earlier", []), last] if last else []

@@ -1,0 +1,269 @@
+"""A folder or Hub dataset becomes parquet: the rows of a batch, no half shard, no work twice."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pytest
+from PIL import Image
+from small import ROOT, assert_children_end_with, write_source
+
+import train_hub
+from emotion_detective.bulk import analysis
+from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.core.rows import FILE_COLUMNS, unreadable_row
+from emotion_detective.page import batch_files
+
+pytest_plugins = ["hub_server"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, astronaut) -> Path:
+    """A face, a picture without one, a broken one, and what is no picture."""
+    folder = tmp_path_factory.mktemp("analysis") / "pictures"
+    (folder / "a" / "b").mkdir(parents=True)
+    astronaut.crop((120, 20, 320, 220)).save(folder / "a" / "face.jpg")
+    Image.new("L", (64, 64), 90).save(folder / "a" / "b" / "gray.PNG")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "._face.jpg").write_bytes(b"left by macOS")
+    return folder
+
+
+def rows_of(output: Path) -> list[dict]:
+    """Return the rows as a reader of the files gets them, shard after shard."""
+    paths = sorted(output.glob("*.parquet"))
+    return [row for path in paths for row in datasets.Dataset.from_parquet(str(path))]
+
+
+def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
+    report = analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
+    expected = [row for result in batch_files.read(detective, files) for row in result.rows]
+    assert [row["status"] for row in expected] == ["no_face", "ok", "unreadable"]
+    rows = rows_of(tmp_path / "out")
+    assert [tuple(row) for row in rows] == [FILE_COLUMNS] * 3
+    for row, wanted in zip(rows, expected, strict=True):
+        for name, value in wanted.items():
+            number = isinstance(value, list | float)
+            assert row[name] == (pytest.approx(value, rel=1e-6) if number else value)
+    assert (report.shards, report.finished_before) == (2, 0)
+    assert re.fullmatch(
+        r"3 rows \(1 faces, 1 pictures without one, 1 unreadable\) in \d+ s, \d+\.\d rows a "
+        r"second; 0 of 2 shards were finished before",
+        str(report),
+    )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        {"bytes": None, "path": None},
+        {"bytes": b"", "path": str(ROOT / "examples" / "one_face.jpg")},
+    ],
+)
+def test_a_gap_in_a_dataset_is_a_row_that_says_so(image, tiny_checkpoint):
+    rows = analysis.read_picture(EmotionDetective.from_pretrained(tiny_checkpoint), "0", image)
+    assert rows == [unreadable_row("0")]
+
+
+def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):
+    arguments = str(tiny_checkpoint), str(folder), tmp_path
+    analysis.write_rows(*arguments, shards=3)
+    whole = rows_of(tmp_path)
+    first, second, third = sorted(tmp_path.glob("*.parquet"))
+    assert [path.name for path in (first, third)] == [
+        "part-00000-of-00003.parquet",
+        "part-00002-of-00003.parquet",
+    ]
+    second.unlink()
+    second.with_name(f".{second.name}.unfinished").write_bytes(b"cut short by a kill")
+    before = [path.stat().st_mtime_ns for path in (first, third)]
+    assert pd.read_parquet(tmp_path).status.tolist() == ["no_face", "unreadable"]
+    report = analysis.write_rows(*arguments, shards=3)
+    assert [path.stat().st_mtime_ns for path in (first, third)] == before
+    assert (report.rows, report.finished_before) == (Counter(ok=1), 2)
+    assert rows_of(tmp_path) == whole
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".parquet"}
+
+
+def test_a_killed_shard_leaves_no_file_under_its_name(
+    folder, tiny_checkpoint, tmp_path, monkeypatch
+):
+    def killed(self, path):
+        Path(path).write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets.Dataset, "to_parquet", killed)
+    with pytest.raises(KeyboardInterrupt):
+        analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path)
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_a_whole_picture_is_one_face(folder, tiny_checkpoint, tmp_path):
+    analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path, whole_picture=True)
+    assert [row["box"] for row in rows_of(tmp_path)] == [[0, 0, 64, 64], [0, 0, 200, 200], None]
+
+
+def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
+    arguments = str(tiny_checkpoint), str(folder), tmp_path
+    analysis.write_rows(*arguments, shards=99)
+    assert len(list(tmp_path.glob("*.parquet"))) == 3  # no shard without pictures
+    with pytest.raises(ValueError, match=r"began with other shards and whole_picture: repeat it"):
+        analysis.write_rows(*arguments, shards=2, whole_picture=True)
+    plan = json.loads((tmp_path / analysis.PLAN_FILE).read_text())
+    for changed in ("weights", "pictures", "schema_version"):
+        (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | {changed: "another"}))
+        with pytest.raises(ValueError, match=f"began with other {changed}: repeat it"):
+            analysis.write_rows(*arguments, shards=99)
+    (tmp_path / analysis.PLAN_FILE).unlink()
+    with pytest.raises(ValueError, match=r"holds parquet files and no _analysis\.json"):
+        analysis.write_rows(*arguments)
+
+
+def test_a_picture_that_is_replaced_by_one_as_large_is_another(tmp_path):
+    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 abc")
+    _, before = analysis.find_pictures(str(tmp_path))
+    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 xyz")
+    os.utime(tmp_path / "z.ppm", (0, 0))
+    _, after = analysis.find_pictures(str(tmp_path))
+    assert after != before
+
+
+def test_what_is_left_out_is_counted_and_named(folder, tmp_path, caplog):
+    shutil.copytree(folder, tmp_path / "in")
+    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "in" / ".thumbs").mkdir()
+    (tmp_path / "in" / ".thumbs" / "face.jpg").write_bytes((folder / "a/face.jpg").read_bytes())
+    assert len(analysis.find_pictures(str(tmp_path / "in"))[0]) == 3
+    assert ": 1 links that lead to no file are left out (gone.jpg)." in caplog.text
+    hidden = ": 3 files that are hidden or no pictures are left out (._face.jpg, .thumbs/face.jpg,"
+    assert hidden in caplog.text
+
+
+def test_a_picture_without_permission_is_a_row_that_says_so(folder, tiny_checkpoint, monkeypatch):
+    def refuse(path: Path, *mode, **options):
+        if path.name == "face.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *mode, **options)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", refuse)
+    pictures, _ = analysis.find_pictures(str(folder))
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    assert analysis.read_picture(detective, **pictures[1]) == [unreadable_row("a/face.jpg")]
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    try:
+        Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(ValueError, match=r"caf\\udce9.png.* is no UTF-8: rename the file"):
+        analysis.find_pictures(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--data": "nowhere"}, "There is no folder 'nowhere'"),
+        ({"--data": "empty"}, "The folder 'empty' holds no pictures"),
+        ({"--data": "pictures.zip"}, "'pictures.zip' is a file: --data takes a folder of pictures"),
+        ({"--shards": "0"}, "--shards must be 1 or more, not 0"),
+        ({"--processes": "-1"}, "--processes must be 1 or more, not -1"),
+    ],
+)
+def test_what_cannot_be_analyzed_is_one_line(
+    folder, tiny_checkpoint, options, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("pictures.zip").touch()
+    given = {"--model": str(tiny_checkpoint), "--data": str(folder), "--output": "out"} | options
+    assert train_hub.main(["analyze", *[word for pair in given.items() for word in pair]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train_hub.py analyze: ")
+    assert message in line
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch, count):
+    arguments = str(tiny_checkpoint), str(folder)
+    analysis.write_rows(*arguments, tmp_path / "one", shards=3)
+    reports = []
+    for rank in range(count):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", str(count))
+        reports.append(analysis.write_rows(*arguments, tmp_path / "several", shards=3))
+    assert sum((report.rows for report in reports), Counter()).total() == 3
+    assert sum(report.shards for report in reports) == 3
+    assert not any(report.finished_before for report in reports)
+    assert str(reports[-1]).startswith(f"part {count} of {count}: ")
+    assert rows_of(tmp_path / "several") == rows_of(tmp_path / "one")
+
+
+def processes_of(run: subprocess.Popen) -> list[int]:
+    """Return the ids of the processes that a run has started to share its work."""
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return [
+        int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+@pytest.mark.slow
+def test_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
+    """By the README's command, to the same rows as one process gets from the folder."""
+    source = write_source(tmp_path / "faces", train=8, test=2)
+    hub.store.upload("user/faces", source, "dataset")
+    hub.store.upload("user/tiny", tiny_checkpoint)
+    command = [sys.executable, str(ROOT / "train_hub.py"), "analyze", "--model", "user/tiny"]
+    command += ["--data", "user/faces", "--output", "out", "--whole-picture"]
+    command += ["--shards", "60", "--processes", "2"]
+    env = hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+
+    def finished() -> int:
+        return len(list((tmp_path / "out").glob("*.parquet")))
+
+    def at_work() -> subprocess.Popen:
+        run = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+        before = finished()
+        while finished() == before:
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.01)
+        return run
+
+    with at_work() as run:
+        os.kill(processes_of(run)[0], signal.SIGKILL)
+        assert run.wait() == 2
+        assert "repeat the command, with fewer --processes" in run.stderr.read().splitlines()[-1]
+    with at_work() as run:
+        assert_children_end_with(run)
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    (before,) = re.findall(r"(\d+) of 60 shards were finished before", run.stdout)
+    assert 2 <= int(before) < finished() == 60
+    assert f"{60 - int(before)} rows ({60 - int(before)} faces, 0 pictures" in run.stdout
+    rows = rows_of(tmp_path / "out")
+    assert [row["file"] for row in rows] == [
+        *[f"train/{i}" for i in range(48)],
+        *[f"test/{i}" for i in range(12)],
+    ]
+    analysis.write_rows(str(tiny_checkpoint), str(source), tmp_path / "one", whole_picture=True)
+    happy = [row["happy"] for row in rows]
+    assert len(set(happy)) > 10
+    assert sorted(happy) == pytest.approx(
+        sorted(row["happy"] for row in rows_of(tmp_path / "one")), abs=1e-5
+    )

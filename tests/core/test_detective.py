@@ -1,0 +1,156 @@
+"""Tests of `inference.detective`: faces and probabilities meet in the right order."""
+
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_detective import LABELS
+from emotion_detective.core import detective as plain
+from emotion_detective.core import faces
+from emotion_detective.core.detective import EmotionDetective, ServedDetective, compute
+
+
+@pytest.fixture(scope="module")
+def detective(tiny_checkpoint) -> EmotionDetective:
+    return EmotionDetective.from_pretrained(tiny_checkpoint)
+
+
+def test_a_portrait_gives_one_prediction_in_label_order(detective, astronaut):
+    (prediction,) = detective.analyze(astronaut)
+    left, top, right, bottom = prediction.box_xyxy
+    assert 160 < left < right < 290 and 40 < top < bottom < 190
+    assert prediction.detection_probability > 0.99
+    assert all(type(value) is float for value in prediction.probabilities)
+    assert len(prediction.probabilities) == len(LABELS)
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+    assert prediction.confidence == max(prediction.probabilities)
+    assert prediction.label == LABELS[np.argmax(prediction.probabilities)]
+
+
+def test_a_picture_without_a_face_gives_an_empty_list(detective):
+    assert detective.analyze(Image.new("RGB", (200, 150), "teal")) == []
+
+
+def test_whole_picture_classifies_the_picture_itself(detective):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    picture = Image.fromarray(pixels)
+    (prediction,) = detective.analyze(picture, whole_picture=True)
+    expected = detective.classifier.probabilities([picture])[0]
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+    assert prediction.box_xyxy == (0, 0, 48, 48)
+
+
+def test_faces_classified_together_get_what_each_gets_alone(detective, astronaut):
+    found = [
+        faces.Face((170.0, 50.0, 280.0, 180.0), 0.99),
+        faces.Face((0.0, 0.0, 60.0, 60.0), 0.98),
+        faces.Face((300.0, 400.0, 400.0, 512.0), 0.97),
+    ]
+    together = detective.classify(astronaut, found)
+    assert [(p.box_xyxy, p.detection_probability) for p in together] == [
+        (face.box_xyxy, face.detection_probability) for face in found
+    ]
+    for face, prediction in zip(found, together, strict=True):
+        alone = detective.classifier.probabilities([faces.crop(astronaut, face.box_xyxy)])[0]
+        np.testing.assert_allclose(prediction.probabilities, alone, atol=1e-5)
+
+
+def test_unsure_is_confidence_below_the_checkpoints_threshold(detective, astronaut):
+    (before,) = detective.analyze(astronaut)
+    for threshold, unsure in [(before.confidence, False), (before.confidence + 1e-6, True)]:
+        classifier = dataclasses.replace(detective.classifier, unsure_below=threshold)
+        (after,) = EmotionDetective(classifier, detective.detector).analyze(astronaut)
+        assert after.unsure is unsure
+        assert after.probabilities == pytest.approx(before.probabilities, abs=1e-6)
+
+
+def test_unreadable_bytes_are_one_sentence(detective):
+    with pytest.raises(ValueError, match="is an SVG drawing, which is not read"):
+        detective.analyze(b"<svg onload=alert(1)>")
+
+
+@pytest.fixture
+def computed_in(monkeypatch) -> set[str]:
+    """The names of the threads that load a checkpoint, find faces or classify."""
+    names = set()
+
+    def noted(owner, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            names.add(threading.current_thread().name)
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    noted(plain, "load_classifier")
+    noted(plain.faces.FaceDetector, "detect")
+    noted(plain.Classifier, "probabilities")
+    return names
+
+
+def test_threads_that_ask_at_once_are_answered_from_one(computed_in, tiny_checkpoint, astronaut):
+    served = ServedDetective.from_pretrained(tiny_checkpoint)
+    with ThreadPoolExecutor(4) as visitors:
+        answers = list(visitors.map(served.analyze, [astronaut] * 8))
+    assert len(computed_in) == 1
+    assert threading.current_thread().name not in computed_in
+    assert answers == answers[:1] * 8
+    (answer,), (alone,) = (
+        answers[0],
+        EmotionDetective.from_pretrained(tiny_checkpoint).analyze(astronaut),
+    )
+    assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_what_went_wrong_reaches_who_asked(tiny_checkpoint):
+    with pytest.raises(ValueError, match="No folder"):
+        ServedDetective.from_pretrained("nowhere at all")
+    served = ServedDetective.from_pretrained(tiny_checkpoint)
+    with pytest.raises(ValueError, match="is an SVG drawing, which is not read"):
+        served.analyze(b"<svg>")
+    assert served.analyze(Image.new("RGB", (50, 50))) == []
+    assert compute(max, 1, 2) == 2
+
+
+def test_a_notebooks_arrays_and_files_are_analyzed_as_the_picture_is(detective, astronaut):
+    (expected,) = detective.analyze(astronaut)
+    file = BytesIO()
+    astronaut.save(file, "PNG")
+    for source in (np.asarray(astronaut), file, file.getvalue()):
+        assert detective.analyze(source) == [expected]
+    with pytest.raises(TypeError, match=r"^A picture is a path, bytes, an open binary file, a PIL"):
+        detective.analyze(["photo.jpg"])
+
+
+def test_a_cut_picture_is_analyzed_and_its_gap_logged(detective, astronaut, caplog):
+    file = BytesIO()
+    astronaut.save(file, "JPEG")
+    (prediction,) = detective.analyze(file.getvalue()[:-2000])
+    assert prediction.detection_probability > 0.99
+    (line,) = caplog.messages
+    assert line.startswith("The file is cut short or damaged: only ")
+
+
+def test_a_look_gives_the_crops_that_were_classified(tiny_checkpoint, astronaut):
+    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
+    predictions, crops = detective.look(astronaut)
+    assert predictions == detective.read(astronaut)
+    rows = detective.classifier.probabilities(crops)
+    assert rows[0] == pytest.approx(predictions[0].probabilities)
+
+
+@pytest.mark.parametrize("cls", [EmotionDetective, ServedDetective])
+def test_a_face_on_its_side_is_read_as_if_it_stood(tiny_checkpoint, astronaut, cls):
+    detective = cls.from_pretrained(tiny_checkpoint)
+    (upright,) = detective.analyze(astronaut)
+    (lying,) = detective.analyze(astronaut.transpose(Image.Transpose.ROTATE_90))
+    assert (upright.turned_degrees, lying.turned_degrees) == (0, 90)
+    assert lying.probabilities == pytest.approx(upright.probabilities, abs=1e-4)
+    left, top, right, bottom = upright.box_xyxy
+    assert lying.box_xyxy == pytest.approx((top, 512 - right, bottom, 512 - left), abs=0.01)

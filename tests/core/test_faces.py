@@ -1,0 +1,239 @@
+"""Faces are found where they are, and framed as FER2013 frames them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from corpus import encoded, noise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from small import ROOT
+
+from emotion_detective.core import faces
+from emotion_detective.files.pictures import open_picture
+
+ORIENTATION = 0x0112  # EXIF tag
+# EXIF orientation -> what turns the upright picture into the stored one.
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+ASTRONAUT_BOX = (179, 59, 268, 176)
+
+
+@pytest.fixture(scope="module")
+def detector() -> faces.FaceDetector:
+    return faces.FaceDetector()
+
+
+@pytest.fixture(scope="module")
+def head(astronaut) -> Image.Image:
+    """The astronaut's head, 160x200; the face's box is 117 px high in it."""
+    return astronaut.crop((145, 15, 305, 215))
+
+
+def close(box: tuple, expected: tuple, atol: float) -> bool:
+    return bool(np.abs(np.subtract(box, expected)).max() <= atol)
+
+
+# Finding faces
+
+
+def test_a_portrait_has_one_face_where_it_is(detector, astronaut):
+    (face,) = detector.detect(astronaut)
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=3)
+    assert face.detection_probability > 0.999
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
+def test_a_face_is_found_in_every_mode(detector, astronaut, mode):
+    (face,) = detector.detect(open_picture(astronaut.convert(mode)))
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=12)
+
+
+def test_several_faces_come_largest_first(detector, head):
+    picture = Image.new("RGB", (900, 500), "slategray")
+    heights = [200, 60, 320, 110]
+    corners = [(40, 60), (260, 80), (360, 60), (700, 200)]
+    for height, corner in zip(heights, corners, strict=True):
+        picture.paste(head.resize((round(height * 0.8), height)), corner)
+    found = detector.detect(picture)
+    box_heights = [face.box_xyxy[3] - face.box_xyxy[1] for face in found]
+    expected = [height * 117 / 200 for height in sorted(heights, reverse=True)]
+    np.testing.assert_allclose(box_heights, expected, rtol=0.2)
+
+
+def test_the_smallest_documented_face_is_found(detector, head):
+    picture = Image.new("RGB", (640, 480), "slategray")
+    height = (faces.MIN_FACE_PX + 2) * 200 // 117
+    picture.paste(head.resize((round(height * 0.8), height), Image.Resampling.LANCZOS), (300, 200))
+    (face,) = detector.detect(picture)
+    assert face.box_xyxy[3] - face.box_xyxy[1] == pytest.approx(faces.MIN_FACE_PX + 2, rel=0.25)
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(detector, astronaut):
+    large = astronaut.resize((3072, 3072), Image.Resampling.BICUBIC)
+    (face,) = detector.detect(large)
+    assert close(face.box_xyxy, tuple(6 * side for side in ASTRONAUT_BOX), atol=30)
+
+
+def test_a_face_cut_off_by_the_border_stays_inside(detector, astronaut):
+    picture = astronaut.crop((205, 80, 512, 512))
+    (face,) = detector.detect(picture)
+    left, top, right, bottom = face.box_xyxy
+    assert 0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height
+    assert left == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (12, 12), (20, 20), (24, 24), (25, 25)])
+def test_pictures_too_small_for_a_face_have_none(detector, astronaut, size):
+    assert detector.detect(astronaut.resize(size)) == []
+
+
+@pytest.mark.parametrize("color", ["black", "white", "teal"])
+def test_a_blank_picture_has_no_face(detector, color):
+    assert detector.detect(Image.new("RGB", (300, 200), color)) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(width=st.integers(1, 400), height=st.integers(1, 400))
+def test_boxes_lie_inside_whatever_the_shape(astronaut, width, height):
+    lenient = faces.FaceDetector(min_probability=0.0)
+    areas = []
+    for face in lenient.detect(astronaut.crop((140, 20, 310, 220)).resize((width, height))):
+        left, top, right, bottom = face.box_xyxy
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height
+        areas.append((right - left) * (bottom - top))
+    assert areas == sorted(areas, reverse=True)
+
+
+def test_threads_find_what_one_thread_finds(detector, astronaut):
+    pictures = [astronaut.resize((side, side)) for side in (200, 260, 320, 380)] * 3
+    alone = [detector.detect(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detector.detect, pictures)) == alone
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_gives_the_box_as_shown(detector, astronaut, orientation):
+    upright = astronaut.crop((0, 0, 512, 400))
+    turn = STORED_AS[orientation]
+    stored = upright if turn is None else upright.transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    picture = open_picture(encoded(stored, "PNG", exif=exif))
+    assert picture.tobytes() == upright.tobytes()
+    (face,) = detector.detect(picture)
+    assert close(face.box_xyxy, ASTRONAUT_BOX, atol=6)
+
+
+CLOCKWISE = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}  # Pillow's turns
+
+
+@pytest.mark.parametrize("degrees", CLOCKWISE)
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_picture_without_exif_on_its_side_has_its_face_where_it_lies(
+    detector, astronaut, degrees, scale
+):
+    upright = astronaut.crop((0, 0, 512, 400)).resize((512 * scale, 400 * scale))
+    lying = upright.transpose(Image.Transpose[CLOCKWISE[360 - degrees]])
+    (expected,) = detector.detect(upright)
+    (face,) = detector.detect_any_turn(lying)
+    assert face.turned_degrees == degrees
+    seen = faces.crop(lying, face.box_xyxy, turned_degrees=degrees)
+    wanted = faces.crop(upright, expected.box_xyxy).resize(seen.size)
+    assert np.abs(np.subtract(np.asarray(seen, int), np.asarray(wanted, int))).mean() < 4
+
+
+def test_several_faces_on_their_side_outweigh_one_that_only_seems_upright(detector):
+    group = open_picture(ROOT / "examples" / "five_faces.jpg")
+    lying = group.transpose(Image.Transpose.ROTATE_270)
+    assert len(detector.detect(lying)) == 1
+    found = detector.detect_any_turn(lying)
+    assert [face.turned_degrees for face in found] == [270] * 4
+    upright = [
+        face
+        for face in detector.detect(group)
+        if face.detection_probability >= faces.MIN_TURNED_PROBABILITY
+    ]
+    for face, (left, top, right, bottom) in zip(found, (f.box_xyxy for f in upright), strict=True):
+        assert close(face.box_xyxy, (640 - bottom, left, 640 - top, right), atol=1e-3)
+
+
+def test_a_photo_with_a_sure_face_is_looked_at_once(detector, astronaut, monkeypatch):
+    looks, find = [], detector._find
+    monkeypatch.setattr(detector, "_find", lambda picture: looks.append(1) or find(picture))
+    assert detector.detect_any_turn(astronaut) == detector.detect(astronaut)
+    assert len(looks) == 2
+
+
+def test_no_turn_finds_a_face_where_none_is(detector):
+    assert detector.detect_any_turn(open_picture(ROOT / "examples" / "no_face.jpg")) == []
+
+
+@pytest.mark.parametrize("size", [(1080, 9000), (12000, 2000)])
+def test_long_screenshots_and_panoramas_keep_their_faces(detector, astronaut, size):
+    picture, head = Image.new("RGB", size, "slategray"), astronaut.crop((120, 20, 320, 260))
+    place = 100 + 1100 * np.arange(8) if size[1] > size[0] else 100 + 1450 * np.arange(8)
+    head = head.resize((300, 360) if size[1] > size[0] else (400, 480))
+    for at in place.tolist():
+        picture.paste(head, (390, at) if size[1] > size[0] else (at, 760))
+    assert len(detector.detect(picture)) == 8
+
+
+# Framing crops
+
+
+def test_a_crop_has_the_margin_around_the_boxs_centre():
+    columns = np.tile(np.arange(250, dtype=np.uint8), (250, 1))
+    picture = Image.fromarray(np.stack([columns, columns.T, 0 * columns], axis=-1))
+    crop = np.asarray(faces.crop(picture, (80.0, 75.0, 160.0, 175.0)))
+    side = round(np.sqrt(80 * 100) * faces.FRAMING_SCALE)
+    assert crop.shape == (side, side, 3)
+    assert crop[..., 0].mean() == pytest.approx(119.5, abs=1)
+    assert crop[..., 1].mean() == pytest.approx(124.5, abs=1)
+
+
+def test_crop_at_the_border_stays_square_and_repeats_the_edge():
+    picture = Image.new("RGB", (200, 100), "red")
+    picture.putpixel((0, 0), (0, 0, 255))
+    crop = faces.crop(picture, (0.0, 0.0, 100.0, 100.0))
+    assert crop.size == (109, 109)
+    assert crop.getpixel((0, 0)) == (0, 0, 255) and crop.getpixel((50, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (30, 70), (1, 1)])
+def test_the_whole_picture_is_its_own_crop(size):
+    picture = noise(*size)
+    face = faces.whole_picture(picture)
+    assert face == faces.Face((0.0, 0.0, float(size[0]), float(size[1])), 1.0)
+    assert faces.crop(picture, face.box_xyxy) is picture
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_face_on_its_side_that_fills_the_picture_is_turned_too(degrees):
+    upright = noise(30, 70)
+    lying = upright.rotate(degrees, expand=True)  # counterclockwise
+    crop = faces.crop(lying, (0, 0, *lying.size), turned_degrees=degrees)
+    assert crop.size == (30, 70) and crop.tobytes() == upright.tobytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), width=st.integers(1, 300), height=st.integers(1, 300))
+def test_crops_are_square_for_every_box_in_every_picture(data, width, height):
+    left = data.draw(st.floats(0, width - 1))
+    top = data.draw(st.floats(0, height - 1))
+    box = (left, top, data.draw(st.floats(left + 1, width)), data.draw(st.floats(top + 1, height)))
+    picture = Image.new("RGB", (width, height), (10, 20, 30))
+    crop = faces.crop(picture, box)
+    assert crop.getcolors() == [(crop.width * crop.height, (10, 20, 30))]
+    if box != (0, 0, width, height):
+        mean_side = np.sqrt((box[2] - left) * (box[3] - top))
+        assert crop.width == crop.height == max(1, round(mean_side * faces.FRAMING_SCALE))

@@ -1,0 +1,259 @@
+"""Loading a checkpoint, from a folder or a Hub, and the sentence that says why it fails."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from emotion_detective.core import classifier as model
+from emotion_detective.core import loading
+from emotion_detective.core.checkpoint import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    UNSURE_BELOW,
+    WEIGHTS_FILE,
+)
+
+pytest_plugins = ["hub_server"]
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint that a test may break."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint"))
+
+
+def edit_config(checkpoint: Path, **fields) -> None:
+    path = checkpoint / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_folder_gives_its_name_its_threshold_and_its_metrics(checkpoint):
+    edit_config(checkpoint, unsure_below=0.42)
+    (checkpoint / METRICS_FILE).write_text('{"test": {"accuracy": 0.5}}')
+    classifier = loading.load_classifier(checkpoint)
+    assert classifier.name == "checkpoint"
+    assert classifier.revision is None
+    assert classifier.unsure_below == 0.42
+    assert classifier.metrics == {"test": {"accuracy": 0.5}}
+
+
+def test_a_checkpoint_without_threshold_and_metrics_gets_defaults(checkpoint):
+    config = json.loads((checkpoint / CONFIG_FILE).read_text())
+    del config["unsure_below"]
+    (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
+    classifier = loading.load_classifier(checkpoint)
+    assert classifier.unsure_below == UNSURE_BELOW
+    assert classifier.metrics == {}
+
+
+# What is refused
+
+
+def refused(source: Path | str, *parts: str) -> None:
+    """Loading fails with one sentence or two that hold all `parts`."""
+    with pytest.raises(ValueError) as error:
+        loading.load_classifier(source)
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_missing_folder_is_named(hub_here, tmp_path):
+    missing = tmp_path / "nowhere"
+    refused(missing, str(missing), "No folder")
+    assert hub_here.requests == []
+
+
+def test_a_folder_with_only_a_pickle_is_refused(checkpoint):
+    torch.save({}, checkpoint / "pytorch_model.bin")
+    (checkpoint / WEIGHTS_FILE).unlink()
+    refused(checkpoint, "has no model.safetensors", "pickled weights are never loaded")
+
+
+def test_a_folder_without_config_is_refused(checkpoint):
+    (checkpoint / CONFIG_FILE).unlink()
+    refused(checkpoint, "has no config.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        "\x00",
+        '{"label_names": 6, "pretrained_cfg": {}, "architecture": "resnet50"}',
+        "null",
+    ],
+)
+def test_a_broken_config_is_refused(checkpoint, content):
+    (checkpoint / CONFIG_FILE).write_text(content)
+    refused(checkpoint, "config.json", "is not one that timm writes")
+
+
+@pytest.mark.parametrize(
+    "labels", [["angry"], list(reversed(model.LABELS)), [*model.LABELS, "disgusted"], "happy"]
+)
+def test_other_labels_are_refused(checkpoint, labels):
+    edit_config(checkpoint, label_names=labels)
+    refused(checkpoint, "angry, fearful, happy, neutral, sad, surprised")
+
+
+def test_truncated_weights_are_refused(checkpoint):
+    path = checkpoint / WEIGHTS_FILE
+    path.write_bytes(path.read_bytes()[:-1000])
+    refused(checkpoint, "weights", "broken")
+
+
+def test_weights_with_a_missing_tensor_are_refused(checkpoint):
+    tensors = load_file(checkpoint / WEIGHTS_FILE)
+    tensors.popitem()
+    save_file(tensors, checkpoint / WEIGHTS_FILE)
+    refused(checkpoint, "do not fit its config.json")
+
+
+@pytest.mark.parametrize("architecture", ["test_vit", "no_such_network", None])
+def test_weights_of_another_architecture_are_refused(checkpoint, architecture):
+    edit_config(checkpoint, architecture=architecture)
+    refused(checkpoint, "do not fit its config.json")
+
+
+@pytest.mark.parametrize(
+    "loading",
+    [
+        {"checkpoint_path": "/etc/passwd"},
+        {"pretrained": True},
+        {"pretrained_cfg": {"url": "http://127.0.0.1:9/weights.pth"}},
+        {"num_classes": 7},
+        ["pretrained"],
+    ],
+)
+def test_a_config_cannot_have_other_weights_loaded(checkpoint, loading):
+    edit_config(checkpoint, model_args=loading)
+    refused(checkpoint, "do not fit its config.json")
+
+
+@pytest.mark.parametrize("architecture", ["hf-hub:user/tiny", "local-dir:/tmp"])
+def test_a_config_cannot_name_another_checkpoint(hub_here, checkpoint, architecture):
+    edit_config(checkpoint, architecture=architecture)
+    refused(checkpoint, "timm has no architecture")
+    assert hub_here.requests == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pretrained_cfg": "64 pixels"},
+        {"pretrained_cfg": {"input_size": [3, 50_000, 50_000]}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5], "std": ["a"]}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "interpolation": "guessing"}},
+        {"unsure_below": "half"},
+    ],
+)
+def test_a_config_that_no_picture_fits_is_refused(checkpoint, wrong):
+    edit_config(checkpoint, **wrong)
+    refused(checkpoint, "gives no answer with what its config.json says")
+
+
+def test_weights_that_are_no_numbers_are_refused(checkpoint):
+    path = checkpoint / WEIGHTS_FILE
+    tensors = load_file(path)
+    tensors["fc.bias"] = torch.full_like(tensors["fc.bias"], float("nan"))
+    save_file(tensors, path)
+    refused(checkpoint, "its probabilities are no numbers")
+
+
+def test_a_pickle_under_the_name_of_safe_weights_is_not_unpickled(checkpoint):
+    class Burglar:
+        def __reduce__(self):
+            return (Path.touch, (checkpoint / "been here",))
+
+    torch.save(Burglar(), checkpoint / WEIGHTS_FILE)
+    refused(checkpoint, "weights", "broken")
+    assert not (checkpoint / "been here").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"n"'])
+def test_broken_metrics_are_refused(checkpoint, content):
+    (checkpoint / METRICS_FILE).write_text(content)
+    refused(checkpoint, "metrics.json")
+
+
+# The Hub
+
+
+@pytest.mark.parametrize("name", ["user/none", "user/none@v1", "just-a-name"])
+def test_a_repository_that_is_not_there_is_named(hub_here, name):
+    refused(name, name.partition("@")[0], "Check the name")
+
+
+@pytest.mark.parametrize("name", ["a b/c", "a/b/c", "user/.."])
+def test_a_name_that_no_repository_can_have_is_refused_unasked(hub_here, name):
+    refused(name, "user/name")
+    assert hub_here.requests == []
+
+
+def test_an_unknown_revision_is_named(hub_here, tiny_checkpoint):
+    hub_here.store.upload("user/tiny", tiny_checkpoint)
+    refused("user/tiny@v9", "user/tiny at revision v9")
+
+
+def test_a_hub_out_of_reach_is_told_from_a_wrong_name(unplug):
+    unplug()
+    refused("user/tiny", "no folder 'user/tiny' here", "could not be pulled", "network")
+
+
+def test_a_model_pulled_once_is_there_without_the_hub(hub_here, tiny_checkpoint, unplug):
+    hub_here.store.upload("user/tiny", tiny_checkpoint)
+    first = loading.load_classifier("user/tiny")
+    unplug()
+    assert loading.load_classifier("user/tiny").revision == first.revision
+
+
+@pytest.mark.parametrize(
+    ("request_line", "how"),
+    [
+        ("GET /api/models", "error"),
+        ("GET /api/models", "cut"),
+        ("GET /api/models", "slow"),
+        ("GET .*safetensors", "error"),
+    ],
+)
+def test_a_pull_that_fails_is_one_sentence_and_can_be_repeated(
+    hub_here, tiny_checkpoint, request_line, how, monkeypatch
+):
+    hub_here.store.upload("user/tiny", tiny_checkpoint)
+    hub_here.fail(request_line, how, seconds=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "HUB_TIMEOUT_S", 1)
+        refused("user/tiny", "could not be pulled")
+    assert loading.load_classifier("user/tiny").name == "user/tiny"
+
+
+def test_weights_cut_off_on_the_way_are_fetched_on(hub_here, tiny_checkpoint):
+    hub_here.store.upload("user/tiny", tiny_checkpoint)
+    hub_here.fail("GET .*safetensors", "cut")
+    pulled = loading.load_classifier("user/tiny").network.state_dict()
+    for name, tensor in load_file(tiny_checkpoint / WEIGHTS_FILE).items():
+        torch.testing.assert_close(pulled[name], tensor, rtol=0, atol=0)
+
+
+def test_a_private_model_needs_the_token(hub_here, tiny_checkpoint, monkeypatch):
+    hub_here.store.upload("user/secret", tiny_checkpoint).private = True
+    monkeypatch.setenv("HF_TOKEN", "")
+    refused("user/secret", "your token if it is private")
+
+
+def test_a_revision_is_pinned_and_told(hub_here, tiny_checkpoint):
+    repo = hub_here.store.upload("user/tiny", tiny_checkpoint)
+    repo.tags["v1"] = repo.head
+    repo.add_commit({})
+    classifier = loading.load_classifier("user/tiny@v1")
+    assert classifier.name == "user/tiny"
+    assert classifier.revision == repo.tags["v1"]
+    refused("user/tiny", "user/tiny")

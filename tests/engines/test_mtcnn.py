@@ -1,0 +1,94 @@
+"""The detector finds what facenet-pytorch's own `MTCNN.detect` finds."""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from corpus import noise
+from facenet_pytorch import MTCNN
+from PIL import Image
+from small import ROOT
+
+from emotion_detective.core.faces import MIN_FACE_PX
+from emotion_detective.engines import mtcnn
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import crowds
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
+TURNS_AND_SIZES = [(0, 512), (12, 512), (-30, 400), (0, 90), (0, 26), (180, 300)]
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
+def ours(request) -> Iterator[mtcnn.Mtcnn]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield mtcnn.Mtcnn(MIN_FACE_PX, torch.device("cpu"))
+    assert torch.get_num_threads() == request.param  # the workers have numbers of their own
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def theirs() -> MTCNN:
+    return MTCNN(min_face_size=MIN_FACE_PX, keep_all=True)
+
+
+def assert_same_faces(ours: mtcnn.Mtcnn, theirs: MTCNN, picture: Image.Image) -> int:
+    """Assert equal faces, whatever their order, and return how many they are."""
+    boxes, probabilities = ours.find(np.asarray(picture))
+    expected_boxes, expected_probabilities = theirs.detect(picture)
+    if expected_boxes is None:
+        assert len(boxes) == len(probabilities) == 0
+        return 0
+    assert boxes.shape == expected_boxes.shape
+    distances = np.abs(boxes[:, None] - expected_boxes[None].astype(float)).max(axis=-1)
+    partner = distances.argmin(axis=1)
+    assert sorted(partner) == list(range(len(boxes)))
+    assert distances.min(axis=1).max() < 0.5
+    np.testing.assert_allclose(
+        probabilities, expected_probabilities[partner].astype(float), atol=1e-4
+    )
+    return len(boxes)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_have_the_same_faces(ours, theirs, path):
+    assert_same_faces(ours, theirs, Image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize("degrees, side", TURNS_AND_SIZES)
+def test_a_portrait_of_any_turn_and_size_has_the_same_faces(ours, theirs, astronaut, degrees, side):
+    assert_same_faces(ours, theirs, astronaut.resize((side, side)).rotate(degrees))
+
+
+@pytest.mark.parametrize("shift_px", [0, 5])
+@pytest.mark.parametrize("count", [0, 1, 5, 17, 30])
+def test_a_crowd_has_the_same_faces(ours, theirs, count, shift_px):
+    found = assert_same_faces(ours, theirs, crowds.crowd((640, 480), count, shift_px))
+    assert found >= count
+
+
+def test_faces_over_every_edge_are_the_same(ours, theirs, astronaut):
+    assert assert_same_faces(ours, theirs, astronaut.crop((185, 66, 262, 172)).resize((160, 240)))
+
+
+@pytest.mark.parametrize("size", [(25, 25), (25, 400), (401, 26), (123, 457), (1281, 33)])
+def test_noise_of_any_shape_has_the_same_faces(ours, theirs, size):
+    assert_same_faces(ours, theirs, noise(*size))
+
+
+def test_sums_that_wrap_around_leave_the_faces_the_same(ours, astronaut):
+    """White above and left of the portrait makes sums of over 2**31."""
+    pixels = np.full((3500, 3500, 3), 255, np.uint8)
+    pixels[-512:, -512:] = np.asarray(astronaut)
+    assert pixels[..., 0].sum(dtype=np.int64) > 2**31
+    table = mtcnn._sum_table(pixels)
+    boxes = torch.tensor([[2988 + 179, 2988 + 59, 2988 + 268, 2988 + 176]], dtype=torch.int32)
+    seen = mtcnn._shrunk(torch.from_numpy(table), boxes, 24)
+    expected = torch.nn.functional.interpolate(
+        torch.tensor(pixels[3047:3164, 3167:3256]).permute(2, 0, 1)[None].float(), 24, mode="area"
+    )
+    torch.testing.assert_close(seen, (expected - 127.5) / 128, atol=1e-5, rtol=0)

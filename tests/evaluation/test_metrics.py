@@ -1,0 +1,246 @@
+"""Metrics and calibration against values worked out by hand or by scikit-learn."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn import metrics as sklearn_metrics
+from small import one_hot_like
+
+from emotion_detective import LABELS
+from emotion_detective.core.loading import load_classifier
+from emotion_detective.evaluation import metrics
+from emotion_detective.training import export
+
+TEST_SPLIT_SIZE = 3534  # FER2013's PrivateTest without disgusted
+
+
+def calibrated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels drawn from their softmax: calibrated at temperature 1 by construction."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(scale=2.0, size=(n, len(LABELS)))
+    cumulative = softmax(logits, axis=1).cumsum(axis=1)
+    labels = (generator.random((n, 1)) > cumulative).sum(axis=1).clip(max=len(LABELS) - 1)
+    return logits, labels
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_temperature_undoes_a_known_scaling(temperature):
+    logits, labels = calibrated(40_000)
+    assert metrics.fit_temperature(logits * temperature, labels) == pytest.approx(
+        temperature, rel=0.02
+    )
+
+
+def test_fitted_temperature_is_the_minimum_of_the_nll():
+    logits, labels = calibrated(2_000)
+    logits *= 3
+
+    def nll(temperature: float) -> float:
+        return sklearn_metrics.log_loss(labels, softmax(logits / temperature, axis=1))
+
+    best = metrics.fit_temperature(logits, labels)
+    assert nll(best) < min(nll(best * 1.02), nll(best / 1.02))
+
+
+def test_calibration_error_of_a_hand_computed_example():
+    # Bins of 1/15: 0.95 and 0.97 share one (accuracy 1/2), 0.55 is alone (accuracy 1).
+    probabilities = one_hot_like([0, 1, 2], [0.95, 0.97, 0.55])
+    labels = np.array([0, 5, 2])
+    expected = 2 / 3 * abs(0.96 - 0.5) + 1 / 3 * abs(0.55 - 1.0)
+    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(expected)
+    count, confidence, accuracy = metrics.reliability_bins(probabilities, labels)
+    assert count.tolist() == [0] * 8 + [1] + [0] * 5 + [2]
+    assert confidence[14] == pytest.approx(0.96)
+    assert accuracy[14] == 0.5
+
+
+def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin_and_one_to_the_last():
+    count, _, _ = metrics.reliability_bins(one_hot_like([0, 0], [0.6, 1.0]), np.array([0, 0]))
+    assert np.flatnonzero(count).tolist() == [8, 14]  # 0.6 is the upper edge of bin 8
+
+
+def test_calibrated_answers_have_a_small_calibration_error_and_overconfident_ones_a_large():
+    logits, labels = calibrated(20_000)
+    error = metrics.expected_calibration_error
+    assert error(softmax(logits, axis=1), labels) < 0.015
+    assert error(softmax(3 * logits, axis=1), labels) > 0.1
+
+
+def test_scores_equal_those_of_scikit_learn():
+    logits, labels = calibrated(500)
+    probabilities = softmax(logits, axis=1)
+    found = metrics.compute_metrics(probabilities, labels, 0.5)
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
+        labels, predicted
+    )
+    for i, label in enumerate(LABELS):
+        scores = found["per_class"][label]
+        assert scores["precision"] == pytest.approx(precision[i])
+        assert scores["recall"] == pytest.approx(recall[i])
+        assert scores["f1"] == pytest.approx(f1[i])
+        assert scores["support"] == support[i]
+    assert found["macro_f1"] == pytest.approx(f1.mean())
+    assert found["accuracy"] == pytest.approx((predicted == labels).mean())
+    assert found["nll"] == pytest.approx(-np.log(probabilities[np.arange(500), labels]).mean())
+    counts = np.zeros((6, 6), int)
+    np.add.at(counts, (labels, predicted), 1)
+    assert found["confusion_matrix"] == counts.tolist()
+
+
+def test_an_absent_class_scores_zero_and_breaks_nothing():
+    found = metrics.compute_metrics(one_hot_like([0, 0, 2], [0.9] * 3), [0, 0, 2], 0.5)
+    assert found["per_class"]["angry"]["f1"] == 1
+    assert found["per_class"]["sad"] == {
+        "support": 0,
+        **{f"{name}{end}": value for name in ("precision", "recall", "f1")
+           for end, value in (("", 0.0), ("_interval", [0.0, 0.0]))},
+    }  # fmt: skip
+    assert found["most_confused"] == []
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        low, high = metrics.bootstrap_interval(generator.random(400) < 0.7)
+        covered += low <= 0.7 <= high
+    assert 180 <= covered <= 199
+
+
+def test_intervals_enclose_their_value_and_repeat():
+    logits, labels = calibrated(800)
+    first = metrics.compute_metrics(softmax(logits, axis=1), labels, 0.5)
+    assert first == metrics.compute_metrics(softmax(logits, axis=1), labels, 0.5)
+    # An interval of a share p of n faces: 2 * 1.96 * sqrt(p (1 - p) / n).
+    low, high = first["accuracy_interval"]
+    p = first["accuracy"]
+    assert low < p < high
+    assert high - low == pytest.approx(3.92 * np.sqrt(p * (1 - p) / 800), rel=0.1)
+    for scores in first["per_class"].values():
+        assert scores["f1_interval"][0] < scores["f1"] < scores["f1_interval"][1]
+
+
+def test_most_confused_pairs_are_sorted_and_shared_by_true_label():
+    labels = np.array([1] * 10 + [4] * 5)
+    predicted = [1] * 4 + [4] * 6 + [4] * 3 + [3] * 2
+    found = metrics.compute_metrics(one_hot_like(predicted, [0.9] * 15), labels, 0.5)
+    assert found["most_confused"] == [
+        {"true": "fearful", "predicted": "sad", "count": 6, "share": 0.6},
+        {"true": "sad", "predicted": "neutral", "count": 2, "share": 0.4},
+    ]
+
+
+def test_threshold_answers_where_the_lower_limit_reaches_the_target():
+    # 400 faces at 0.3 right half of the time, 400 at 0.6 and 0.9 right nine times in ten.
+    confidence = [0.3] * 400 + [0.6] * 400 + [0.9] * 400
+    right = ([True, False] * 200) + ([True] * 9 + [False]) * 80
+    labels = np.array([0 if correct else 1 for correct in right])
+    chosen = metrics.choose_unsure_threshold(one_hot_like([0] * 1200, confidence), labels)
+    assert chosen == (0.31, pytest.approx(2 / 3), pytest.approx(0.9))
+
+
+def test_threshold_leaves_room_for_noise():
+    """A threshold chosen on one sample keeps its promise on another nine times in ten."""
+    kept = 0
+    for seed in range(30):
+        logits, labels = calibrated(2 * TEST_SPLIT_SIZE, seed)
+        probabilities = softmax(logits * 0.7, axis=1)
+        validation, test = slice(TEST_SPLIT_SIZE), slice(TEST_SPLIT_SIZE, None)
+        threshold, _, accuracy = metrics.choose_unsure_threshold(
+            probabilities[validation], labels[validation]
+        )
+        assert accuracy >= metrics.ANSWERED_ACCURACY_TARGET
+        found = metrics.compute_metrics(probabilities[test], labels[test], threshold)
+        kept += found["answered_accuracy"] >= metrics.ANSWERED_ACCURACY_FLOOR
+    assert kept >= 27
+
+
+def test_a_few_lucky_faces_do_not_make_a_threshold():
+    labels = np.array([0] * 5 + [1] * 200)  # the five surest are right, all others wrong
+    probabilities = one_hot_like([0] * 205, [0.95] * 5 + [0.5] * 200)
+    assert metrics.choose_unsure_threshold(probabilities, labels) == (1.0, 0.0, 0.0)
+
+
+def test_a_model_that_is_right_often_enough_answers_every_face():
+    probabilities = one_hot_like([2] * 100, [0.4] * 100)
+    assert metrics.choose_unsure_threshold(probabilities, np.full(100, 2)) == (0.0, 1.0, 1.0)
+
+
+def test_clean_metrics_are_those_of_the_clean_rows():
+    logits, labels = calibrated(300)
+    probabilities = softmax(logits, axis=1)
+    clean = np.arange(300) % 3 > 0
+    found = metrics.split_metrics(probabilities, labels, clean, 0.5)
+    assert found["n"] == 300
+    assert found["clean"] == metrics.compute_metrics(probabilities[clean], labels[clean], 0.5)
+    assert metrics.split_metrics(probabilities, labels, ~clean & clean, 0.5)["clean"] is None
+
+
+def test_metrics_survive_json():
+    logits, labels = calibrated(100)
+    found = metrics.split_metrics(softmax(logits, axis=1), labels, labels > 0, 0.5)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_test_split_is_evaluated_within_two_seconds():
+    logits, labels = calibrated(TEST_SPLIT_SIZE)
+    started = time.perf_counter()
+    metrics.split_metrics(softmax(logits, axis=1), labels, labels > 0, 0.5)
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        (np.zeros((0, 6)), [], "the split is empty"),
+        (np.full((2, 6), 1 / 6), [0, 6], "Label 6 is not an index"),
+        (np.full((2, 6), 1 / 6), [-1, 0], "Label -1 is not an index"),
+        (np.full((2, 7), 1 / 7), [0, 1], r"shape \(2, 6\), not \(2, 7\)"),
+        (np.full((3, 6), 1 / 6), [0, 1], r"shape \(2, 6\), not \(3, 6\)"),
+        (np.full((2, 6), 0.5), [0, 1], "sums to 3, not 1"),
+        (np.full((2, 6), np.nan), [0, 1], "sums to nan, not 1"),
+    ],
+)
+def test_unfit_values_are_refused_in_one_sentence(probabilities, labels, message):
+    for measure in (
+        lambda: metrics.compute_metrics(probabilities, labels, 0.5),
+        lambda: metrics.choose_unsure_threshold(probabilities, labels),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure()
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (np.zeros((0, 6)), [], "the split is empty"),
+        (np.full((2, 6), np.nan), [0, 1], "training has diverged"),
+    ],
+)
+def test_unfit_logits_have_no_temperature(logits, labels, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.fit_temperature(logits, labels)
+
+
+def test_a_split_is_predicted_as_the_classifier_predicts_it(
+    tiny_checkpoint, small_split, monkeypatch
+):
+    monkeypatch.setattr(export, "BATCH_SIZE", 5)
+    classifier = load_classifier(tiny_checkpoint)
+    probabilities, labels = export.predict_split(classifier, small_split)
+    expected = classifier.probabilities(small_split[:]["image"])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert labels.tolist() == small_split["label"]
+    found = export.measure(classifier, small_split, "test")
+    assert (found["n"], found["clean"]["n"]) == (12, 8)
+    assert found["unsure_below"] == classifier.unsure_below
+    assert found["accuracy"] == pytest.approx((expected.argmax(axis=1) == labels).mean())
+
+
+def test_an_empty_split_says_so(tiny_checkpoint, small_split):
+    with pytest.raises(ValueError, match="the split is empty"):
+        export.measure(load_classifier(tiny_checkpoint), small_split.select([]), "test")

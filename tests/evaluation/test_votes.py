@@ -1,0 +1,137 @@
+"""FER+ votes: read, held against a checkpoint's answers, and learned from."""
+
+import json
+
+import numpy as np
+import pytest
+from small import one_hot_like
+
+from emotion_detective import LABELS
+from emotion_detective.evaluation import votes
+
+NO_OTHERS = np.zeros((3, len(votes.OTHER_COLUMNS)), int)
+
+HEADER = "path,usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+
+
+def votes_file(folder, *rows: str):
+    path = folder / "votes.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def test_votes_are_joined_by_file_and_put_in_the_order_of_the_labels(tmp_path):
+    path = votes_file(
+        tmp_path, "b.png,PublicTest,1,2,3,4,0,0,0,0,0,0", "a.png,x,0,0,0,0,5,1,1,1,2,0"
+    )
+    read = votes.read_votes(path, ["a.png", "missing.png", "b.png"])
+    assert read.counts.tolist() == [[5, 1, 0, 0, 0, 0], [0] * 6, [0, 0, 2, 1, 4, 3]]
+    assert read.others.tolist() == [4, 0, 0]
+    assert read.others_each.tolist() == [[1, 1, 2, 0], [0] * 4, [0] * 4]
+
+
+def test_majority_is_the_one_answer_with_most_votes_of_all_ten():
+    counts = np.array([[6, 0, 0, 4, 0, 0], [5, 5, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [0] * 6])
+    read = votes.Votes(counts, others_each=np.array([[0, 0], [0, 0], [7, 0], [0, 0]]))
+    assert read.majority.tolist() == [0, votes.NO_MAJORITY, votes.NO_MAJORITY, votes.NO_MAJORITY]
+    assert read.is_distribution.tolist() == [True, True, False, False]
+
+
+def test_vote_metrics_of_a_hand_computed_example():
+    counts = np.array([[10, 0, 0, 0, 0, 0], [0, 5, 0, 0, 0, 5], [0, 0, 0, 9, 1, 0]])
+    read = votes.Votes(counts, NO_OTHERS[:3])
+    probabilities = one_hot_like([0, 1, 4], [0.5, 0.5, 0.5])
+    labels = np.array([0, 1, 4])
+    found = votes.vote_metrics(probabilities, labels, read, ["a", "b", "c"])
+    assert (found["n"], found["n_majority"]) == (3, 2)
+    assert found["agreement"] == found["label_agreement"] == 0.5
+    assert found["per_class"]["angry"] == {"n": 1, "agreement": 1.0, "label_agreement": 1.0}
+    assert found["per_class"]["happy"] == {"n": 0, "agreement": None, "label_agreement": None}
+    cross_entropies = [
+        -np.log(0.5),
+        -0.5 * np.log(0.5) - 0.5 * np.log(0.1),
+        -0.9 * np.log(0.1) - 0.1 * np.log(0.5),
+    ]
+    entropies = [0, np.log(2), -0.9 * np.log(0.9) - 0.1 * np.log(0.1)]
+    distances = found["distribution"]
+    assert distances["n"] == 3
+    assert distances["cross_entropy"] == pytest.approx(np.mean(cross_entropies))
+    expected = np.mean(np.array(cross_entropies) - entropies)
+    assert distances["kl_divergence"] == pytest.approx(expected)
+    assert [row["file"] for row in found["disagreements"]] == ["c"]
+    assert found["disagreements"][0]["majority"] == "neutral"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_checkpoint_that_answers_with_the_votes_has_no_distance_to_them():
+    counts = np.array([[4, 1, 1, 1, 1, 2], [0, 0, 10, 0, 0, 0]])
+    read = votes.Votes(counts, NO_OTHERS[:2])
+    found = votes.vote_metrics(counts / 10, np.array([0, 2]), read, ["a", "b"])
+    assert found["agreement"] == 1
+    assert found["distribution"]["kl_divergence"] == pytest.approx(0, abs=1e-4)
+    assert found["distribution"]["js_divergence"] == pytest.approx(0, abs=1e-6)
+    assert found["disagreements"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,neutral\na.png,1\n", "lacks the columns anger, fear, happiness"),
+        (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "line 2: the votes"),
+        (f"{HEADER}\na.png,x,1,2\n", "line 2: the votes"),
+        (f"{HEADER}\nother.png,x,1,0,0,0,0,0,0,0,0,0\n", "none of the split's 1 images"),
+    ],
+)
+def test_an_unfit_votes_file_is_refused_in_one_sentence(tmp_path, text, message):
+    path = tmp_path / "votes.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        votes.read_votes(path, ["a.png"])
+
+
+def test_a_missing_votes_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no votes file .*nowhere\.csv"):
+        votes.read_votes(tmp_path / "nowhere.csv", ["a.png"])
+
+
+def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
+    """FER+ as published: of the images whose majority is one of the six, two thirds agree."""
+    path = fer_zip.with_name("ferplus_votes.csv")
+    if not path.is_file():
+        pytest.skip("ferplus_votes.csv is not beside FER2013's zip")
+    lines = path.read_text().splitlines()[1:]
+    files = [line.split(",")[0] for line in lines if ",PrivateTest," in line]
+    files = [file for file in files if file.split("/")[1] in LABELS]
+    labels = np.array([LABELS.index(file.split("/")[1]) for file in files])
+    uniform = np.full((len(files), len(LABELS)), 1 / len(LABELS))
+    found = votes.vote_metrics(uniform, labels, votes.read_votes(path, files), files)
+    assert (found["n"], found["n_majority"]) == (3518, 3299)
+    assert found["label_agreement"] == pytest.approx(0.661, abs=0.001)
+    assert found["distribution"]["cross_entropy"] == pytest.approx(np.log(6))
+
+
+def test_targets_are_what_the_labels_are_among_images_voted_alike(tmp_path):
+    """Of the images voted happy a quarter is labelled neutral, of the others none happy."""
+    happy, neutral = LABELS.index("happy"), LABELS.index("neutral")
+    rows = [f"h{i}.png,x,0,10,0,0,0,0,0,0,0,0" for i in range(400)]
+    rows += [f"n{i}.png,x,10,0,0,0,0,0,0,0,0,0" for i in range(400)]
+    labels = np.array([neutral] * 100 + [happy] * 300 + [neutral] * 400)
+    files = [row.split(",")[0] for row in rows]
+    targets = votes.soft_targets(votes_file(tmp_path, *rows), files, labels)
+    assert targets.shape == (800, 6)
+    assert targets.sum(axis=1) == pytest.approx(np.ones(800))
+    assert targets[:400, happy] == pytest.approx(np.full(400, 0.75), abs=0.02)
+    assert targets[:400, neutral] == pytest.approx(np.full(400, 0.25), abs=0.02)
+    assert targets[400:, neutral] == pytest.approx(np.ones(400), abs=0.02)
+
+
+def test_an_image_without_votes_keeps_its_label_as_target(tmp_path):
+    path = votes_file(tmp_path, "a.png,x,0,10,0,0,0,0,0,0,0,0", "b.png,x,10,0,0,0,0,0,0,0,0,0")
+    targets = votes.soft_targets(path, ["a.png", "c.png", "b.png"], np.array([2, 5, 3]))
+    assert targets[1].tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_votes_for_one_emotion_only_are_refused_as_targets(tmp_path):
+    path = votes_file(tmp_path, "a.png,x,0,10,0,0,0,0,0,0,0,0")
+    with pytest.raises(ValueError, match="too few training images"):
+        votes.soft_targets(path, ["a.png", "c.png"], np.array([2, 5]))

@@ -1,0 +1,71 @@
+"""What the Batch tab shows of many files."""
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from emotion_detective import LABELS
+from emotion_detective.core.detective import Prediction
+from emotion_detective.core.rows import file_rows, unreadable_row
+from emotion_detective.page import batch_view
+from emotion_detective.page.batch_files import FileResult
+
+
+def face(label: str, confidence: float, unsure: bool = False) -> Prediction:
+    rest = (1 - confidence) / (len(LABELS) - 1)
+    probabilities = tuple(confidence if name == label else rest for name in LABELS)
+    return Prediction((10, 10, 50, 60), 0.99, label, confidence, unsure, probabilities)
+
+
+@pytest.fixture
+def results() -> list[FileResult]:
+    """A file with two faces, one without, and one that cannot be read."""
+    picture, faces = Image.new("RGB", (400, 300)), [face("happy", 0.995), face("sad", 0.4, True)]
+    return [
+        FileResult(file_rows("<b>two</b>.jpg", faces), picture, faces),
+        FileResult(file_rows("none.jpg", []), picture, [], "Only 60% of it could be read."),
+        FileResult([unreadable_row("bad.jpg")], notice="The file is empty."),
+    ]
+
+
+def test_every_answer_is_one_kind(results):
+    kinds = [batch_view.kinds(result) for result in results]
+    assert kinds == [["happy", "unsure"], ["no face"], ["unreadable"]]
+
+
+def test_the_totals_keep_their_order():
+    totals = batch_view.totals({"unreadable": 1, "happy": 2})
+    assert list(totals) == [*LABELS, "unsure", "no face", "unreadable"]
+    assert [count for count in totals.values() if count] == [2, 1]
+
+
+def test_a_card_has_picture_faces_and_what_is_missing(results):
+    two, none, bad = map(batch_view.card, results)
+    assert [one["kind"] for one in two["faces"]] == ["happy", "unsure"]
+    assert two["faces"][0]["words"] == "happy 99%+"
+    assert two["name"] == "<b>two</b>.jpg"  # text of JSON: batch.js makes text of it
+    assert two["alt"].startswith("2 faces: 1 looks happy (99%+), 2 unsure between sad and ")
+    assert two["picture"].startswith("data:image/jpeg;base64,")
+    assert (none["kind"], none["notice"]) == ("no face", "Only 60% of it could be read.")
+    assert (bad["kind"], bad["notice"], bad["picture"]) == (
+        "unreadable",
+        "The file is empty.",
+        None,
+    )
+
+
+def test_a_card_says_that_its_faces_lie_on_their_side():
+    lying = [replace(face("happy", 0.9), turned_degrees=90)]
+    result = FileResult(file_rows("a.jpg", lying), Image.new("RGB", (9, 9)), lying, "It is cut.")
+    said = "Found with the picture turned by 90 degrees clockwise. It is cut."
+    assert batch_view.card(result)["notice"] == said
+
+
+def test_the_table_is_in_words_and_never_certain(results):
+    two, none, bad = map(batch_view.lines, results)
+    assert two[0] == ("<b>two</b>.jpg", "1", "happy 99%+", "  0%", "  0%", "99%+", *["  0%"] * 3)
+    assert two[1][2] == "unsure: sad 40% or angry 12%"
+    assert none == [("none.jpg", "", "no face found", *[""] * 6)]
+    assert bad == [("bad.jpg", "", "cannot be read", *[""] * 6)]
+    assert len(two[0]) == len(batch_view.TABLE_COLUMNS)

@@ -1,0 +1,372 @@
+"""Push and pull over a Hub on loopback, with the genuine clients."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import serving
+import torch
+from measured import measured_checkpoint
+from safetensors.torch import load
+from small import EMBEDDED, ROOT, write_source
+
+import train_hub
+from emotion_detective.core import checkpoint
+from emotion_detective.core import classifier as model
+from emotion_detective.publish import card, dataset_card
+
+pytest_plugins = ["hub_server"]
+
+REPO = "user/tiny"
+# Alone on two cores a process takes 20 seconds; other work beside it must not fail the test.
+TIMEOUT_S = 600
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_checkpoint, tmp_path_factory) -> Path:
+    return measured_checkpoint(tiny_checkpoint, tmp_path_factory.mktemp("hub") / "measured")
+
+
+@pytest.fixture(scope="module")
+def better(tiny_checkpoint, tmp_path_factory) -> Path:
+    """A checkpoint that was more accurate on the same split."""
+    folder = tmp_path_factory.mktemp("hub") / "better"
+    return measured_checkpoint(tiny_checkpoint, folder, skill=2.0)
+
+
+def commits(hub) -> int:
+    return sum("/commit/" in request for request in hub.requests)
+
+
+# Push
+
+
+def test_push_uploads_everything_in_one_tagged_commit(hub_here, measured):
+    assert card.push(measured, REPO) == f"{hub_here.url}/{REPO}"
+    repo = hub_here.store.repo(REPO)
+    assert commits(hub_here) == 1
+    assert repo.tags == {"v1": repo.head}
+    assert not repo.private
+    assert set(repo.files) == {
+        ".gitattributes",
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "plots/confusion_matrix.png",
+        "plots/per_class.png",
+    }
+    assert f'model="{REPO}"' in hub_here.store.read(REPO, "README.md").decode()
+
+
+def test_half_precision_weights_are_pushed_as_float32(hub_here, measured, tmp_path):
+    folder = Path(shutil.copytree(measured, tmp_path / "half"))
+    checkpoint.convert_weights(measured, folder / checkpoint.WEIGHTS_FILE, torch.float16)
+    card.push(folder, REPO)
+    tensors = load(hub_here.store.read(REPO, checkpoint.WEIGHTS_FILE))
+    dtypes = {str(t.dtype) for t in tensors.values() if t.is_floating_point()}
+    assert dtypes == {"torch.float32"}
+
+
+def test_a_second_push_of_the_same_makes_no_commit_and_no_tag(hub_here, measured):
+    card.push(measured, REPO)
+    before = hub_here.store.repo(REPO).head
+    card.push(measured, REPO)
+    repo = hub_here.store.repo(REPO)
+    assert commits(hub_here) == 1
+    assert repo.tags == {"v1": before}
+
+
+def test_a_better_model_takes_the_place_and_the_next_version(hub_here, measured, better):
+    card.push(measured, REPO)
+    card.push(better, REPO)
+    repo = hub_here.store.repo(REPO)
+    assert list(repo.tags) == ["v1", "v2"]
+    assert repo.tags["v2"] == repo.head
+
+
+def test_a_better_model_on_the_hub_stays_unless_forced(hub_here, measured, better):
+    card.push(better, REPO)
+    before = hub_here.store.repo(REPO).head
+    with pytest.raises(
+        ValueError, match=r"already holds a better model: 0\.\d+ of validation right.*--force"
+    ):
+        card.push(measured, REPO)
+    assert hub_here.store.repo(REPO).head == before
+    card.push(measured, REPO, force=True)
+    assert hub_here.store.repo(REPO).head != before
+
+
+def test_models_measured_on_other_images_are_not_compared(hub_here, measured, better, tmp_path):
+    other = Path(shutil.copytree(better, tmp_path / "other"))
+    metrics = checkpoint.read_metrics(other)
+    metrics["validation"]["n"] += 3  # the same test images: these choose nothing
+    (other / checkpoint.METRICS_FILE).write_text(json.dumps(metrics))
+    card.push(other, REPO)
+    card.push(measured, REPO)
+    assert commits(hub_here) == 2
+
+
+def test_a_plot_that_is_gone_is_gone_from_the_hub(hub_here, measured, tmp_path):
+    folder = Path(shutil.copytree(measured, tmp_path / "changed"))
+    card.push(folder, REPO)
+    (folder / "plots" / "per_class.png").unlink()
+    card.push(folder, REPO)
+    assert "plots/per_class.png" not in hub_here.store.repo(REPO).files
+    assert "plots/confusion_matrix.png" in hub_here.store.repo(REPO).files
+
+
+def test_a_private_push_is_private_and_never_lands_in_a_public_repository(hub_here, measured):
+    card.push(measured, "user/secret", private=True)
+    assert hub_here.store.repo("user/secret").private
+    card.push(measured, REPO)
+    with pytest.raises(ValueError, match="public already"):
+        card.push(measured, REPO, private=True)
+
+
+# Push, when something fails
+
+
+def not_pushed(folder: Path, repo_id: str, *parts: str) -> None:
+    with pytest.raises(ValueError) as error:
+        card.push(folder, repo_id)
+    message = str(error.value)
+    assert "\n" not in message
+    for part in (repo_id, "can be repeated", *parts):
+        assert part in message
+
+
+@pytest.mark.parametrize("how", ["error", "cut"])
+def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(hub_here, measured, better, how):
+    card.push(measured, REPO)
+    before, tags = hub_here.store.repo(REPO).head, dict(hub_here.store.repo(REPO).tags)
+    hub_here.fail("POST .*/commit/", how)
+    not_pushed(better, REPO)
+    assert hub_here.store.repo(REPO).head == before
+    assert hub_here.store.repo(REPO).tags == tags
+    card.push(better, REPO)
+    assert list(hub_here.store.repo(REPO).tags) == ["v1", "v2"]
+
+
+def test_a_push_that_fails_at_the_tag_is_finished_by_the_next(hub_here, measured):
+    hub_here.fail("POST .*/tag/", "error")
+    not_pushed(measured, REPO, "500")
+    card.push(measured, REPO)
+    repo = hub_here.store.repo(REPO)
+    assert commits(hub_here) == 1
+    assert repo.tags == {"v1": repo.head}
+
+
+def test_two_pushes_at_once_do_not_mix(hub_here, measured, better, monkeypatch):
+    card.push(measured, REPO)
+    upload = card.HfApi.upload_folder
+
+    def interrupted(*arguments, **options):
+        repo = hub_here.store.repo(REPO)
+        repo.add_commit({**repo.files, "other.txt": hub_here.store.add(b"from somebody else")})
+        return upload(*arguments, **options)
+
+    monkeypatch.setattr(card.HfApi, "upload_folder", interrupted)
+    not_pushed(better, REPO, "at the same time")
+    assert "other.txt" in hub_here.store.repo(REPO).files
+
+
+def test_without_a_token_push_tells_to_log_in(hub_here, measured, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "")
+    not_pushed(measured, REPO, "no token", "hf auth login")
+    assert hub_here.store.repos == {}
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "token", "part"),
+    [
+        (REPO, "hf_wrong", "does not know this token"),
+        (REPO, "hf_read", "may not write"),
+        ("stranger/tiny", "hf_write", "may not write"),
+    ],
+)
+def test_a_token_that_may_not_write_is_refused(
+    hub_here, measured, repo_id, token, part, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", token)
+    not_pushed(measured, repo_id, part, "hf auth login")
+    assert hub_here.store.repos == {}
+
+
+def test_without_the_hub_push_says_so(unplug, measured):
+    unplug()
+    not_pushed(measured, REPO, "cannot be reached", "Check the network")
+
+
+@pytest.mark.parametrize("repo_id", ["tiny", "a/b/c", "user/", "user/a b", ""])
+def test_push_needs_user_and_name(hub_here, measured, repo_id):
+    with pytest.raises(ValueError, match="must be USER/NAME"):
+        card.push(measured, repo_id)
+    assert hub_here.requests == []
+
+
+def test_what_was_not_measured_is_not_pushed(hub_here, tiny_checkpoint):
+    with pytest.raises(ValueError, match=r"has no metrics\.json"):
+        card.push(tiny_checkpoint, REPO)
+    assert hub_here.requests == []
+
+
+# End to end, in processes of their own
+
+
+def run(arguments: list[str], env: dict[str, str], folder: Path) -> str:
+    """Run Python in `folder` with our modules at hand and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env=env | {"PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def snippets(repo_id: str, store) -> list[str]:
+    """Return the Python snippets of the card on the Hub."""
+    text = store.read(repo_id, "README.md").decode()
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+PULL = f"""
+import json, sys
+import timm
+from PIL import Image
+from transformers import pipeline
+from emotion_detective.core.loading import load_classifier
+from emotion_detective import LABELS
+
+picture = Image.open("face.jpg")
+ours = load_classifier("{REPO}@v1")
+said = pipeline("image-classification", model="{REPO}", revision="v1")(picture, top_k=6)
+network = timm.create_model("hf-hub:{REPO}@v1", pretrained=True).eval()
+print(ours.revision)
+print(ours.probabilities([picture])[0].tolist())
+print(said)
+print(dict(zip(LABELS, network(ours.preprocess([picture])).softmax(1)[0].tolist())))
+for snippet in json.loads(sys.argv[1]):
+    exec(snippet, {{}})
+"""
+
+
+@pytest.mark.slow
+def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronaut, tmp_path):
+    env = hub.env(tmp_path / "home")
+    push = [str(ROOT / "train_hub.py"), "push", "--model", str(measured), "--repo-id", REPO]
+    assert run(push, env, tmp_path).split()[-1] == f"{hub.url}/{REPO}"
+    astronaut.crop((160, 30, 290, 160)).save(tmp_path / "face.jpg")
+    by_pipeline, by_timm, _ = snippets(REPO, hub.store)
+    arguments = ["-c", PULL, json.dumps([by_pipeline, by_timm])]
+    lines = run(arguments, hub.env(tmp_path / "other home", token=None), tmp_path).splitlines()
+    revision, ours, *answers = lines
+    assert revision == hub.store.repo(REPO).tags["v1"]
+    assert len(answers) == 4  # pipeline and timm, then the card's snippets for both
+    for answer in map(ast.literal_eval, answers):
+        if isinstance(answer, list):  # pipeline's
+            answer = {each["label"]: each["score"] for each in answer}
+        row = [answer[label] for label in model.LABELS]
+        np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
+
+
+def app(env: dict[str, str], folder: Path) -> AbstractContextManager[serving.Server]:
+    """Run app.py in `folder` until the block ends."""
+    env |= {"GRADIO_ANALYTICS_ENABLED": "False"}
+    return serving.start([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
+
+
+@pytest.mark.slow
+def test_the_app_serves_the_model_named_in_its_environment(hub, measured, astronaut, tmp_path):
+    card.write_card(measured, REPO)
+    repo = hub.store.upload(REPO, measured)
+    repo.tags["v1"] = repo.head
+    astronaut.save(tmp_path / "photo.jpg")
+    env = hub.env(tmp_path / "home", token=None)
+    by_client = snippets(REPO, hub.store)[2]
+    with app(env | {"EMOTION_MODEL": f"{REPO}@v1"}, tmp_path) as server:
+        assert "http://127.0.0.1:7860" in by_client
+        snippet = by_client.replace("http://127.0.0.1:7860", server.url) + "print(answer)"
+        shown, answer = run(["-c", snippet], env, tmp_path).splitlines()[-2:]
+    answer = ast.literal_eval(answer)
+    assert answer["model"] == {"id": REPO, "revision": repo.head}
+    assert len(ast.literal_eval(shown)) == len(answer["faces"]) == 1
+    assert set(answer["faces"][0]["probabilities"]) == set(model.LABELS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EMBEDDED.is_dir(), reason="no embedded checkpoint yet")
+@pytest.mark.parametrize("up", [True, False])
+def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
+    env = hub.env(tmp_path / "home", token=None, up=up)
+    with app(env | {"EMOTION_MODEL": "user/missing@v1"}, tmp_path) as server:
+        page = urllib.request.urlopen(f"{server.url}/config", timeout=10).read().decode()
+    assert "runs on its embedded model instead of user/missing@v1" in page
+
+
+# Datasets
+
+
+COMPARE = """
+import sys
+from emotion_detective import data
+from emotion_detective.core import hub
+source, published = map(data.load, sys.argv[1:])
+for split in data.SPLITS:
+    for column in ("label", "file", "clean"):
+        assert source[split][column] == published[split][column]
+    assert source[split].features == published[split].features
+print({split: len(part) for split, part in published.items()})
+print(published["train"].features["label"].names)
+"""
+
+
+@pytest.mark.slow
+def test_prepare_publishes_a_dataset_that_loads_with_the_same_splits(hub, tmp_path):
+    hub.store.upload("user/faces", write_source(tmp_path / "faces", train=10, test=2), "dataset")
+    env = hub.env(tmp_path / "home")
+    prepare = [str(ROOT / "train_hub.py"), "prepare", "--data", "user/faces"]
+    assert f"{hub.url}/datasets/user/six" in run([*prepare, "--push-to", "user/six"], env, tmp_path)
+    lines = run(["-c", COMPARE, "user/faces", "user/six"], env, tmp_path)
+    counts, labels = map(ast.literal_eval, lines.splitlines()[-2:])
+    assert counts == {"train": 54, "validation": 6, "test": 12}
+    assert labels == list(model.LABELS)
+    assert any(name.endswith(".parquet") for name in hub.store.repo("user/six", "dataset").files)
+    readme = hub.store.read("user/six", "README.md", "dataset").decode()
+    assert "| train | 9 | 9 | 9 | 9 | 9 | 9 | 54 | 54 |" in readme
+    assert "dataset_info:" in readme
+
+
+def test_a_private_dataset_never_lands_in_a_public_repository(hub_here, tmp_path):
+    repo = hub_here.store.upload("user/six", write_source(tmp_path / "faces", 2, 1), "dataset")
+    before = repo.head
+    with pytest.raises(ValueError, match="user/six is public already"):
+        dataset_card.publish(datasets.DatasetDict(), "faces", "user/six", private=True)
+    assert repo.head == before
+
+
+def test_a_dataset_needs_user_and_name(hub_here):
+    with pytest.raises(ValueError, match="'faces' is no repository id: it must be USER/NAME"):
+        dataset_card.publish(datasets.DatasetDict(), "faces", "faces")
+
+
+def test_a_dataset_that_is_not_there_is_named(hub_here, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub_here.url)
+    arguments = ["train", "--data", "user/none", "--output", str(tmp_path / "run")]
+    assert train_hub.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no dataset user/none could be loaded from the Hub" in line
+    assert any("/user/none" in request for request in hub_here.requests)

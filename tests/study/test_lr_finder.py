@@ -1,0 +1,67 @@
+"""The range test finds where a network learns, and stops where it breaks."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small import SMALL_RUN
+
+from emotion_detective.study import lr_finder
+from emotion_detective.training import loop
+from emotion_detective.training.recipe import TrainConfig
+
+CONFIG = TrainConfig(**SMALL_RUN, limit=120)
+
+
+@pytest.fixture(scope="module")
+def test_result(parts):
+    return lr_finder.find_lr(CONFIG, parts, steps=60)
+
+
+def test_rates_rise_exponentially_from_the_lowest(test_result):
+    assert test_result.rates[0] == pytest.approx(lr_finder.LOWEST_RATE)
+    ratios = test_result.rates[1:] / test_result.rates[:-1]
+    assert np.allclose(ratios, 1e6 ** (1 / 59))
+
+
+def test_curve_and_suggestions_are_written(test_result, tmp_path):
+    csv_path, png_path = lr_finder.write(test_result, tmp_path / "new")
+    rows = list(csv.DictReader(csv_path.open()))
+    assert [float(row["learning_rate"]) for row in rows] == test_result.rates.tolist()
+    assert Image.open(png_path).width >= 800
+    assert set(test_result.suggestions) == {"valley", "steepest", "minimum / 10"}
+    assert lr_finder.DEFAULT_SUGGESTION in test_result.suggestions
+
+
+def test_test_stops_when_the_loss_diverges(parts, monkeypatch):
+    losses = iter([1.8] * 20 + [1.0] * 20 + [1e9] * 60)
+    monkeypatch.setattr(loop, "step", lambda *_: torch.tensor(next(losses)))
+    assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
+
+
+def test_suggestions_on_a_known_curve():
+    rates = np.logspace(-6, 0, 120)
+    position = np.linspace(0, 1, 120)  # flat, then a fall between 0.5 and 0.8, then a rise
+    losses = np.interp(position, [0, 0.5, 0.8, 1.0], [1.8, 1.8, 1.0, 3.0])
+    suggestions = lr_finder.suggest(rates, losses)
+    assert suggestions["minimum / 10"] == pytest.approx(rates[95] / 10, rel=0.1)
+    assert rates[60] <= suggestions["valley"] <= rates[95]
+    assert rates[59] <= suggestions["steepest"] <= rates[96]
+
+
+def test_too_few_steps_are_refused_before_the_first():
+    with pytest.raises(ValueError, match="takes 20 steps or more, not 1"):
+        lr_finder.find_lr(CONFIG, {}, steps=1)
+
+
+def test_a_curve_that_never_falls_suggests_nothing():
+    wavering = 1.8 - 0.002 * np.cos(np.arange(120))
+    with pytest.raises(ValueError, match="fell at no rate from 4e-06 to 6e-01"):
+        lr_finder.suggest(np.logspace(-6, 0, 120), wavering + np.linspace(0, 1, 120))
+
+
+def test_too_short_a_curve_is_refused():
+    with pytest.raises(ValueError, match="diverged after 12 steps"):
+        lr_finder.suggest(np.logspace(-6, -1, 12), np.linspace(1.8, 7, 12))

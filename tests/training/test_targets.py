@@ -1,0 +1,75 @@
+"""Targets: label, votes and teacher have their shares, and a run that goes on has the same."""
+
+import logging
+
+import pytest
+import torch
+from PIL import Image
+from small import SMALL_RUN, write_votes
+
+from emotion_detective.core.loading import load_classifier
+from emotion_detective.evaluation import votes
+from emotion_detective.training import loop, run_folder, targets
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import prepare
+
+SMALL = SMALL_RUN | dict(epochs=1, image_sizes=(64,), size_spread=0.0, teacher_share=0.5)
+
+
+def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
+    path = write_votes(tmp_path / "votes.csv", parts["train"], without_label=5)
+    config = TrainConfig(**SMALL, votes=str(path), vote_share=0.5)
+    made = targets.make_targets(config, parts["train"], None)
+    labels = torch.tensor(parts["train"]["label"])
+    own = made[torch.arange(len(labels)), labels]
+    assert (own[labels == 5] == 1).all()
+    # All votes for the label: its probability is high, but no regression says 1.
+    assert ((own[labels != 5] > 0.9) & (own[labels != 5] < 1)).all()
+
+
+def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tiny_checkpoint):
+    config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
+    run = prepare(config, parts)
+    pictures = [picture.convert("L").resize((64, 64), 2) for picture in parts["train"]["image"]]
+    classifier = load_classifier(tiny_checkpoint)
+    mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
+    both = [classifier.probabilities(faces) for faces in (pictures, mirrored)]
+    answers = torch.tensor(sum(both) / 2)
+    labels = torch.nn.functional.one_hot(run.labels["train"], 6)
+    torch.testing.assert_close(run.targets, (answers + labels) / 2, atol=0.01, rtol=0)  # bfloat16
+    assert not torch.allclose(torch.tensor(both[0]), torch.tensor(both[1]), atol=0.01)
+
+
+def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(
+    parts, tiny_checkpoint, tmp_path, monkeypatch
+):
+    config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
+    begun = prepare(config, parts, folder=tmp_path)
+    monkeypatch.setattr(targets, "_average_flips", lambda *_: pytest.fail("asked again"))
+    assert torch.equal(prepare(config, parts, folder=tmp_path).targets, begun.targets)
+    run_folder.remove_state(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_teacher_is_refused(parts, tiny_checkpoint, tmp_path):
+    config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
+    loop.train(config, parts, tmp_path / "run")
+    with pytest.raises(ValueError, match="began with teacher=tiny, not None"):
+        loop.train(TrainConfig(**SMALL), parts, tmp_path / "run", resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "checksum", lambda _: 1)
+        with pytest.raises(ValueError, match=r"began with teacher_checksum=\d+, not 1"):
+            loop.train(config, parts, tmp_path / "run", resume=True)
+
+
+def test_what_voters_call_no_face_is_left_out_and_the_log_says_so(parts, tmp_path, caplog):
+    path = write_votes(tmp_path / "votes.csv", parts["train"])
+    lines = path.read_text().splitlines()
+    name = lines[3].partition(",")[0]
+    lines[3] = f"{name},{','.join('0' for _ in votes.COUNTED[:-2])},4,6"
+    path.write_text("\n".join(lines) + "\n")
+    with caplog.at_level(logging.INFO):
+        left = targets.leave_out_no_face(TrainConfig(votes=str(path)), parts["train"])
+    assert len(left) == len(parts["train"]) - 1
+    assert name not in left["file"]
+    assert "left out 1 training images: most voters see no face" in caplog.text

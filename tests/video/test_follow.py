@@ -1,0 +1,269 @@
+"""From a video file to tracks, tables and a copy with boxes: a tiny model, real everything else."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import prediction
+
+from emotion_detective.core.detective import EmotionDetective, Prediction
+from emotion_detective.page import words
+from emotion_detective.video import follow
+from emotion_detective.video.decoding import describe, frames
+from tests.films import film, numbered, turned
+
+BOX = (40.0, 30.0, 120.0, 90.0)
+
+
+class OneFace:
+    """A detective that sees a face at one place of every picture, or none."""
+
+    classifier = SimpleNamespace(unsure_below=0.4)
+
+    def __init__(self, box_xyxy=BOX) -> None:
+        self.box_xyxy = box_xyxy
+
+    def read(self, picture: Image.Image) -> list[Prediction]:
+        return [] if self.box_xyxy is None else [prediction(box=self.box_xyxy)]
+
+    def read_photo(self, picture: Image.Image) -> list[Prediction]:
+        return self.read(picture)
+
+
+def last(progress):
+    for one in progress:
+        result = one
+    return result
+
+
+def walk(face: Image.Image, steps: int, size: tuple[int, int]) -> list[Image.Image]:
+    """Return pictures in which the face goes from left to right."""
+    pictures = []
+    for i in range(steps):
+        picture = Image.new("RGB", size, "#445566")
+        picture.paste(face, (round((size[0] - face.width) * i / (steps - 1)), 40))
+        pictures.append(picture)
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def detective(tiny_checkpoint) -> EmotionDetective:
+    return EmotionDetective.from_pretrained(tiny_checkpoint)
+
+
+def test_a_face_that_walks_is_one_track_along_its_way(detective, astronaut, tmp_path):
+    face = astronaut.crop((140, 0, 300, 200))
+    path = film(tmp_path / "walk.mp4", walk(face, 9, (480, 270)), rate_hz=4)
+    result = last(follow.follow_faces(detective, path, rate_hz=4))
+    table = result.timeline.table()
+    assert result.timeline.tracks == [1]
+    assert table["time_s"].tolist() == [i / 4 for i in range(9)]
+    middles = np.array([(box[0] + box[2]) / 2 for box in table["box"]])
+    assert np.diff(middles) == pytest.approx(np.full(8, 40), abs=6)
+    assert (result.share, result.notices) == (1.0, ())
+    strongest = table.loc[table.groupby("label")["confidence"].idxmax()]
+    found = {one.reading.prediction.label: one.reading.time_s for one in result.moments}
+    assert found == dict(zip(strongest["label"], strongest["time_s"], strict=True))
+
+
+def test_a_film_on_its_side_has_its_faces_where_they_lie(detective, astronaut, tmp_path):
+    pictures = [Image.new("RGB", (512, 512))] * 3 + [astronaut] * 4
+    upright, lying = (
+        last(follow.follow_faces(detective, film(tmp_path / f"{turn}.mp4", turned), rate_hz=25))
+        for turn in (0, 90)
+        for turned in [[picture.rotate(turn) for picture in pictures]]
+    )
+    assert upright.notices == ()
+    assert lying.notices == ("Found with the video turned by 90 degrees clockwise.",)
+    boxes = [one.timeline.table()["box"] for one in (upright, lying)]
+    assert len(boxes[0]) == 4
+    for (left, top, right, bottom), beside in zip(*boxes, strict=True):
+        assert beside == pytest.approx((top, 512 - right, bottom, 512 - left), abs=4)
+    portraits = (np.asarray(one.portraits[1].resize((9, 9)), int) for one in (upright, lying))
+    assert np.abs(np.subtract(*portraits)).mean() < 10
+
+
+def test_a_film_without_faces_is_looked_at_in_every_turn_now_and_then():
+    def note(turns: str) -> list[Prediction]:
+        looks.append(turns)
+        return []
+
+    looks = []
+    empty = SimpleNamespace(read=lambda _: note("1"), read_photo=lambda _: note("4"))
+    reader = follow._Reader(empty)
+    for _ in range(16):
+        reader.read(Image.new("RGB", (9, 9)))
+    assert "".join(looks) == "4414111411111114"
+
+
+def test_two_faces_that_pass_each_other_stay_two(detective, astronaut, tmp_path):
+    face = astronaut.crop((140, 0, 300, 200)).resize((120, 150))
+    pictures = []
+    for i in range(9):
+        picture = Image.new("RGB", (640, 360), "#445566")
+        picture.paste(face, (65 * i, 0))
+        picture.paste(face, (520 - 65 * i, 200))
+        pictures.append(picture)
+    path = film(tmp_path / "pass.mp4", pictures, rate_hz=4)
+    table = last(follow.follow_faces(detective, path, rate_hz=4)).timeline.table()
+    middles = table["box"].map(lambda box: (box[0] + box[2]) / 2)
+    for track, direction in ((1, 1), (2, -1)):
+        assert abs(middles[table["track"] == track].diff().mean() * direction) > 50
+    assert set(table["track"]) == {1, 2}
+    assert len(table) == 18
+
+
+def test_boxes_are_in_pixels_of_the_video_as_shown(tmp_path):
+    pictures = [Image.new("RGB", (2560, 1440), "navy")] * 2
+    path = film(tmp_path / "film.mp4", pictures)
+    result = last(follow.follow_faces(OneFace((100.0, 50.0, 300.0, 250.0)), path))
+    assert result.timeline.table()["box"].tolist() == [[200, 100, 600, 500]]
+
+
+def test_progress_tells_time_and_share_and_grows(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(20), rate_hz=10)
+    seen = [(p.time_s, p.share) for p in follow.follow_faces(OneFace(), path, rate_hz=2)]
+    assert [time_s for time_s, _ in seen] == [0, 0.5, 1.0, 1.5, 1.5]
+    assert [share for _, share in seen] == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
+
+
+def test_a_film_that_starts_late_has_its_own_share(tmp_path):
+    late = [100 + i / 10 for i in range(20)]
+    path = film(tmp_path / "film.mkv", numbered(20), late, codec="libvpx")
+    shares = [p.share for p in follow.follow_faces(OneFace(), path, rate_hz=2)]
+    assert shares == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.03)
+
+
+def test_a_film_without_stated_length_has_no_share_until_its_end(tmp_path):
+    path = film(tmp_path / "film.webm", numbered(5), codec="libvpx", options={"live": "1"})
+    assert [p.share for p in follow.follow_faces(OneFace(), path, rate_hz=5)] == [None, 1.0]
+
+
+def test_a_film_without_faces_is_an_empty_timeline_not_an_error(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(5))
+    result = last(follow.follow_faces(OneFace(None), path))
+    assert result.timeline.readings == []
+    assert len(result.timeline.frames) == 1
+    assert result.moments == ()
+
+
+def test_a_long_film_gives_its_first_readings_and_a_notice(tmp_path, monkeypatch):
+    monkeypatch.setattr(follow, "MAX_SECONDS", 0.5)
+    path = film(tmp_path / "film.mp4", numbered(25) * 2)
+    result = last(follow.follow_faces(OneFace(), path, rate_hz=5))
+    assert [reading.time_s for reading in result.timeline.readings] == [0, 0.2, 0.4]
+    assert result.notices == ("Only the first 0.5 seconds of the video were read.",)
+
+
+def test_the_analysis_stops_at_the_limit_of_faces(tmp_path, monkeypatch):
+    monkeypatch.setattr(follow, "MAX_ROWS", 3)
+    path = film(tmp_path / "film.mp4", numbered(25))
+    result = last(follow.follow_faces(OneFace(), path, rate_hz=10))
+    assert len(result.timeline.readings) == 3
+    assert result.notices == ("Stopped after 0.3 seconds: 3 faces are the limit.",)
+
+
+def test_sparse_frames_keep_their_track(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(4), [0, 4, 8, 12])
+    assert last(follow.follow_faces(OneFace(), path, rate_hz=0.25)).timeline.tracks == [1]
+
+
+@pytest.mark.parametrize("rate_hz", [0, 100])
+def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
+    path = film(tmp_path / "film.mp4", numbered(2))
+    with pytest.raises(ValueError, match=rf"^The rate must be .*, not {rate_hz}\.$"):
+        list(follow.follow_faces(OneFace(), path, rate_hz=rate_hz))
+
+
+def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(5))
+    detective = OneFace()
+    detective.read = lambda picture: [prediction(unsure=True)]
+    (moment,) = last(follow.follow_faces(detective, path)).moments
+    assert words.verdict(moment.reading.prediction) == "unsure: happy 90% or angry 2%"
+
+
+def test_a_cancelled_analysis_stops_working(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(25))
+    detective, calls = OneFace(), []
+    look = detective.read
+    detective.read = lambda picture: calls.append(1) or look(picture)
+    progress = follow.follow_faces(detective, path, rate_hz=10)
+    next(progress)
+    progress.close()
+    assert len(calls) == 1
+
+
+def test_the_annotated_video_shows_the_boxes_where_and_when_the_faces_are(tmp_path):
+    odd = [Image.new("RGB", (321, 241), "black")] * 10
+    source = film(tmp_path / "film.webm", odd, rate_hz=10, codec="libvpx")
+    timeline = last(follow.follow_faces(OneFace(), source, rate_hz=5)).timeline
+    target = tmp_path / "annotated.mp4"
+    times = list(follow.annotate(source, timeline, target))
+    drawn = [np.asarray(picture, int) for _, picture in frames(target, 30)]
+    assert len(times) == len(drawn) == 10
+    assert describe(target).size == (320, 240)
+    left, top, right, bottom = (round(side) for side in BOX)
+    for picture in drawn:
+        assert picture[(top + bottom) // 2, left - 3 : left + 4].max() > 150  # its left edge
+        assert picture[(top + bottom) // 2, right - 3 : right + 4].max() > 150
+        assert picture[(top + bottom) // 2, (left + right) // 2].max() < 60  # inside
+        assert picture[200:, 200:].max() < 60  # elsewhere
+
+
+def test_the_annotated_video_keeps_irregular_times_and_stands_upright(tmp_path):
+    times = [0, 0.1, 0.5, 1.3]
+    source = turned(film(tmp_path / "film.mov", numbered(4, (160, 120)), times))
+    timeline = last(follow.follow_faces(OneFace(), source, rate_hz=10)).timeline
+    target = tmp_path / "annotated.mp4"
+    list(follow.annotate(source, timeline, target))
+    assert [time_s for time_s, _ in frames(target, 30)] == pytest.approx(times, abs=0.002)
+    assert describe(target).size == (120, 160)
+
+
+def test_the_annotated_video_plays_in_browsers(tmp_path):
+    source = film(tmp_path / "film.webm", numbered(5), codec="libvpx")
+    timeline = last(follow.follow_faces(OneFace(), source)).timeline
+    target = tmp_path / "annotated.mp4"
+    list(follow.annotate(source, timeline, target))
+    data = target.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # starts before it is loaded
+    assert b"avc1" in data
+
+
+def test_an_annotation_left_in_the_middle_leaves_no_file(tmp_path):
+    source = film(tmp_path / "film.mp4", numbered(25))
+    timeline = last(follow.follow_faces(OneFace(), source)).timeline
+    target = tmp_path / "annotated.mp4"
+    writing = follow.annotate(source, timeline, target)
+    next(writing)
+    writing.close()
+    assert not target.exists()
+
+
+def test_moments_are_small_pictures_with_their_face(tmp_path):
+    pictures = [Image.new("RGB", (1280, 720), "black")] * 2
+    source = film(tmp_path / "film.mp4", pictures)
+    (moment,) = last(follow.follow_faces(OneFace((200.0, 200.0, 400.0, 400.0)), source)).moments
+    assert moment.picture.size == (640, 360)
+    assert moment.reading.prediction.label == "happy"
+    assert np.asarray(moment.picture)[150, 95:106].max() > 150  # the box's left edge, halved
+
+
+def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
+    pictures = [Image.new("RGB", (400, 300), shade) for shade in ("#202020", "#909090", "#e0e0e0")]
+    source = film(tmp_path / "film.mp4", pictures, rate_hz=4)
+    detective, sides_px = OneFace(), iter((60, 120, 70))
+    detective.read = lambda picture: [prediction(box=(100, 100, *[100 + next(sides_px)] * 2))]
+    portraits = last(follow.follow_faces(detective, source, rate_hz=4)).portraits
+    assert list(portraits) == [1]
+    assert portraits[1].size == (follow.PORTRAIT_SIDE_PX,) * 2
+    assert np.asarray(portraits[1]).mean() == pytest.approx(0x90, abs=5)
+
+
+def test_the_boxes_of_a_row_can_be_read_back(tmp_path):
+    source = film(tmp_path / "film.mp4", numbered(2))
+    line = last(follow.follow_faces(OneFace(), source)).timeline.csv().splitlines()[1]
+    assert json.loads(line.split('"')[1]) == [40, 30, 120, 90]
