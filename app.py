@@ -28,6 +28,9 @@ from typing import Any, get_args
 from emotion_detective.page import upload_folder
 
 upload_folder.claim()  # before Gradio is imported: it notes the folder
+# With each event Gradio asks for Matplotlib's backend; to choose one, Matplotlib would import
+# pyplot and leave a list of the fonts at home.
+os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
 from gradio import mcp
@@ -204,4 +207,7 @@ def _has_tools() -> bool:
 if __name__ == "__main__":
     # A server that is told to end deletes its uploads, as it does at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo.launch(max_threads=MAX_THREADS, state_session_capacity=MAX_SESSIONS, **_options())
+    # By itself Gradio would open a tunnel through its maker's servers in a hosted notebook.
+    shared = os.environ.get("GRADIO_SHARE", "").lower() == "true"
+    limits = {"max_threads": MAX_THREADS, "state_session_capacity": MAX_SESSIONS}
+    demo.launch(share=shared, **limits, **_options())

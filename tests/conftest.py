@@ -3,12 +3,10 @@
 import os
 from pathlib import Path
 
+import emotion_detective  # noqa: F401  before any library: none may send anything
+
 # Two processes test side by side, and the pages and trainings that they start: each has one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Tests must not reach for the real Hub or tell it anything; set before any library reads them.
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import datasets
 import numpy as np

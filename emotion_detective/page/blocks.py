@@ -39,7 +39,7 @@ class Page(gr.Blocks):
     """`gr.Blocks` with limits, whose errors quote no input."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(analytics_enabled=False, **options)
+        super().__init__(**options)
         self.max_threads = MAX_THREADS
         self.state_session_capacity = MAX_SESSIONS
         self.is_guarded = False

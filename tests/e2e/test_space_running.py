@@ -69,7 +69,6 @@ def test_a_space_answers_from_a_checkout_that_it_cannot_write(
         "TMPDIR": own_folder(tmp_path / "temporary"),
         "HF_ENDPOINT": hub_here.url,
         "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
     }
     before = sorted(checkout.rglob("*"))
     command = [*as_nobody, sys.executable, "app.py"]

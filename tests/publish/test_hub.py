@@ -285,7 +285,6 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronau
 
 def app(env: dict[str, str], folder: Path) -> AbstractContextManager[serving.Server]:
     """Run app.py in `folder` until the block ends."""
-    env |= {"GRADIO_ANALYTICS_ENABLED": "False"}
     return serving.start([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
 
 
