@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from emotion_detective import data
 from emotion_detective.core.checkpoint import write_whole
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
 

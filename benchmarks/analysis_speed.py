@@ -22,7 +22,7 @@ import torch
 from emotion_detective.bulk import analysis
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.engines import runtime
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.files import pictures
 
 SIZE = (1280, 960)

@@ -27,7 +27,7 @@ from PIL import Image
 
 from emotion_detective import data
 from emotion_detective.core import faces
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.files import pictures
 
 LIMIT = 400

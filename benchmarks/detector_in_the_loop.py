@@ -23,7 +23,7 @@ from emotion_detective import data
 from emotion_detective.core import faces
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.loading import load_classifier
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 
 SEED = 0
 PICTURE_SIZE = (800, 600)

@@ -20,7 +20,7 @@ from PIL import Image
 from emotion_detective import data
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.loading import load_classifier
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop
 from emotion_detective.training.augment import compress, to_float, transform, wear_glasses
 

@@ -23,7 +23,7 @@ from playwright.sync_api import sync_playwright
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import ServedDetective
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.files import pictures
 from emotion_detective.page import live_routes, seats
 from emotion_detective.video.timeline import Timeline

@@ -39,7 +39,7 @@ from visitors import (
     write_pictures,
 )
 
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 
 # Probabilities and pixels; the order of sums in several threads changes them by less.
 SAME_WITHIN = 1e-3

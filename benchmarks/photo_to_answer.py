@@ -25,12 +25,11 @@ import crowds
 import report
 import timing
 
-from emotion_detective.core import faces
+from emotion_detective.core import drawing, faces
 from emotion_detective.core.classifier import MAX_BATCH, Classifier
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.files import pictures
-from emotion_detective.video import drawing
 
 SIZES = ((640, 480), (4000, 3000))
 COUNTS = (1, 5, 30)

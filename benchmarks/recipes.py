@@ -17,7 +17,7 @@ from statistics import mean, stdev
 import report
 
 from emotion_detective.core.checkpoint import METRICS_FILE, read_metrics
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import HISTORY_FILE, best_row
 

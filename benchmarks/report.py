@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training import machine
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ import report
 from serving import serve
 from visitors import TIMEOUT_S, plain_visitor
 
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 
 PICTURE = report.ROOT / "examples" / "one_face.jpg"
 ROUNDS = 3

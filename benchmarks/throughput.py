@@ -22,7 +22,7 @@ from emotion_detective import data
 from emotion_detective.core.classifier import MAX_BATCH
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.engines import runtime
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 
 BATCHES = (1, 8, 32, 64, 256)
 TIMED_FACES = 256

@@ -26,7 +26,7 @@ from torchvision import transforms
 
 from emotion_detective import data
 from emotion_detective.core.classifier import GRAY_MEAN, GRAY_STD
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop
 from emotion_detective.training.augment import normalize, to_float
 from emotion_detective.training.networks import create_network

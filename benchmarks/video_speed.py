@@ -17,7 +17,7 @@ import report
 import timing
 
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.video import follow
 
 SIZE = (1280, 720)

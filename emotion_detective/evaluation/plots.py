@@ -1,10 +1,11 @@
-"""The plots of an evaluation and of a training run, as PNG for the card and the README.
+"""The plots of an evaluation and of a training run as PNG, and tables in Markdown.
 
 `export.py` calls `write_plots` for an evaluation and `plot_history` for a training run. Figures are
 made without pyplot: none stays open, and no display is needed. Colours are Okabe and Ito's, which
 colour-blind people can tell apart.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +232,16 @@ def save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
     return path
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table; columns of numbers are aligned right, bars in cells escaped."""
+    header = list(header)
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    columns = zip(*cells, strict=True) if cells else [()] * len(header)
+    rule = ["---:" if column and all(map(_is_number, column)) else "---" for column in columns]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells))
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell.lstrip("-")[:1].isdigit()

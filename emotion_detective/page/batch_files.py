@@ -17,10 +17,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from emotion_detective.core import drawing
 from emotion_detective.core.detective import EmotionDetective, Prediction
 from emotion_detective.core.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
 from emotion_detective.files.pictures import MAX_FILE_BYTES, read_picture
-from emotion_detective.video import drawing
 
 MAX_FILES = 200
 # A zip's directory is held in memory ten times its size, and 46 bytes make an entry. Room for

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import Prediction
+from emotion_detective.core.drawing import percent
 from emotion_detective.page import html, words
 from emotion_detective.page.batch_files import FileResult
-from emotion_detective.video.drawing import percent
 from emotion_detective.video.timeline import UNSURE
 
 NO_FACE, UNREADABLE = "no face", "unreadable"

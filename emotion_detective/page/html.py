@@ -12,7 +12,7 @@ from html import escape
 from PIL import Image
 
 from emotion_detective import LABELS
-from emotion_detective.video.drawing import to_jpeg
+from emotion_detective.core.drawing import to_jpeg
 
 
 def progress(text: str, share: float | None = None) -> str:

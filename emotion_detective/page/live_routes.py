@@ -20,10 +20,10 @@ from starlette.routing import Route
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective
+from emotion_detective.core.drawing import percent
 from emotion_detective.files.pictures import open_picture
 from emotion_detective.page import words
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS, Seats, Session
-from emotion_detective.video.drawing import percent
 from emotion_detective.video.timeline import Reading, Timeline
 
 ROUTE = "/gradio_api/live"

@@ -9,9 +9,9 @@ from pathlib import Path
 import gradio as gr
 
 from emotion_detective import LABELS
+from emotion_detective.core.drawing import COLORS, UNSURE_COLOR
 from emotion_detective.page.live_routes import FRAME_SIDE_PX
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS
-from emotion_detective.video.drawing import COLORS, UNSURE_COLOR
 from emotion_detective.video.timeline import UNSURE
 
 SCRIPT = (Path(__file__).resolve().parent / "live.js").read_text()

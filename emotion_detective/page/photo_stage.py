@@ -16,12 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from emotion_detective import LABELS
-from emotion_detective.core import heatmap
+from emotion_detective.core import drawing, heatmap
 from emotion_detective.core.detective import EmotionDetective, Prediction, compute
 from emotion_detective.core.rows import Row, file_rows, to_csv
 from emotion_detective.files.pictures import Opened
 from emotion_detective.page import api, html, share_card, words
-from emotion_detective.video import drawing
 
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
 CROP_PX = 112

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from emotion_detective import LABELS
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.detective import Prediction
+from emotion_detective.core.drawing import COLORS, UNSURE_COLOR, percent
 from emotion_detective.core.faces import BoxXyxy
 from emotion_detective.page import words
-from emotion_detective.video.drawing import COLORS, UNSURE_COLOR, percent
 
 # What link previews show whole.
 SIZE = (1200, 630)

@@ -17,8 +17,8 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emotion_detective.core.drawing import COLORS, UNSURE_COLOR
 from emotion_detective.page import html
-from emotion_detective.video.drawing import COLORS, UNSURE_COLOR
 
 FOLDER = Path(__file__).resolve().parent
 NAME = "Emotion Detective"

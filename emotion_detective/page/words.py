@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import Prediction
-from emotion_detective.video.drawing import percent
+from emotion_detective.core.drawing import percent
 from emotion_detective.video.timeline import UNSURE
 
 # With more faces than this a sentence that names each one is no summary any more.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from emotion_detective import LABELS
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.publish import card_training
 from emotion_detective.publish.card_metadata import Facts, metadata
 

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard, HfApi
 
 from emotion_detective import LABELS
 from emotion_detective.core.hub import check_hub_id
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.publish.refusals import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)

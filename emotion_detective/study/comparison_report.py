@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from emotion_detective.core import hub
 from emotion_detective.evaluation import plots
-from emotion_detective.evaluation.markdown import table
+from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import TrainConfig
 

@@ -23,6 +23,7 @@ from PIL import Image
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective, Prediction
+from emotion_detective.core.drawing import draw_faces
 from emotion_detective.core.faces import SURE_PROBABILITY, crop
 from emotion_detective.video.decoding import (
     MAX_RATE_HZ,
@@ -32,7 +33,6 @@ from emotion_detective.video.decoding import (
     frames,
     refuse_bombs,
 )
-from emotion_detective.video.drawing import draw_faces
 from emotion_detective.video.timeline import FORGET_AFTER_S, MAX_HOLD_S, Reading, Timeline
 
 DEFAULT_RATE_HZ = 4.0

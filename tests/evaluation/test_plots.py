@@ -1,4 +1,4 @@
-"""The plots of an evaluation and of a run are drawn, at the size of a card."""
+"""The plots of an evaluation and of a run are drawn, at the size of a card; tables."""
 
 import numpy as np
 from PIL import Image
@@ -32,3 +32,14 @@ def test_every_plot_is_written_at_card_size(tmp_path):
             assert picture.format == "PNG"
             assert picture.width == 1200
             assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
+
+
+def test_a_table_aligns_numbers_right_and_keeps_a_bar_in_its_cell():
+    rows = [["a|b", 1, "67.3% [65, 69]", "2 s"], ["c", -0.5, "", "slow"]]
+    assert plots.table(["name", "n", "accuracy", "time"], rows).splitlines() == [
+        "| name | n | accuracy | time |",
+        "| --- | ---: | ---: | --- |",
+        r"| a\|b | 1 | 67.3% [65, 69] | 2 s |",
+        "| c | -0.5 |  | slow |",
+    ]
+    assert plots.table(["a"], []) == "| a |\n| --- |"

@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from emotion_detective import LABELS
+from emotion_detective.core import drawing
 from emotion_detective.core.detective import Prediction
 from emotion_detective.page import live_routes, seats
-from emotion_detective.video import drawing
 
 VISITORS = [f"{number:032x}" for number in range(20)]
 JPEG = drawing.to_jpeg(Image.new("RGB", (960, 720)))

@@ -5,8 +5,8 @@ from PIL import Image, ImageColor
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective, Prediction
+from emotion_detective.core.drawing import COLORS
 from emotion_detective.page import share_card
-from emotion_detective.video.drawing import COLORS
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from PIL import Image, ImageColor
 from small import prediction
 
 from emotion_detective import LABELS
-from emotion_detective.video import drawing
+from emotion_detective.core import drawing
 
 
 def test_every_label_has_a_colour_of_its_own():
