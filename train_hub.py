@@ -107,8 +107,7 @@ def find_lr(options: argparse.Namespace) -> None:
     config = _train_config(options)
     steps = options.steps or lr_finder.STEPS
     test = lr_finder.find_lr(config, data.load(options.data), steps)
-    for name, rate in test.suggestions.items():
-        print(f"{name}: {rate:.2e}")
+    print(f"suggested: {test.suggestion:.2e}")
     for path in lr_finder.write(test, Path(options.output)):
         logging.info("wrote %s", path)
 

@@ -50,7 +50,6 @@ CHANGES = {
     "teacher50": {"teacher": str(report.EMBEDDED_MODEL)},
     "rate2e-3": {"learning_rate": 2e-3},
     "batch128": {"batch_size": 128},
-    "sgd": {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4},
     "augmentation100": {"augmentation": 1.0},
     "augmentation40": {"augmentation": 0.4},
     "spread17": {"size_spread": 0.17},

@@ -1,26 +1,21 @@
 """The study: architectures x lengths, each trained with the same recipe, in one table.
 
-Every cell is a run of its own with its own schedule, in a process of its own: a length is not read
-off a longer run, one that fails does not take the others with it, and its peak memory is its own.
-Each architecture learns at the rate that its own range test suggests (`lr_finder.py`), or at a
-given one: the rate at which one learns lets another diverge. A finished cell is skipped, so the
-study can be stopped and started again. `comparison_report.py` writes the table and the plots. Run
-it with `train_hub.py compare`.
+Every cell is a run of its own with its own schedule: a length is not read off a longer run, and one
+that fails does not take the others with it. Each architecture learns at the rate that its own range
+test suggests (`lr_finder.py`), or at a given one: the rate at which one learns lets another
+diverge. A finished cell is kept, so the study can be stopped and started again.
+`comparison_report.py` writes the table and the plots. Run it with `train_hub.py compare`.
 """
 
 import dataclasses
 import json
 import logging
-import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+import datasets
 import numpy as np
 import torch
 
@@ -39,15 +34,6 @@ RESULT_FILE = "result.json"
 TIMED_PASSES = 30
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run of the study."""
-
-    config: TrainConfig
-    source: str
-    folder: Path
-
-
 def compare(
     base: TrainConfig,
     architectures: list[str],
@@ -60,9 +46,6 @@ def compare(
 
     An architecture that is not in `rates` learns at the rate that its range test suggests. The row
     of a cell that failed has its `error`, and the next call tries it again.
-
-    Raises:
-        ValueError: `base` starts from a checkpoint, or `output` holds a run of another recipe.
     """
     if base.init not in FRESH:
         raise ValueError(
@@ -70,15 +53,18 @@ def compare(
             f"{' or '.join(FRESH)}."
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
+    parts = data.load(source)
+    origin = {"dataset": display_name(source), "hardware": machine.describe_hardware()}
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)
         if architecture in rates:
-            found = {"architecture": architecture, "learning_rate": rates[architecture]}
+            found = {"learning_rate": rates[architecture]}
         else:
-            found = _finish(Cell(config, source, output / f"{architecture}-find-lr"), find_rate)
+            folder = output / f"{architecture}-find-lr"
+            found = _keep(folder, config, origin, partial(find_rate, parts))
         for epochs in lengths:
-            row = {**found, "epochs": epochs}
+            row = {"architecture": architecture, "epochs": epochs} | found
             if "error" not in found:
                 of_length = dataclasses.replace(
                     config,
@@ -86,58 +72,58 @@ def compare(
                     learning_rate=found["learning_rate"],
                     frozen_epochs=min(base.frozen_epochs, epochs - 1),
                 )
-                cell = Cell(of_length, source, output / f"{architecture}-{epochs}")
-                row = _finish(cell, run_cell)
-            if "error" not in row:
-                seconds = _time_a_face(architecture, config.image_sizes[-1])
-                row["ms_a_face_cpu"] = 1000 * seconds
+                folder = output / f"{architecture}-{epochs}"
+                row |= _keep(folder, of_length, origin, partial(train_cell, parts))
             rows.append(row)
             comparison_report.write(rows, base, source, output)
     return rows
 
 
-def _finish(cell: Cell, work: Callable[[Cell], dict]) -> dict:
-    """Return the cell's row from disk, or have `work` make it in a fresh process."""
-    path = cell.folder / RESULT_FILE
+def _keep(
+    folder: Path, config: TrainConfig, origin: dict, work: Callable[[TrainConfig, Path], dict]
+) -> dict:
+    """Return the row that `folder` keeps, or have `work` make it; a failure is a row too.
+
+    A kept row must come from the same recipe, data and hardware.
+    """
+    path = folder / RESULT_FILE
+    origin = json.loads(json.dumps({"config": config.recorded()} | origin))
     if path.is_file():
         row = json.loads(path.read_text())
-        now = json.loads(json.dumps(_describe_origin(cell)))
-        if all(row[name] == now[name] for name in now):
-            return row
-        raise ValueError(
-            f"{cell.folder} holds a run with other options, data or hardware: name another "
-            "--output, or delete it."
-        )
-    logger.info("%s", cell.folder.name)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        try:
-            return pool.submit(work, cell).result()
-        except Exception as error:  # whatever it is, the other cells are not lost
-            logger.error("%s failed: %s", cell.folder.name, error)
-            config = cell.config
-            error = first_line(error)
-            return {"architecture": config.architecture, "epochs": config.epochs, "error": error}
+        if any(row[name] != value for name, value in origin.items()):
+            raise ValueError(
+                f"{folder} holds a run with other options, data or hardware: name another "
+                "--output, or delete it."
+            )
+        return row
+    logger.info("%s", folder.name)
+    try:
+        row = origin | work(config, folder)
+    except Exception as error:  # whatever it is, the other cells are not lost
+        logger.error("%s failed: %s", folder.name, error)
+        return {"error": first_line(error)}
+    write_whole(path, lambda fresh: fresh.write_text(json.dumps(row, indent=2) + "\n"))
+    run_folder.remove_state(folder)
+    return row
 
 
-def find_rate(cell: Cell) -> dict:
-    """Run the range test of one architecture; return and write the rate to take."""
-    test = lr_finder.find_lr(cell.config, data.load(cell.source))
-    lr_finder.write(test, cell.folder)
-    return _write_row(cell, {"learning_rate": test.suggestions[lr_finder.DEFAULT_SUGGESTION]})
+def find_rate(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -> dict:
+    """Run the range test of one architecture; return the rate to take."""
+    test = lr_finder.find_lr(config, parts)
+    lr_finder.write(test, folder)
+    return {"learning_rate": test.suggestion}
 
 
-def run_cell(cell: Cell) -> dict:
-    """Train one cell, from where it was stopped; return and write its row."""
-    parts = data.load(cell.source)
-    resume = (cell.folder / run_folder.CONFIG_FILE).is_file()
-    network, history = loop.train(cell.config, parts, cell.folder, resume=resume)
-    size = cell.config.image_sizes[-1]
-    logits, labels = loop.predict_logits(network, parts["validation"], size)
+def train_cell(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -> dict:
+    """Train one cell, from where it was stopped; return what the table says of it."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    resume = (folder / run_folder.CONFIG_FILE).is_file()
+    network, history = loop.train(config, parts, folder, resume=resume)
+    logits, labels = loop.predict_logits(network, parts["validation"], config.image_sizes[-1])
     metrics = compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
     row = {
-        "epochs": cell.config.epochs,
-        "learning_rate": cell.config.learning_rate,
+        "learning_rate": config.learning_rate,
         "train_loss": history[-1]["train_loss"],
         "validation_loss": metrics["nll"],
         "error_rate": 1 - metrics["accuracy"],
@@ -146,37 +132,13 @@ def run_cell(cell: Cell) -> dict:
         "macro_f1": metrics["macro_f1"],
         "minutes": sum(row["seconds"] for row in history) / 60,
         "images_per_second": float(np.mean([row["images_per_second"] for row in history])),
-        "peak_memory_gib": _measure_peak_bytes() / 2**30,
         "million_parameters": sum(p.numel() for p in network.parameters()) / 1e6,
+        "ms_a_face_cpu": 1000 * _time_a_face(config.architecture, config.image_sizes[-1]),
         "history": history,
     }
-    row = _write_row(cell, row)
-    run_folder.remove_state(cell.folder)
-    return row
-
-
-def _write_row(cell: Cell, row: dict) -> dict:
-    """Write the row of a finished cell; return it as the next call reads it."""
-    text = json.dumps(_describe_origin(cell) | row, indent=2)
-    write_whole(cell.folder / RESULT_FILE, lambda fresh: fresh.write_text(text + "\n"))
-    return json.loads(text)
-
-
-def _describe_origin(cell: Cell) -> dict:
-    """Return what a finished cell must share with the requested one to be taken for it."""
-    return {
-        "architecture": cell.config.architecture,
-        "config": dataclasses.asdict(cell.config),
-        "dataset": display_name(cell.source),
-        "hardware": machine.describe_hardware(),
-    }
-
-
-def _measure_peak_bytes() -> int:
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        row["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return row
 
 
 @cache

@@ -16,9 +16,6 @@ from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import TrainConfig
 
-# Training times to equal accuracy in the fastai notebook that this project began with; no other
-# numbers of it are known. fastai's VGG-16 is the one with batch normalisation.
-SEED_HOURS = {"alexnet": 4.0, "vgg16": 2.5, "vgg16_bn": 2.5, "resnet50": 1.5}
 # Key of a row -> heading and format in the table.
 COLUMNS = {
     "architecture": ("architecture", "{}"),
@@ -31,9 +28,10 @@ COLUMNS = {
     "macro_f1": ("macro-F1", "{:.1%}"),
     "minutes": ("minutes", "{:.1f}"),
     "images_per_second": ("images/s", "{:.0f}"),
-    "peak_memory_gib": ("peak memory, GiB", "{:.2f}"),
+    "peak_memory_gib": ("peak GPU memory, GiB", "{:.2f}"),
     "million_parameters": ("million parameters", "{:.1f}"),
     "ms_a_face_cpu": ("ms a face, CPU", "{:.1f}"),
+    "error": ("error", "{}"),
 }
 
 
@@ -60,28 +58,20 @@ def write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> Non
 def _render(result: dict) -> list[str]:
     images = f"{result['limit']} images of train" if result["limit"] else "all of train"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    header = [*(heading for heading, _ in COLUMNS.values()), "hours in the seed"]
-    rows = [[*_format_cells(row), _find_note(row)] for row in result["rows"]]
+    rows = result["rows"]
+    columns = {name: column for name, column in COLUMNS.items() if any(name in row for row in rows)}
+    cells = [
+        [pattern.format(row[name]) if name in row else "" for name, (_, pattern) in columns.items()]
+        for row in rows
+    ]
     return [
         "# Architectures and lengths",
         "",
         f"{result['dataset']}, {images}, from {result['init']} weights, seed {result['seed']}; "
         f"measured on validation. {result['hardware']}; {versions}.",
         "",
-        table(header, rows),
+        table([heading for heading, _ in columns.values()], cells),
     ]
-
-
-def _format_cells(row: dict) -> list[str]:
-    return [
-        pattern.format(row[name]) if name in row else "" for name, (_, pattern) in COLUMNS.items()
-    ]
-
-
-def _find_note(row: dict) -> str:
-    if "error" in row:
-        return f"failed: {row['error']}"
-    return str(SEED_HOURS.get(row["architecture"], ""))
 
 
 def _plot_accuracy(rows: list[dict], path: Path) -> Path:

@@ -1,8 +1,9 @@
 """The learning-rate range test (Smith 2015, arXiv 1506.01186): loss against learning rate.
 
 A new network learns from batch after batch while the rate rises exponentially, until the loss
-diverges. The suggestions are fastai's (`fastai/callback/schedule.py`). Only the curve is saved; a
-checkpoint that the test starts from is left alone. Run it with `train_hub.py find-lr`.
+diverges. The suggestion is fastai's default, the "valley" (`fastai/callback/schedule.py`). Only the
+curve is saved; a checkpoint that the test starts from is left alone. Run it with `train_hub.py
+find-lr`.
 """
 
 import csv
@@ -28,33 +29,27 @@ STEPS, MIN_STEPS = 150, 20
 MEMORY = 0.98
 DIVERGED = 4.0
 # Also from fastai: the first tenth is noise, and the last steps are the divergence.
-SKIPPED_START_SHARE = 0.1
+SKIPPED_START_FRACTION = 0.1
 SKIPPED_END = 5
 # A smaller fall comes from batches of different difficulty, not from learning.
 MIN_FALL = 0.005
-# fastai's default.
-DEFAULT_SUGGESTION = "valley"
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rates by name.
+    """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rate.
 
     Training takes `recipe_rate` where no rate is given.
     """
 
     rates: np.ndarray
     losses: np.ndarray
-    suggestions: dict[str, float]
+    suggestion: float
     recipe_rate: float
 
 
 def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
-    """Run the test with the recipe's network, batches and augmentation at its last image size.
-
-    Raises:
-        ValueError: there are too few steps, or the loss diverges too early or never falls.
-    """
+    """Run the test with the recipe's network, batches and augmentation at its last image size."""
     if steps < MIN_STEPS:
         raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
     run = prepare(config, parts)
@@ -76,17 +71,12 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
     return RangeTest(*curve, suggest(*curve), config.learning_rate)
 
 
-def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
-    """Return fastai's suggestions for a curve: valley, steepest, minimum / 10.
+def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
+    """Return the rate that fastai suggests for `(N,)` rates and losses in the order of the steps.
 
-    Args:
-        rates, losses: `(N,)`, in the order of the steps.
-
-    Raises:
-        ValueError: fewer than ten points are left after start and end are skipped, or the loss
-            does not fall.
+    It lies halfway down the longest decreasing subsequence of the losses.
     """
-    start, end = int(SKIPPED_START_SHARE * len(rates)), len(rates) - SKIPPED_END
+    start, end = int(SKIPPED_START_FRACTION * len(rates)), len(rates) - SKIPPED_END
     rates, losses = rates[start:end], losses[start:end]
     if len(rates) < 10:
         raise ValueError(
@@ -98,24 +88,12 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
             f"The loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.0e}, so that none can be "
             "suggested: try more --steps, or train at some rates (--lr) and keep the best."
         )
-    slopes = np.diff(losses) / np.diff(np.log(rates))
-    return {
-        "valley": float(rates[_find_valley(losses)]),
-        "steepest": float(rates[slopes.argmin()]),
-        "minimum / 10": float(rates[losses.argmin()] / 10),
-    }
-
-
-def _find_valley(losses: np.ndarray) -> int:
-    """Return fastai's index halfway down the longest decreasing subsequence."""
-    lengths = np.ones(len(losses), int)
+    lengths = np.ones(len(losses), int)  # of the longest such subsequence up to each step
     for i in range(1, len(losses)):
-        lower = lengths[:i][losses[i] < losses[:i]]
-        lengths[i] += lower.max(initial=0)
+        lengths[i] += lengths[:i][losses[i] < losses[:i]].max(initial=0)
     end = int(lengths.argmax())
-    start = end - int(lengths[end])
-    third = (end - start) / 3
-    return start + int(third) + int(third / 2)
+    third = lengths[end] / 3
+    return float(rates[end - int(lengths[end]) + int(third) + int(third / 2)])
 
 
 def write(test: RangeTest, folder: Path) -> list[Path]:
@@ -132,13 +110,9 @@ def _plot(test: RangeTest, path: Path) -> Path:
     figure = Figure(figsize=(plots.WIDTH_INCHES, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.semilogx(test.rates, test.losses, color=plots.GRAY)
-    marks = zip(
-        test.suggestions.items(), "osD", (plots.BLUE, plots.VERMILION, plots.GREEN), strict=True
-    )
-    for (name, rate), marker, color in marks:
-        loss = np.interp(np.log(rate), np.log(test.rates), test.losses)
-        taken = " (try this one)" if name == DEFAULT_SUGGESTION else ""
-        axes.plot(rate, loss, marker, color=color, markersize=9, label=f"{name}: {rate:.2e}{taken}")
+    loss = np.interp(np.log(test.suggestion), np.log(test.rates), test.losses)
+    suggested = f"suggested: {test.suggestion:.2e}"
+    axes.plot(test.suggestion, loss, "o", color=plots.BLUE, markersize=9, label=suggested)
     taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
     axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
     axes.set_xlabel("learning rate")

@@ -71,7 +71,7 @@ def export(
 
 
 def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
-    """Return temperature, `unsure_below`, and the share answered and its accuracy on `split`."""
+    """Return temperature, `unsure_below`, and the fraction answered and its accuracy on `split`."""
     logits, labels = loop.predict_logits(network, split, image_size)
     temperature = fit_temperature(logits.numpy(), labels.numpy())
     probabilities = (logits / temperature).softmax(dim=1).numpy()
@@ -95,10 +95,6 @@ def measure(
 
     The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
     the metrics have "votes" as well (`votes.vote_metrics`).
-
-    Raises:
-        ValueError: the split is empty, or `folder` was trained on data with another number of
-            images in it.
     """
     if folder is not None:
         _refuse_other_data(read_metrics(folder), name, len(split))
@@ -138,7 +134,7 @@ def _refuse_other_data(metrics: dict, name: str, count: int) -> None:
     if trained_on.get(name, count) != count:
         raise ValueError(
             f"--data has {count} images of {name}, the data of the training run had "
-            f"{trained_on[name]}: the card would tell of other data. Evaluate without --update."
+            f"{trained_on[name]}: the card would describe other data. Evaluate without --update."
         )
 
 

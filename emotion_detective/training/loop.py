@@ -48,10 +48,6 @@ def train(
 
     Writes `train_config.json`, `metrics.jsonl`, the state of the last epoch and the EMA weights of
     the best one into `output`. All processes return the same.
-
-    Raises:
-        ValueError: `output` holds another run; `resume` finds none, a finished one, or one of
-            another recipe or data; votes or teacher cannot be used; an epoch cannot be written.
     """
     accelerator = create_accelerator(config)
     learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
@@ -153,8 +149,7 @@ def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> t
     with torch.no_grad():
         faces = to_float(run.images["train"][indices], image_size)
         inputs = augment(faces, strength, run.config.erasing)
-        inputs, targets = run.mix((inputs, run.targets[indices]))
-    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
+    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), run.targets[indices])
     run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(run.network.parameters(), run.config.clip_norm)
     run.optimizer.step()

@@ -16,13 +16,13 @@ ONE_TENSOR_BYTES, ALL_BYTES = 2**30, 2**31 - 1
 
 
 def describe_hardware() -> str:
-    """Return the number of this run's processes and their accelerator, or else the processor."""
+    """Return the number of this run's processes and their accelerator, or else the CPU."""
     processes = os.environ.get("WORLD_SIZE", 1)  # as torchrun and `accelerate launch` set it
     if torch.cuda.is_available():
         return f"{processes} x {torch.cuda.get_device_name(0)}"
     if torch.accelerator.is_available():
         return f"{processes} x {torch.accelerator.current_accelerator().type}"
-    return f"CPU, {os.cpu_count()} cores ({_read_processor('model name') or platform.machine()})"
+    return f"CPU, {os.cpu_count()} cores ({_read_cpu('model name') or platform.machine()})"
 
 
 def describe_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
@@ -35,7 +35,7 @@ def mixed_precision() -> str:
     if torch.cuda.is_available():
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_read_processor("flags").split())
+        has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_read_cpu("flags").split())
     return "bf16" if has_bfloat16 else "no"
 
 
@@ -51,7 +51,7 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, ALL_BYTES)
 
 
-def _read_processor(field: str) -> str:
+def _read_cpu(field: str) -> str:
     """Return a field of Linux's description of the first core, "" elsewhere."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []

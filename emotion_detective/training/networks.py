@@ -26,10 +26,6 @@ def create_network(
 
     `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
     weights) or a checkpoint folder or repository of ours to go on from.
-
-    Raises:
-        ValueError: the architecture is unknown, or has no stochastic depth where `drop_path` asks
-            for it, or the weights cannot be had; the message says what to do.
     """
     shown = architecture if init in FRESH else init
     if drop_path and (init not in FRESH or architecture == ALEXNET):
@@ -62,10 +58,7 @@ def create_network(
 def check_architecture(config: TrainConfig) -> None:
     """Refuse, before hours of training, a network that no checkpoint can be made of.
 
-    Raises:
-        ValueError: the architecture is not timm's, or takes other image sizes, or its first
-            convolution or its classifier is not a single layer that gray and temperature can be
-            folded into (`checkpoint.py`).
+    Gray and temperature are folded into a single first convolution and a single classifier.
     """
     architecture = config.architecture
     known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)

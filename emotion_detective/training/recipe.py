@@ -8,16 +8,24 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ARCHITECTURE = "resnet50"
 # Values of `init` for any architecture; a checkpoint has one of its own.
 FRESH = ("scratch", "imagenet")
-# Share of a run, at its end, with weak augmentation: the faces of users are not augmented.
-LATE_SHARE = 0.1
+# The last fraction of a run has weak augmentation: the faces of users are not augmented.
+LATE_FRACTION = 0.1
 # Fields between 0 and 1.
-SHARES = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmup_share")
+FRACTIONS = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmup_share")
 # A batch's side is a multiple of this many pixels.
 SIDE_STEP = 8
+# Settings that training has no more, with the value it now always has: records may hold them.
+RETIRED = {"mixup": 0.0, "optimizer": "adamw"}
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    """Return a field of TrainConfig; `--help` prints its meaning."""
+    return dataclasses.field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True)
@@ -28,61 +36,56 @@ class TrainConfig:
     cores. Rate, batch and sizes are those of the runs `scratch83` and `restart68` of
     `benchmarks/recipes.md`, which are as long together; every run so far was better for being
     longer, and published ones take 250 to 300 epochs. Single settings: `benchmarks/ablations.md`.
-
-    `batch_size` counts the images of all processes. `image_sizes` are the sides in pixels of the
-    network's input, each for its share of the epochs in `image_size_shares`: small images teach the
-    coarse features several times faster (progressive resizing, Tan & Le 2021, arXiv 2104.00298);
-    the last size is the checkpoint's. At that size each batch has a side of its own, smaller or
-    larger by the share `size_spread` at most, as users have faces of other sizes. `layer_decay`
-    multiplies the learning rate once for each layer between the classifier and the one that learns.
-    During `frozen_epochs` only the classifier learns. `augmentation` is the strength of the
-    augmentation, `late_augmentation` that of the last tenth. Of a target `teacher_share` is the
-    answer of the checkpoint `teacher`, and of the rest `vote_share` comes from FER+'s votes, in the
-    CSV `votes`. `limit` is the number of training images. `drop_path` is the probability that an
-    image skips the last block, with lower ones for those before it (stochastic depth, Huang et al.
-    2016, arXiv 1603.09382); timm takes 0.05 for a ResNet-50 that sees its images 300 times and more
-    (Wightman et al. 2021, arXiv 2110.00476).
-
-    Raises:
-        ValueError: a field is out of its range, or two contradict each other.
     """
 
-    init: str = "scratch"
-    architecture: str = ARCHITECTURE
-    epochs: int = 150
-    batch_size: int = 256
-    optimizer: str = "adamw"
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    layer_decay: float | None = None
-    warmup_share: float = 0.05
-    frozen_epochs: int = 0
-    image_sizes: tuple[int, ...] = (64, 96)
-    image_size_shares: tuple[float, ...] = (0.3, 0.7)
-    size_spread: float = 0.17
-    augmentation: float = 0.7
-    late_augmentation: float = 0.3
-    erasing: float = 0.1
-    mixup: float = 0.0
-    label_smoothing: float = 0.0
-    votes: str | None = None
-    vote_share: float = 0.25
-    teacher: str | None = None
-    teacher_share: float = 0.5
-    drop_path: float = 0.05
-    ema_decay: float = 0.999
-    clip_norm: float = 5.0
-    limit: int | None = None
-    seed: int = 0
+    init: str = _setting("scratch", "imagenet, scratch (random weights) or a checkpoint")
+    architecture: str = _setting(ARCHITECTURE, "a network of timm")
+    epochs: int = _setting(150, "passes over the training images")
+    batch_size: int = _setting(256, "images a step, of all processes together")
+    learning_rate: float = _setting(2e-3, "the highest rate, after the warm-up")
+    weight_decay: float = _setting(0.1, "how strongly AdamW pulls the weights towards 0")
+    layer_decay: float | None = _setting(
+        None, "factor of the rate for each layer further from the classifier"
+    )
+    warmup_share: float = _setting(0.05, "fraction of the run in which the rate rises")
+    frozen_epochs: int = _setting(0, "epochs at the start in which only the classifier learns")
+    # Small images teach the coarse features several times faster (progressive resizing, Tan & Le
+    # 2021, arXiv 2104.00298).
+    image_sizes: tuple[int, ...] = _setting(
+        (64, 96), "sides of the images in pixels, in their order; the last is the checkpoint's"
+    )
+    image_size_shares: tuple[float, ...] = _setting(
+        (0.3, 0.7), "fraction of the epochs for each of these sizes"
+    )
+    # Users have faces of other sizes.
+    size_spread: float = _setting(
+        0.17, "at the last size each batch is larger or smaller by this fraction at most"
+    )
+    augmentation: float = _setting(0.7, "strength of the augmentation, 0 for mirroring only")
+    late_augmentation: float = _setting(0.3, "its strength in the last tenth of the run")
+    erasing: float = _setting(0.1, "probability that a rectangle of an image is blanked")
+    label_smoothing: float = _setting(0.0, "fraction of each target spread over all labels")
+    votes: str | None = _setting(None, "CSV of FER+'s votes, as join-votes writes it")
+    vote_share: float = _setting(0.25, "fraction of each target that comes from the votes")
+    teacher: str | None = _setting(None, "checkpoint whose predictions are distilled")
+    teacher_share: float = _setting(0.5, "fraction of each target that the teacher predicts")
+    # Stochastic depth (Huang et al. 2016, arXiv 1603.09382); timm takes 0.05 for a ResNet-50 that
+    # sees its images 300 times and more (Wightman et al. 2021, arXiv 2110.00476).
+    drop_path: float = _setting(
+        0.05, "probability that an image skips the last block, lower for those before it"
+    )
+    ema_decay: float = _setting(0.999, "memory of the moving average of the weights, which is kept")
+    clip_norm: float = _setting(5.0, "largest norm of the gradient")
+    limit: int | None = _setting(None, "number of training images, drawn at random")
+    seed: int = _setting(0, "decides everything random")
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "learning_rate", "clip_norm")
-        for name in positive:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in SHARES:
+        for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share of 1, not {getattr(self, name)}.")
+                raise ValueError(f"{name} is a fraction of 1, not {getattr(self, name)}.")
         if len(self.image_sizes) != len(self.image_size_shares):
             raise ValueError(
                 f"image_sizes has {len(self.image_sizes)} and image_size_shares "
@@ -99,15 +102,11 @@ class TrainConfig:
 
     @classmethod
     def for_init(cls, init: str, **overrides) -> "TrainConfig":
-        """Return the recipe for "scratch", or FINE_TUNING for any other `init`.
-
-        Raises:
-            ValueError: there is a share of votes or of a teacher, but no votes or teacher.
-        """
+        """Return the recipe for "scratch", or FINE_TUNING for any other `init`."""
         for share, source in (("vote_share", "votes"), ("teacher_share", "teacher")):
             if share in overrides and not overrides.get(source):
                 (option, *_), (of, *_) = option_names(share), option_names(source)
-                raise ValueError(f"{option} is the share of what {of} names: name it as well.")
+                raise ValueError(f"{option} is the fraction of what {of} names: name it as well.")
         recipe = {} if init == "scratch" else FINE_TUNING
         if "epochs" in overrides and recipe:  # a run of one epoch has none to spare
             recipe = recipe | {
@@ -116,9 +115,9 @@ class TrainConfig:
         return cls(**{"init": init, **recipe, **overrides})
 
     def recorded(self) -> dict:
-        """Return the fields as plain values, with only the names of files and folders.
+        """Return the fields as plain values, of files and folders only their names.
 
-        A path would tell of this machine, and could pass for a Hub id.
+        A path says something of this machine, and could pass for a Hub id.
         """
         names = {
             name: Path(value).name
@@ -137,7 +136,7 @@ class TrainConfig:
         return self.image_sizes[-1]
 
     def batch_sizes_at(self, epoch: int) -> list[int]:
-        """Return the sides in pixels that the batches of an epoch are drawn from."""
+        """Return the sides in pixels from which each batch of an epoch takes one."""
         size = self.image_size_at(epoch)
         # Few sides: torch.compile compiles the network for each.
         is_last = size == self.image_sizes[-1]
@@ -146,7 +145,7 @@ class TrainConfig:
 
     def augmentation_at(self, epoch: int) -> float:
         """Return the strength of the augmentation in an epoch, counted from 0."""
-        late = epoch >= self.epochs - round(LATE_SHARE * self.epochs)
+        late = epoch >= self.epochs - round(LATE_FRACTION * self.epochs)
         return self.late_augmentation if late else self.augmentation
 
 
@@ -154,9 +153,6 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
     """Return the recipe of a run from its record, with the fields in `given` changed.
 
     The record is a checkpoint's `metrics.json` or a run's `train_config.json`.
-
-    Raises:
-        ValueError: the file is no record, or one with other settings than today's.
     """
     try:
         record = json.loads(path.read_text())
@@ -166,6 +162,8 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
             f"{path} is no record of a training run: name a checkpoint's metrics.json."
         ) from error
     known = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name in [name for name, value in RETIRED.items() if recorded.get(name) == value]:
+        del recorded[name]
     if gone := sorted(recorded.keys() - known):
         raise ValueError(f"{path} has the settings {', '.join(gone)}, which training has no more.")
     if missing := sorted(known - recorded.keys() - given.keys()):

@@ -1,8 +1,7 @@
 """A recipe and its data -> a run at its first step: network, optimiser, images on the device.
 
-Images lie on the device as uint8. Parts come from timm (optimiser, schedule, EMA), torchvision
-(mixup, which timm has for single labels only) and Accelerate (devices, processes, state). `loop.py`
-trains what `prepare` returns.
+Images lie on the device as uint8. Optimiser, schedule and EMA are timm's; devices, processes and
+state are Accelerate's. `loop.py` trains what `prepare` returns.
 """
 
 import zlib
@@ -18,7 +17,6 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torchvision.transforms import v2
 
 from emotion_detective import data
 from emotion_detective.training import machine, targets
@@ -27,9 +25,6 @@ from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import History
 
 EVALUATION_BATCH = 256
-# torch's fused optimisers update a weight in one pass over the memory: less than half the time of
-# the default on a CPU.
-FUSED_OPTIMIZERS = ("adam", "adamw", "sgd")
 # Warm-up begins at the learning rate divided by this, as in fastai's one-cycle schedule.
 WARMUP_DIVISOR = 25
 
@@ -54,7 +49,6 @@ class Run:
     labels: dict[str, torch.Tensor]
     targets: torch.Tensor
     loaders: dict[str, torch.utils.data.DataLoader]
-    mix: nn.Module
     history: History
     seed: int
 
@@ -82,11 +76,7 @@ def prepare(
 ) -> Run:
     """Return a run at its first step.
 
-    The teacher's answers are kept in `folder`, or taken from it.
-
-    Raises:
-        ValueError: no network or image to train, votes or teacher that cannot be used, or a batch
-            that does not divide among the processes.
+    The teacher's predictions are kept in `folder`, or taken from it.
     """
     machine.keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # a GPU picks the fastest of its convolutions
@@ -100,11 +90,11 @@ def prepare(
     ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
     optimizer = create_optimizer_v2(
         network,
-        opt=config.optimizer,
+        opt="adamw",
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         layer_decay=config.layer_decay,
-        **({"fused": True} if config.optimizer in FUSED_OPTIMIZERS else {}),
+        fused=True,  # one pass over the memory: less than half the time on a CPU
     )
     images, labels = {}, {}
     train_split = data.subset(parts["train"], config.limit, config.seed)
@@ -113,7 +103,7 @@ def prepare(
     for name, split in splits.items():
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
-    with accelerator.main_process_first():  # it writes the teacher's answers, the others read them
+    with accelerator.main_process_first():  # it writes the teacher's predictions, others read them
         taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
     loaders = _create_loaders(config, accelerator, len(images["train"]), len(images["validation"]))
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
@@ -133,7 +123,6 @@ def prepare(
         labels=labels,
         targets=targets.make_targets(config, splits["train"], taught).to(device),
         loaders=loaders,
-        mix=v2.MixUp(alpha=config.mixup) if config.mixup else nn.Identity(),
         history=history,
         seed=seed,
     )

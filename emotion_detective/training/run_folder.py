@@ -29,9 +29,9 @@ CONFIG_FILE = "train_config.json"
 TEACHER_FILE = "teacher_{:08x}.safetensors"
 # What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
-# The largest share of a run's time that is spent on writing. On a GPU an epoch takes two seconds,
-# and writing the state of a ResNet-50, 400 MB, half a second.
-WRITING_SHARE = 0.05
+# The largest fraction of a run's time that is spent on writing. On a GPU an epoch takes two
+# seconds, and writing the state of a ResNet-50, 400 MB, half a second.
+WRITING_FRACTION = 0.05
 # Writing that takes less is always done.
 SHORT_WRITING_S = 0.1
 
@@ -68,9 +68,6 @@ def claim(
 
     A resumed run must have begun with the same `config` (the recipe as plain values) and the same
     `learned_from` (numbers of images, checksums of votes and teacher).
-
-    Raises:
-        ValueError: `output` holds another or a finished run, or there is none to resume.
     """
     problem = [None]
     if accelerator.is_main_process:
@@ -122,8 +119,8 @@ class Pace:
         self.written, self.seconds = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """Return, in all processes alike, whether writing keeps within its share of the time."""
-        allowed = WRITING_SHARE * (time.monotonic() - self.written)
+        """Return, in all processes alike, whether writing keeps within its fraction of the time."""
+        allowed = WRITING_FRACTION * (time.monotonic() - self.written)
         return broadcast_object_list([self.seconds <= max(allowed, SHORT_WRITING_S)])[0]
 
     @contextmanager
@@ -141,9 +138,6 @@ def save_epoch(
     """Write history, state and `best`, the weights of the best epoch; {} if they are on disk.
 
     A whole state is on disk whenever the process is killed.
-
-    Raises:
-        ValueError: the files cannot be written; the message says what to do.
     """
     try:
         _write_epoch(accelerator, history, best, output)

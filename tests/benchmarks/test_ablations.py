@@ -33,7 +33,7 @@ def test_a_run_is_made_once_and_leaves_a_row_and_no_state(begin, tmp_path, monke
 def test_a_run_of_another_recipe_is_refused(begin):
     begin("base")
     with pytest.raises(ValueError, match="holds a run of another recipe"):
-        begin("base", mixup=0.2)
+        begin("base", erasing=0.2)
 
 
 def test_without_averaging_both_accuracies_are_those_of_the_last_weights(begin):

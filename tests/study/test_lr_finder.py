@@ -31,8 +31,7 @@ def test_curve_and_suggestions_are_written(test_result, tmp_path):
     rows = list(csv.DictReader(csv_path.open()))
     assert [float(row["learning_rate"]) for row in rows] == test_result.rates.tolist()
     assert Image.open(png_path).width >= 800
-    assert set(test_result.suggestions) == {"valley", "steepest", "minimum / 10"}
-    assert lr_finder.DEFAULT_SUGGESTION in test_result.suggestions
+    assert test_result.rates[0] < test_result.suggestion < test_result.rates[-1]
 
 
 def test_test_stops_when_the_loss_diverges(parts, monkeypatch):
@@ -41,14 +40,11 @@ def test_test_stops_when_the_loss_diverges(parts, monkeypatch):
     assert len(lr_finder.find_lr(CONFIG, parts, steps=100).rates) == 40
 
 
-def test_suggestions_on_a_known_curve():
+def test_the_suggestion_lies_in_the_fall_of_a_known_curve():
     rates = np.logspace(-6, 0, 120)
     position = np.linspace(0, 1, 120)  # flat, then a fall between 0.5 and 0.8, then a rise
     losses = np.interp(position, [0, 0.5, 0.8, 1.0], [1.8, 1.8, 1.0, 3.0])
-    suggestions = lr_finder.suggest(rates, losses)
-    assert suggestions["minimum / 10"] == pytest.approx(rates[95] / 10, rel=0.1)
-    assert rates[60] <= suggestions["valley"] <= rates[95]
-    assert rates[59] <= suggestions["steepest"] <= rates[96]
+    assert rates[60] <= lr_finder.suggest(rates, losses) <= rates[95]
 
 
 def test_too_few_steps_are_refused_before_the_first():

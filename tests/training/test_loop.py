@@ -26,7 +26,6 @@ SMALL = SMALL_RUN | dict(
     augmentation=0.0,
     late_augmentation=0.0,
     erasing=0.0,
-    mixup=0.0,
     ema_decay=0.9,
 )
 
@@ -61,7 +60,7 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
 
 
 def test_interrupted_run_resumes_to_the_same_result(parts, tmp_path, monkeypatch):
-    strong = dict(augmentation=1.0, erasing=0.5, mixup=0.2)
+    strong = dict(augmentation=1.0, erasing=0.5)
     config = TrainConfig(**{**SMALL, **strong}, epochs=4)
     _, whole = loop.train(config, parts, tmp_path / "whole")
 
@@ -94,7 +93,7 @@ def test_where_writing_takes_long_the_result_is_the_same(parts, finished, tmp_pa
         save_epoch(accelerator, history, best, output)
 
     monkeypatch.setattr(run_folder, "save_epoch", noting)
-    monkeypatch.setattr(run_folder, "WRITING_SHARE", 0.0)
+    monkeypatch.setattr(run_folder, "WRITING_FRACTION", 0.0)
     monkeypatch.setattr(run_folder, "SHORT_WRITING_S", 0.0)
     loop.train(TrainConfig(**SMALL, epochs=8), parts, tmp_path / "run")
     assert written == [1, 8]
