@@ -8,7 +8,8 @@ public API, documented for clients by their types and docstrings.
 
 The two that take long are generators: Gradio closes one whose client cancels or leaves, and would
 let a plain function run to its end for nobody. They yield empty answers while they work, then the
-whole one; a client that does not ask for the steps sees only that.
+whole one; a client that does not ask for the steps sees only that. What they return is stated as
+the type of the last one, which is what Gradio documents to clients.
 """
 
 import sys
@@ -16,24 +17,23 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"Emotion Detective needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
 
-import inspect
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from emotion_detective.page import upload_folder
+from emotion_detective.page import uploads
 
-upload_folder.claim()  # before Gradio is imported: it notes the folder
+# Gradio notes the folder when it is imported; if it was before, files of tools lie elsewhere.
+TOOLS_ARE_SWEPT = "gradio" not in sys.modules
+uploads.claim()
 # With each event Gradio asks for Matplotlib's backend; to choose one, Matplotlib would import
 # pyplot and leave a list of the fonts at home.
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
-from gradio import mcp
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -50,10 +50,15 @@ from emotion_detective.page import (
     live_tab,
     photo_tab,
     shell,
-    uploads,
     video_tab,
 )
-from emotion_detective.page.blocks import MAX_SESSIONS, MAX_THREADS, Page
+from emotion_detective.page.gradio_seam import (
+    MAX_SESSIONS,
+    MAX_THREADS,
+    Head,
+    Page,
+    errors_as_messages,
+)
 from emotion_detective.video import decoding
 from emotion_detective.video.follow import DEFAULT_RATE_HZ, follow_faces
 
@@ -90,22 +95,13 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAns
         picture: a picture file; its faces are answered largest first.
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
-    with uploads.errors_as_messages():
+    with errors_as_messages():
         opened = pictures.read_picture(uploads.uploaded_path(picture))
     predictions = detective.read_photo(opened.picture, bool(whole_picture))
     return api.picture_answer(detective.classifier, predictions, opened.notice)
 
 
-def _with_type_of_answers(steps: Callable[..., Iterator]) -> Callable[..., Iterator]:
-    """Return the generator with its answers' type as its own, as Gradio reads it for clients."""
-    signature = inspect.signature(steps)
-    (answer,) = get_args(signature.return_annotation)
-    steps.__signature__ = signature.replace(return_annotation=answer)
-    return steps
-
-
-@_with_type_of_answers
-def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[Row], gr.FileData]]:
+def analyze_batch(files: list[gr.FileData]) -> tuple[list[Row], gr.FileData]:
     """Rate six emotions in every face of many pictures, or of zip files with pictures.
 
     Returns one row a face, and one for each file without a face or that cannot be read (`status`
@@ -114,7 +110,7 @@ def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[Row], gr.File
     Args:
         files: picture and zip files.
     """
-    with uploads.errors_as_messages():
+    with errors_as_messages():
         sent = uploads.uploaded_files(files)
     rows = []
     for result in batch_files.read(detective, batch_files.pictures(sent)):
@@ -123,10 +119,9 @@ def analyze_batch(files: list[gr.FileData]) -> Iterator[tuple[list[Row], gr.File
     yield rows, uploads.as_download(uploads.keep(to_csv(rows), "batch.csv"))
 
 
-@_with_type_of_answers
 def analyze_video(
     video: gr.FileData, frames_per_second: float = DEFAULT_RATE_HZ
-) -> Iterator[tuple[list[api.VideoRow], api.Shares, gr.FileData]]:
+) -> tuple[list[api.VideoRow], api.Shares, gr.FileData]:
     """Follow every face through a video and rate six emotions in each over time.
 
     Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
@@ -136,7 +131,7 @@ def analyze_video(
         video: an mp4, mov or webm file.
         frames_per_second: how many frames are looked at for each second of video.
     """
-    with uploads.errors_as_messages():
+    with errors_as_messages():
         path = uploads.uploaded_path(video)
         for progress in follow_faces(detective, path, frames_per_second):
             timeline = progress.timeline
@@ -165,7 +160,7 @@ with Page(title=shell.NAME) as demo:
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
 demo.queue(TELL_PLACE_EVERY_S, max_size=QUEUE_SIZE, api_open=False)
-upload_folder.spare_what_is_there()
+uploads.spare_what_is_there()
 
 
 def mount(app: Starlette, path: str) -> Starlette:
@@ -180,11 +175,10 @@ def mount(app: Starlette, path: str) -> Starlette:
 def _options() -> dict[str, Any]:
     """Return how the page is served, in an application of its own or mounted into another."""
     return {
-        "app_kwargs": {
-            **demo.behind_gate(Middleware(shell.Head)),
-            "routes": [*shell.routes(), *live_routes.routes(detective)],
-            "lifespan": upload_folder.emptied_at_end,
-        },
+        "app_kwargs": demo.guarded(
+            [*shell.routes(), *live_routes.routes(detective)],
+            Middleware(Head, preview=shell.PREVIEW),
+        ),
         "show_error": True,
         "max_file_size": decoding.MAX_FILE_BYTES,
         "run_history": False,
@@ -195,13 +189,12 @@ def _options() -> dict[str, Any]:
 
 
 def _has_tools() -> bool:
-    """Tell whether the page serves the Model Context Protocol: where its files are deleted too."""
+    """Return whether the page serves the Model Context Protocol: its files are deleted too then."""
     if find_spec("mcp") is None:
         return False
-    if Path(mcp.DEFAULT_TEMP_DIR) == upload_folder.path():
-        return True
-    logger.warning("The page has no MCP tools: Gradio was imported before app.py.")
-    return False
+    if not TOOLS_ARE_SWEPT:
+        logger.warning("The page has no MCP tools: Gradio was imported before app.py.")
+    return TOOLS_ARE_SWEPT
 
 
 if __name__ == "__main__":

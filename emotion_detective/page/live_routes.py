@@ -70,9 +70,6 @@ def answer(detective: EmotionDetective, seats: Seats, visitor: str, jpeg: bytes)
     """Return `place` and `minutes` of who waits, `over`, or `left_s` with what the frame shows.
 
     Boxes are in pixels of a frame of `size`, as the camera took it: the mirror is the browser's.
-
-    Raises:
-        ValueError: the line is full, this is no picture, or the last frame is still being read.
     """
     session = seats.take(visitor)
     if isinstance(session, int):

@@ -104,11 +104,7 @@ def _shown_face(face: Prediction, size: tuple[int, int], crop: Image.Image, metr
 
 
 def look_closer(detective: EmotionDetective, analysis: Analysis, index: int) -> dict:
-    """Return a face as the model saw it, and where it looked; `heat` is None where it has no map.
-
-    Raises:
-        ValueError: there is no face of this index.
-    """
+    """Return a face as the model saw it, and where it looked; `heat` is None without a map."""
     if not 0 <= index < len(analysis.in_view):
         raise ValueError(f"This picture has {len(analysis.in_view)} faces; choose one of them.")
     seen = analysis.seen[index]
@@ -129,9 +125,6 @@ def save(detective: EmotionDetective, analysis: Analysis, kind: str, index: int)
     Args:
         kind: one of `SAVED_TYPES`.
         index: of the face that the share card shows.
-
-    Raises:
-        ValueError: another kind.
     """
     if kind not in SAVED_TYPES:
         raise ValueError(f"{kind!r} cannot be saved; choose from {', '.join(SAVED_TYPES)}.")

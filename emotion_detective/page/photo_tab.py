@@ -17,7 +17,8 @@ from PIL import ImageOps
 from emotion_detective.core import faces
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.files import pictures
-from emotion_detective.page import html, photo_stage, shell, upload_folder, uploads, words
+from emotion_detective.page import html, photo_stage, shell, uploads, words
+from emotion_detective.page.gradio_seam import errors_as_messages
 
 EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 # File names, and what a visitor sees there.
@@ -69,18 +70,18 @@ def tab(detective: EmotionDetective) -> None:
     # Gradio passes on what was pressed only to functions that carry annotations, as partial ones
     # do not.
     def example(pressed: gr.EventData) -> dict:
-        with uploads.errors_as_messages():
+        with errors_as_messages():
             name = dict(enumerate(EXAMPLES)).get(_read(pressed, "index", int))
             if name is None:
                 raise ValueError(f"There are {len(EXAMPLES)} examples; choose one of them.")
         return _show_file(detective, parts, EXAMPLES_FOLDER / name)
 
-    def look_closer(kept: upload_folder.Kept | None, chosen: gr.EventData) -> dict:
-        with uploads.errors_as_messages():
+    def look_closer(kept: uploads.Kept | None, chosen: gr.EventData) -> dict:
+        with errors_as_messages():
             return photo_stage.look_closer(detective, _there(kept), _read(chosen, "face", int))
 
-    def save(kept: upload_folder.Kept | None, asked: gr.EventData) -> dict:
-        with uploads.errors_as_messages():
+    def save(kept: uploads.Kept | None, asked: gr.EventData) -> dict:
+        with errors_as_messages():
             kind, face = _read(asked, "kind", str), _read(asked, "face", int)
             return photo_stage.save(detective, _there(kept), kind, face)
 
@@ -181,7 +182,7 @@ def _read(event: gr.EventData, name: str, kind: type) -> Any:
     return value
 
 
-def _there(kept: upload_folder.Kept | None) -> photo_stage.Analysis:
+def _there(kept: uploads.Kept | None) -> photo_stage.Analysis:
     analysis = kept and kept.value
     if analysis is None:
         raise ValueError(uploads.RESULT_GONE)
@@ -201,10 +202,8 @@ def _show_upload(
     return _show_file(detective, parts, path, mirrored=bool(snapshot))
 
 
-def _show_whole(
-    detective: EmotionDetective, parts: _Parts, kept: upload_folder.Kept | None
-) -> dict:
-    with uploads.errors_as_messages():
+def _show_whole(detective: EmotionDetective, parts: _Parts, kept: uploads.Kept | None) -> dict:
+    with errors_as_messages():
         analysis = _there(kept)
         if not analysis.path.is_file():
             raise ValueError(uploads.RESULT_GONE)
@@ -229,7 +228,7 @@ def _show_file(
         opened.notice,
     ]
     return {
-        parts.kept: upload_folder.Kept(analysis),
+        parts.kept: uploads.Kept(analysis),
         parts.summary: html.message(" ".join(filter(None, told))),
         parts.stage: shown | {"mirrored": mirrored},
     }

@@ -58,9 +58,6 @@ class Seats:
         """Return the visitor's session, or the place in the line: 1 is next.
 
         A session that is over holds no seat, and is still returned.
-
-        Raises:
-            ValueError: the line is full.
         """
         now_s = time.monotonic()
         with self._lock:

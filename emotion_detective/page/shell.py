@@ -1,21 +1,16 @@
-"""What tabs share: theme, title line, styles, parts, and the page's `<head>`. Knows no tab.
+"""What tabs share: theme, title line, styles and parts. Knows no tab.
 
-`LOOK` goes to `launch`, `Head` is ASGI middleware, `title` is laid out above the tabs; `work_bar`,
-`button` and `scripted` are parts that several tabs have. A tab's own styles and script lie beside
+`LOOK` goes to `launch`, `title` is laid out above the tabs; `work_bar`, `button` and `scripted` are
+parts that several tabs have. A tab's own styles and script lie beside
 it (`photo.css`, `photo.js`); `page.css` names the colours and shapes that all use (`--ed-surface`,
 `.ed-card`).
 """
 
-import re
-from html import escape
 from pathlib import Path
 
 import gradio as gr
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emotion_detective.core.drawing import COLORS, UNSURE_COLOR
 from emotion_detective.page import html
@@ -28,6 +23,16 @@ DESCRIPTION = (
     "are measured. Nothing you send is kept."
 )
 PREVIEW_FILE, PREVIEW_ROUTE = FOLDER / "preview.png", "/preview.png"
+# What a link to the page shows elsewhere; {address} stands for where visitors find it.
+PREVIEW = {
+    "description": DESCRIPTION,
+    "og:type": "website",
+    "og:title": NAME,
+    "og:description": DESCRIPTION,
+    "og:url": "{address}",
+    "og:image": f"{{address}}{PREVIEW_ROUTE}",
+    "twitter:card": "summary_large_image",
+}
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -107,15 +112,12 @@ LOOK = {
 _TITLE = f"""<div class="ed-head"><h1>{(FOLDER / "icon.svg").read_text()} {NAME}</h1>
 <p class="ed-line">{LINE}</p>
 <p class="ed-small">Reads expressions, not what someone feels; not for hiring, classrooms or
-work. Uploads go in about ten minutes. <button type="button" class="ed-link">About</button></p>
+work. Uploads are deleted within half an hour.
+<button type="button" class="ed-link">About</button></p>
 </div>"""
 _OPEN_ABOUT = """
 element.querySelector(".ed-link").addEventListener("click", () => trigger("about"));
 """
-# Browsers look for it in the first 1024 bytes only.
-_FIRST_TAG = '<meta charset="utf-8" />'
-# Gradio's own: some name its company, and a crawler takes the first of several.
-_PREVIEW_META = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*')
 
 
 def title() -> gr.HTML:
@@ -166,72 +168,3 @@ def scripted(tab: str, elem_id: str, **texts: str) -> gr.HTML:
 def routes() -> list[Route]:
     """Return the routes of the page's own files."""
     return [Route(PREVIEW_ROUTE, lambda request: FileResponse(PREVIEW_FILE))]
-
-
-class Head:
-    """ASGI middleware: puts what this page is into its `<head>`, in the place of Gradio's words.
-
-    Gradio has settings for the title only.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in ("", "/"):
-            return await self._app(scope, receive, send)
-        start: Message = {}
-        body = b""
-
-        async def collect(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            page = body
-            if "text/html" in Headers(raw=start["headers"]).get("content-type", ""):
-                page = with_head(body.decode(), _address(Request(scope))).encode()
-                MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
-            await send(start)
-            await send({"type": "http.response.body", "body": page})
-
-        await self._app(scope, receive, collect)
-
-
-def with_head(page: str, address: str) -> str:
-    """Return the page's HTML with this page's description and preview.
-
-    Args:
-        address: where visitors find the page, without a slash at the end.
-    """
-    return _PREVIEW_META.sub("", page).replace(_FIRST_TAG, f"{_FIRST_TAG}{_head(address)}", 1)
-
-
-def _head(address: str) -> str:
-    preview = {
-        "og:type": "website",
-        "og:title": NAME,
-        "og:description": DESCRIPTION,
-        "og:url": address,
-        "og:image": f"{address}{PREVIEW_ROUTE}",
-        "twitter:card": "summary_large_image",
-    }
-    tags = "".join(
-        f'<meta property="{name}" content="{escape(value)}" />' for name, value in preview.items()
-    )
-    # Gradio's words follow the browser's language and ours are English: one language for both.
-    english = (
-        "<script>for (const [name, value] of [['language', 'en'], ['languages', ['en']]])"
-        "Object.defineProperty(navigator, name, {get: () => value});</script>"
-    )
-    return f'{english}<meta name="description" content="{escape(DESCRIPTION)}" />{tags}'
-
-
-def _address(request: Request) -> str:
-    """Return the page's address as a proxy in front of it says it."""
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
-    host = request.headers.get("x-forwarded-host", request.url.netloc)
-    return f"{scheme}://{host}{request.scope.get('root_path', '')}"

@@ -1,45 +1,81 @@
-"""Files that visitors send and take away: only uploads are read.
+"""Files that visitors send and take away: where they lie, which are read, and how long they stay.
 
-Events that take a file run with `preprocess=False`, so that Gradio hands over the upload unread;
-`pictures` and `decoding` open it, with their limits. `upload_folder` says how long files stay.
+    uploads.claim()   # before Gradio is imported, which notes the folder
+
+Each process has a folder of its own. A file is deleted `KEEP_SECONDS` after its last use, and all
+of them when the process ends; what a killed process left is deleted by the sweeps of the next one.
+Only files of this folder are read: `pictures` and `decoding` open them, with their limits. Knows no
+Gradio: the folder's path reaches it as GRADIO_TEMP_DIR.
 """
 
+import atexit
+import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import gradio as gr
-
 from emotion_detective.core.rows import MAX_NAME_LETTERS
-from emotion_detective.page import upload_folder
-from emotion_detective.page.upload_folder import KEEP_MINUTES
 
-RESULT_GONE = f"This result is gone: results go within {KEEP_MINUTES} minutes. Send it again."
+VARIABLE = "GRADIO_TEMP_DIR"
+# The sweep, once a minute, deletes files that nobody has used for so long: longer than an event
+# waits for its turn, so that no list of waiting files is needed.
+KEEP_SECONDS, SWEEP_SECONDS = 29 * 60, 60
+KEEP_MINUTES = (KEEP_SECONDS + SWEEP_SECONDS) // 60
+# Each process touches its folder at every sweep: an older one belongs to a killed process.
+PREFIX = "emotion-detective-uploads-"
+KILLED_SWEEPS = 3
+RESULT_GONE = (
+    f"This result is gone: results are deleted after {KEEP_MINUTES} minutes. Send it again."
+)
 UPLOAD_ONLY = "Send the file itself: this server reads no other files and fetches no addresses."
-UPLOAD_GONE = f"The upload is not here: uploads go within {KEEP_MINUTES} minutes. Send it again."
+UPLOAD_GONE = f"The upload is gone: it is deleted after {KEEP_MINUTES} minutes. Send it again."
 # How clients of the Model Context Protocol name what they uploaded: as an address of this server.
 FILE_ROUTE = "/gradio_api/file="
-# Letters of a path, more than any system has.
-MAX_PATH_LETTERS = 4096
+# Characters of a path, more than any system has.
+MAX_PATH_CHARACTERS = 4096
+
+_kept: weakref.WeakSet["Kept"] = weakref.WeakSet()
+_lasting: set[Path] = set()
+
+
+def folder() -> Path:
+    """Return where uploads lie: the folder of this process, or Gradio's own if none is claimed."""
+    return Path(os.environ.get(VARIABLE) or Path(tempfile.gettempdir()) / "gradio").resolve()
+
+
+def claim() -> None:
+    """Make this process its folder, below the one that GRADIO_TEMP_DIR names, and sweep it."""
+    base = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()).resolve()
+    base.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    os.environ[VARIABLE] = str(own)
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    threading.Thread(target=_sweep_forever, args=[own], name="sweep", daemon=True).start()
+
+
+def spare_what_is_there() -> None:
+    """Keep the files that lie in the folder now for good: examples, which every visitor sees."""
+    _lasting.update(found for found in folder().rglob("*") if found.is_file())
 
 
 def uploaded_path(upload: Any) -> Path:
-    """Return where an uploaded file lies.
+    """Return where an uploaded file lies, which counts as used now.
 
     Args:
         upload: Gradio's `FileData` as a dictionary, as the browser or a client sent it, or the
             upload's address on this server.
-
-    Raises:
-        ValueError: not an upload, such as a path of this machine written by hand, or one that was
-            deleted.
     """
     path = upload.get("path") if isinstance(upload, dict) else upload
     # Python takes hours to resolve one of a million folders.
-    if not isinstance(path, str) or len(path) > MAX_PATH_LETTERS:
+    if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
         raise ValueError(UPLOAD_ONLY)
     if FILE_ROUTE in path:
         path = unquote(path.partition(FILE_ROUTE)[2])
@@ -49,19 +85,17 @@ def uploaded_path(upload: Any) -> Path:
     # A name that is too long or holds a zero byte; links in a circle.
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(UPLOAD_ONLY) from error
-    if not path.is_relative_to(upload_folder.path()):
+    if not path.is_relative_to(folder()):
         raise ValueError(UPLOAD_ONLY)
     if not is_file:
         raise ValueError(UPLOAD_GONE)
+    with suppress(OSError):  # deleted just now
+        os.utime(path)
     return path
 
 
 def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
-    """Return `(name, path)` of each uploaded file; the name is what the visitor calls it.
-
-    Raises:
-        ValueError: something that is no upload.
-    """
+    """Return `(name, path)` of each uploaded file; the name is what the visitor calls it."""
     if not isinstance(uploads, list):
         raise ValueError(UPLOAD_ONLY)
     paths = [uploaded_path(upload) for upload in uploads]
@@ -77,20 +111,11 @@ def _readable(name: str) -> str:
     return name[:MAX_NAME_LETTERS].encode("utf-8", "replace").decode()
 
 
-@contextmanager
-def errors_as_messages() -> Iterator[None]:
-    """Turn our one-sentence errors into Gradio's, which reach the visitor and no log."""
-    try:
-        yield
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
-
-
 def reserve(name: str) -> Path:
-    """Return a path for a file that a visitor will download, deleted after `KEEP_SECONDS`."""
-    folder = upload_folder.path() / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    return folder / name
+    """Return a path, in a folder that nobody can guess, for a file that comes or is taken away."""
+    parent = folder() / secrets.token_hex(16)
+    parent.mkdir(parents=True)
+    return parent / name
 
 
 def keep(content: str | bytes, name: str) -> str:
@@ -100,6 +125,86 @@ def keep(content: str | bytes, name: str) -> str:
     return str(path)
 
 
-def as_download(path: str) -> gr.FileData:
-    """Return a kept file as an answer of the API: the client downloads it."""
+def as_download(path: str) -> dict[str, Any]:
+    """Return a kept file as Gradio's `FileData`: the client downloads it."""
     return {"path": path, "orig_name": Path(path).name, "meta": {"_type": "gradio.FileData"}}
+
+
+class Kept:
+    """A value in memory for one visitor, forgotten `KEEP_SECONDS` after its last use.
+
+    What `gr.State` holds stays for an hour after its page was closed; let it hold one of these.
+    """
+
+    def __init__(self, value: object) -> None:
+        self._value: object | None = value
+        self._used_s = time.monotonic()
+        _kept.add(self)
+
+    @property
+    def value(self) -> object | None:
+        """The value; None if it is forgotten."""
+        self._used_s = time.monotonic()
+        return self._value
+
+    def forget_if_idle(self) -> None:
+        """Forget the value if nobody asked for it for long."""
+        if time.monotonic() - self._used_s > KEEP_SECONDS:
+            self._value = None
+
+
+def _sweep_forever(own: Path) -> None:
+    while True:
+        with suppress(OSError):  # a disk that is full for a moment must not end the thread
+            sweep(own)
+        time.sleep(SWEEP_SECONDS)
+
+
+def sweep(own: Path) -> None:
+    """Delete what is old in `own`, and the folders beside it that killed processes left."""
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.utime(own)
+    for sibling in own.parent.glob(f"{PREFIX}*"):
+        if sibling != own and _is_older(sibling, KILLED_SWEEPS * SWEEP_SECONDS):
+            shutil.rmtree(sibling, ignore_errors=True)
+    for kept in list(_kept):
+        kept.forget_if_idle()
+    for found in _inside(own):
+        if found not in _lasting and _is_older(found, KEEP_SECONDS):
+            _delete(found)
+
+
+@asynccontextmanager
+async def emptied_at_end(app: object) -> AsyncIterator[None]:
+    """Delete what visitors sent and took away when the server of `app` ends: its lifespan.
+
+    A server that ends by a signal, as uvicorn does where the page is mounted, runs no `atexit`.
+    """
+    try:
+        yield
+    finally:
+        for found in _inside(folder()):
+            if found not in _lasting:
+                _delete(found)
+
+
+def _inside(own: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its folders, what they hold before them."""
+    for parent, _, names in os.walk(own, topdown=False):
+        yield from (Path(parent) / name for name in names)
+        if Path(parent) != own:
+            yield Path(parent)
+
+
+def _delete(found: Path) -> None:
+    """Delete a file, or a folder that is empty."""
+    with suppress(OSError):  # already deleted, or a folder that holds something
+        found.rmdir() if found.is_dir() else found.unlink()
+
+
+def _is_older(found: Path, seconds: float) -> bool:
+    """Return whether nobody changed or touched a file for so long; False if it does not exist."""
+    try:
+        return time.time() - found.lstat().st_ctime > seconds
+    except OSError:
+        return False

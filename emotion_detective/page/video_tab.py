@@ -14,7 +14,8 @@ from pathlib import Path
 import gradio as gr
 
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.page import film, html, upload_folder, uploads
+from emotion_detective.page import film, html, uploads
+from emotion_detective.page.gradio_seam import errors_as_messages
 from emotion_detective.page.video_layout import START, Parts, lay_out
 from emotion_detective.video import follow
 
@@ -161,7 +162,7 @@ def _show_result(parts: Parts, progress: follow.Progress, path: Path) -> Updates
     }
     csv = uploads.keep(progress.timeline.csv(), "video.csv")
     return {
-        parts.kept: upload_folder.Kept(Followed(replace(progress, moments=(), portraits={}), path)),
+        parts.kept: uploads.Kept(Followed(replace(progress, moments=(), portraits={}), path)),
         parts.status: html.message(film.summarize(progress, faces)),
         parts.player: value,
         parts.tools: gr.Column(visible=True),
@@ -169,7 +170,7 @@ def _show_result(parts: Parts, progress: follow.Progress, path: Path) -> Updates
     }
 
 
-def _annotate(parts: Parts, for_player: bool, kept: upload_folder.Kept | None) -> Iterator[Updates]:
+def _annotate(parts: Parts, for_player: bool, kept: uploads.Kept | None) -> Iterator[Updates]:
     """Yield how far the annotated copy is, then the copy."""
     followed = kept and kept.value
     if followed is None:
@@ -178,7 +179,7 @@ def _annotate(parts: Parts, for_player: bool, kept: upload_folder.Kept | None) -
     target = uploads.reserve("faces.mp4")
     text = UNPLAYABLE if for_player else "Drawing the faces into a copy"
     told_s = 0.0
-    with uploads.errors_as_messages(), upload_folder.in_use([path, target]):
+    with errors_as_messages():
         uploads.uploaded_path(str(path))  # it may have waited for too long
         for time_s in follow.annotate(path, timeline, target):
             if time.monotonic() - told_s > TELL_EVERY_S:

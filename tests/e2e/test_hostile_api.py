@@ -7,22 +7,16 @@ to write down who sent it.
 
 import http.client
 import json
-import re
 import sys
-import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
-from running import TIMEOUT_MS
 from test_api import EXAMPLES, call
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import odd_films
 from corpus import GROUPS, NAMES, OddFile
-
-from emotion_detective.page.gate import MAX_MESSAGE_BYTES
-from emotion_detective.page.uploads import UPLOAD_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 # One in so many odd pictures goes over HTTP.
@@ -134,54 +128,6 @@ def test_an_upload_is_never_shown_as_a_page(server, name):
     assert response.getheader("content-disposition", "").startswith("attachment")
 
 
-# Where a message is read as it comes, of whatever length it says it is, or never says.
-READING = ("/gradio_api/call/predict", "/gradio_api/queue/join", "/gradio_api/run/predict")
-
-
-def test_a_message_too_large_is_refused_before_its_end(server, unharmed):
-    pieces = [b'{"data": ["', *[b"A" * 1_000_000] * (MAX_MESSAGE_BYTES // 1_000_000), b'"]}']
-    for route in (*READING, "/config", "/nowhere"):
-        status, said = send_until_refused(server, route, pieces, stated=True)
-        assert (status, said) == (413, b"Content Too Large"), route
-    for route in READING:
-        status, said = send_until_refused(server, route, pieces, stated=False)
-        assert status == 413 and b"Content Too Large" in said, route
-
-
-def send_until_refused(server: str, route: str, pieces: list[bytes], stated: bool):
-    """Send a body piece by piece; return the status and body of the answer."""
-    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=120)
-    connection.putrequest("POST", route)
-    connection.putheader("Content-Type", "application/json")
-    if stated:
-        connection.putheader("Content-Length", str(sum(map(len, pieces))))
-        pieces = []  # refused for what it says alone
-    else:
-        connection.putheader("Transfer-Encoding", "chunked")
-    connection.endheaders()
-    try:
-        for piece in pieces:
-            connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-        connection.send(b"" if stated else b"0\r\n\r\n")
-    except OSError:  # refused before the end: the answer is there to be read
-        pass
-    try:
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
-def test_a_message_just_small_enough_is_read(server):
-    data = "A" * (MAX_MESSAGE_BYTES - 100)
-    body = json.dumps({"data": [{"path": data}, False]}).encode()
-    response, answer = request(
-        server, "POST", "/gradio_api/call/predict", body, kind="application/json"
-    )
-    assert response.status == 200
-    assert "event_id" in json.loads(answer)
-
-
 ROUTES = (
     "/gradio_api/file=",
     "/gradio_api/file/",
@@ -218,71 +164,6 @@ def test_no_file_of_the_machine_is_served(server, server_folder, route):
         for written in (way, urllib.parse.quote(way, safe=""), way.replace("..", "%2e%2e")):
             response, body = request(server, "GET", f"{route}{written}")
             assert secret not in body, (route, written, response.status)
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/gradio_api/file=https://example.com/x.png"),
-        ("HEAD", "/gradio_api/file=HTTP://example.com/x.png"),
-        ("GET", "/gradio_api/file=http%3A%2F%2Fexample.com%2Fx.png"),
-        ("GET", "/gradio_api/file/https://example.com/x.png"),
-        ("POST", "/gradio_api/process_recording"),
-        ("POST", "/gradio_api/component_server"),
-        ("GET", "/gradio_api/custom_component/x/client/y/line%0Aforged"),
-        ("GET", "/gradio_api/deep_link?session_hash=x"),
-    ],
-)
-def test_what_only_gradio_offers_is_refused(server, method, path):
-    response, body = request(server, method, path)
-    assert response.status == 403
-    assert body == (b"" if method == "HEAD" else UPLOAD_ONLY.encode())
-
-
-def test_what_does_not_fit_is_answered_with_a_sentence_and_not_logged(server, server_folder):
-    log = server_folder / "server.log"
-    before = log.read_text()
-    picture = "data:image/jpeg;base64,c2VjcmV0"
-    elsewhere = {"path": "/home/anna/anna.jpg", "meta": {"_type": "gradio.FileData"}}
-    for data in ([picture], [picture, False], [elsewhere, False], [{"path": 7}, False], []):
-        events = call(server, "predict", data)
-        assert "event: error" in events
-        said = error_of(events)
-        assert said.endswith(".") and "anna" not in said and "secret" not in said
-    written = log.read_text()[len(before) :]
-    assert not re.search("anna|secret|Traceback", written)
-
-
-@pytest.mark.parametrize("name", ['name="x"', 'name="x"; filename="y.png"'])
-def test_an_upload_holds_files_only(server, name):
-    body = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {name}\r\n\r\ntext"
-    body += f"\r\n--{BOUNDARY}--\r\n"
-    kind = f"multipart/form-data; boundary={BOUNDARY}"
-    response, _ = request(server, "POST", "/gradio_api/upload", body.encode(), kind)
-    assert response.status == 413
-
-
-def test_an_upload_that_breaks_off_leaves_nothing(server, server_folder):
-    def files() -> set[Path]:
-        return {path for path in (server_folder / "uploads").rglob("*") if path.is_file()}
-
-    def wait_for(more: int) -> None:
-        deadline = time.monotonic() + TIMEOUT_MS / 1000
-        while len(files() - before) != more:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    before = files()
-    connection = http.client.HTTPConnection(server.removeprefix("http://"))
-    connection.putrequest("POST", "/gradio_api/upload")
-    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
-    connection.putheader("Content-Length", "100000")
-    connection.endheaders()
-    disposition = 'Content-Disposition: form-data; name="files"; filename="half.jpg"'
-    connection.send(f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + b"half" * 100)
-    wait_for(more=1)
-    connection.close()
-    wait_for(more=0)
 
 
 def test_an_example_is_chosen_by_number_and_no_other_file_is_read(server):

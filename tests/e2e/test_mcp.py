@@ -8,7 +8,7 @@ import httpx
 import pytest
 from running import TIMEOUT_MS
 
-from emotion_detective.page.upload_folder import PREFIX
+from emotion_detective.page.uploads import PREFIX
 
 mcp = pytest.importorskip("mcp", reason="gradio[mcp] is not installed")
 from mcp.client.streamable_http import streamablehttp_client  # noqa: E402

@@ -28,7 +28,7 @@ def test_about_says_what_it_must_not_be_used_for(page):
     open_tab(page, "About")
     about = page.get_by_role("tabpanel")
     expect(about.get_by_text("AI Act, Article 5(1)(f)")).to_be_visible()
-    expect(about.get_by_text("deleted within 11 minutes").first).to_be_visible()
+    expect(about.get_by_text("deleted within 30 minutes").first).to_be_visible()
     expect(page.locator("#model")).to_have_text(
         re.compile(r"Which model\s+tiny, read from a folder on this server\.")
     )
