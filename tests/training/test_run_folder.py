@@ -1,0 +1,224 @@
+"""A run's folder: taken once, resumed to the same result wherever the run stopped, never lost."""
+
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from small import ROOT, SMALL_OPTIONS, SMALL_RUN
+
+import train_hub
+from emotion_detective.training import loop, run_folder
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run_folder import BEST_WEIGHTS_FILE, CONFIG_FILE, HISTORY_FILE
+
+CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=1e-2, ema_decay=0.5, limit=120)
+
+
+@pytest.fixture(autouse=True)
+def every_epoch_is_written(monkeypatch):
+    """Write after each epoch, however busy the disk is."""
+    monkeypatch.setattr(run_folder, "SHORT_WRITING_S", math.inf)
+
+
+@pytest.fixture(scope="module")
+def whole(parts, tmp_path_factory) -> tuple[Path, list[dict]]:
+    """The folder and the rows of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, loop.train(CONFIG, parts, folder)[1]
+
+
+def without_times(rows: list[dict]) -> list[dict]:
+    return [{name: row[name] for name in row if "second" not in name} for row in rows]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    weights = load_file(other)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(one).items())
+
+
+def assert_resumes_exactly(parts, folder: Path, whole: tuple[Path, list[dict]]) -> None:
+    _, rows = loop.train(CONFIG, parts, folder, resume=True)
+    assert without_times(rows) == without_times(whole[1])
+    assert_same_weights(folder / BEST_WEIGHTS_FILE, whole[0] / BEST_WEIGHTS_FILE)
+
+
+class Killed(BaseException):
+    """What no code can handle, like SIGKILL."""
+
+
+def cut_weights(save: Callable, weights: dict, path: Path) -> None:
+    save(weights, path)
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def cut_state(save: Callable, accelerator: Accelerator, folder: str) -> None:
+    save(accelerator, folder)
+    next(Path(folder).glob("*.bin")).unlink()
+
+
+def cut_history(write: Callable, history: run_folder.History, path: Path) -> None:
+    path.write_text('{"epoch": ')
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "cut"),
+    [
+        (run_folder, "save_file", cut_weights),
+        (Accelerator, "save_state", cut_state),
+        (run_folder.History, "write", cut_history),
+    ],
+)
+def test_a_run_killed_while_it_writes_resumes_exactly(
+    parts, tmp_path, monkeypatch, whole, owner, name, cut
+):
+    write, calls = getattr(owner, name), []
+
+    def killed_at_the_second(*arguments):
+        calls.append(name)
+        if len(calls) == 1:
+            return write(*arguments)
+        cut(write, *arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, killed_at_the_second)
+        loop.train(CONFIG, parts, tmp_path / "run")
+    assert_resumes_exactly(parts, tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_the_same_checkpoint(source, tmp_path):
+    words = ["train", "--data", str(source), "--init", "scratch", "--epochs", "4", *SMALL_OPTIONS]
+    killed = [*words, "--output", str(tmp_path / "killed")]
+    command = [sys.executable, str(ROOT / "train_hub.py"), *killed]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    history = tmp_path / "killed" / HISTORY_FILE
+    while not (history.is_file() and history.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert train_hub.main([*killed, "--resume"]) == 0
+    assert train_hub.main([*words, "--output", str(tmp_path / "whole")]) == 0
+    assert_same_weights(*(tmp_path / run / "model.safetensors" for run in ("whole", "killed")))
+
+
+def test_where_writing_takes_long_the_result_is_the_same(parts, whole, tmp_path, monkeypatch):
+    written, save_epoch = [], run_folder.save_epoch
+
+    def note(accelerator, history, best, output) -> None:
+        written.append(len(history.rows))
+        save_epoch(accelerator, history, best, output)
+
+    monkeypatch.setattr(run_folder, "save_epoch", note)
+    monkeypatch.setattr(run_folder, "WRITING_FRACTION", 0.0)
+    monkeypatch.setattr(run_folder, "SHORT_WRITING_S", 0.0)
+    loop.train(CONFIG, parts, tmp_path / "run")
+    assert written == [1, 3]
+    assert_same_weights(*(run / BEST_WEIGHTS_FILE for run in (whole[0], tmp_path / "run")))
+
+
+def test_occupied_folder_is_refused_and_kept(parts, whole):
+    before = {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")}
+    with pytest.raises(ValueError, match="holds a run already: add --resume"):
+        loop.train(CONFIG, parts, whole[0])
+    assert {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")} == before
+
+
+def test_a_run_without_a_whole_epoch_can_begin_again_with_other_options(parts, tmp_path):
+    wrong = TrainConfig(**SMALL_RUN, drop_path=0.0, init="no/where/at/all", epochs=1)
+    with pytest.raises(ValueError, match="No folder"):
+        loop.train(wrong, parts, tmp_path / "run")
+    assert (tmp_path / "run" / CONFIG_FILE).is_file()
+    _, rows = loop.train(TrainConfig(**SMALL_RUN, epochs=1), parts, tmp_path / "run")
+    assert len(rows) == 1
+
+
+def test_resume_with_another_recipe_or_other_data_names_the_difference(parts, whole):
+    with pytest.raises(ValueError, match="began with epochs=3, not 2"):
+        loop.train(TrainConfig(**SMALL_RUN, epochs=2), parts, whole[0], resume=True)
+    other = parts | {"validation": parts["validation"].select(range(20))}
+    with pytest.raises(ValueError, match="began with validation_images=24, not 20"):
+        loop.train(CONFIG, other, whole[0], resume=True)
+
+
+def test_a_finished_run_is_not_trained_once_more(parts, whole, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    run_folder.remove_state(folder)
+    with pytest.raises(ValueError, match="is finished: to train again name another --output"):
+        loop.train(CONFIG, parts, folder, resume=True)
+
+
+def test_resume_without_a_run_says_so(parts, tmp_path):
+    with pytest.raises(ValueError, match="no run to resume"):
+        loop.train(CONFIG, parts, tmp_path / "nothing", resume=True)
+
+
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a small disk of its own, or skip."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a disk can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of forty megabytes: an epoch of the tiny network takes six at most."""
+    yield from mounted(tmp_path / "small", "size=40m")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path) -> Iterator[Path]:
+    """A disk that nothing can be written to."""
+    yield from mounted(tmp_path / "read-only", "ro")
+
+
+@pytest.mark.parametrize("free_kb", [0, 2000])
+def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, whole, monkeypatch, free_kb):
+    """The disk fills up after the first epoch; with room again the run goes on to its result."""
+    ballast, save_epoch = small_disk / "ballast", run_folder.save_epoch
+
+    def fill(accelerator, history, best, output) -> None:
+        if len(history.rows) == 2:
+            free = shutil.disk_usage(small_disk).free - 1024 * free_kb
+            ballast.write_bytes(bytes(max(0, free)))
+        save_epoch(accelerator, history, best, output)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ValueError, match=r"^Epoch 2 could not be written .*\(.*--resume\.$"),
+    ):
+        patch.setattr(run_folder, "save_epoch", fill)
+        loop.train(CONFIG, parts, small_disk / "run")
+    ballast.unlink()
+    assert_resumes_exactly(parts, small_disk / "run", whole)
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(source, read_only_disk, capsys):
+    arguments = ["train", "--data", str(source), "--output", str(read_only_disk / "run")]
+    assert train_hub.main([*arguments, *SMALL_OPTIONS, "--init", "scratch"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("train_hub.py train: ") and "Read-only file system" in last
+
+
+def test_best_epoch_is_sought_at_the_final_image_size():
+    rows = [
+        dict(epoch=1, image_size=48, validation_accuracy=0.9),
+        dict(epoch=2, image_size=64, validation_accuracy=0.5),
+        dict(epoch=3, image_size=64, validation_accuracy=0.6),
+    ]
+    assert run_folder.best_row(rows)["epoch"] == 3
