@@ -20,7 +20,6 @@ import crowds
 import datasets
 import numpy as np
 import report
-import timing
 import torch
 from facenet_pytorch import MTCNN
 from PIL import Image
@@ -64,19 +63,19 @@ def against_facenet() -> list[dict]:
             "ours": partial(ours.detect, picture),
             "facenet-pytorch": partial(theirs.detect, picture),
         }
-        rows.append({"faces": count, "seconds": timing.medians(calls, ROUNDS)})
+        rows.append({"faces": count, "seconds": report.medians(calls, ROUNDS)})
     return rows
 
 
 def thresholds(images: datasets.Dataset) -> list[dict]:
-    """Return, per threshold, the share of faces found and the pictures with false ones."""
+    """Return, per threshold, the fraction of faces found and the pictures with false ones."""
     lenient = faces.FaceDetector(min_probability=min(THRESHOLDS))
-    real = [
-        max(scores, default=0.0)
-        for scores in (_scores(lenient, picture) for picture in _padded(images))
-    ]
+    real = [_best_score(lenient, picture) for picture in _padded(images)]
     no_people = [_find(folder) / name for folder, names in NO_PEOPLE.items() for name in names]
-    false = {path.name: _worst_score(lenient, path) for path in no_people}
+    false = {
+        path.name: max(_best_score(lenient, picture) for picture in _at_sizes(path))
+        for path in no_people
+    }
     return [
         {
             "threshold": threshold,
@@ -106,17 +105,14 @@ def _find(path: str) -> Path:
     return Path(find_spec(package).origin).parent / rest
 
 
-def _worst_score(detector: faces.FaceDetector, path: Path) -> float:
+def _at_sizes(path: Path) -> Iterator[Image.Image]:
     picture = pictures.open_picture(path)
-    sizes = [
-        tuple(round(side * longest / max(picture.size)) for side in picture.size)
-        for longest in NO_PEOPLE_SIDES_PX
-    ]
-    return max(max(_scores(detector, picture.resize(size)), default=0.0) for size in sizes)
+    for longest in NO_PEOPLE_SIDES_PX:
+        yield picture.resize([round(side * longest / max(picture.size)) for side in picture.size])
 
 
-def _scores(detector: faces.FaceDetector, picture: Image.Image) -> list[float]:
-    return [face.detection_probability for face in detector.detect(picture)]
+def _best_score(detector: faces.FaceDetector, picture: Image.Image) -> float:
+    return max((face.detection_probability for face in detector.detect(picture)), default=0.0)
 
 
 def settings() -> list[dict]:
@@ -161,47 +157,38 @@ def markdown(result: dict) -> Iterator[str]:
     yield from report.opening("The detector and its constants", result)
     yield "On all cores, one picture ours and one facenet-pytorch's, in turn:"
     yield ""
-    yield table(
-        [f"faces in {CROWD_SIZE[0]}x{CROWD_SIZE[1]}", "ours, ms", "facenet-pytorch, ms", "times"],
-        [
-            [
-                row["faces"],
-                *(f"{1000 * seconds:.0f}" for seconds in row["seconds"].values()),
-                f"{row['seconds']['facenet-pytorch'] / row['seconds']['ours']:.1f}",
-            ]
-            for row in result["against_facenet"]
-        ],
-    )
+    header = [f"faces in {CROWD_SIZE[0]}x{CROWD_SIZE[1]}", "ours, ms", "facenet-pytorch, ms"]
+    yield table([*header, "times"], [_compared(**row) for row in result["against_facenet"]])
     yield ""
-    rows = [
-        [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
-        for row in result["thresholds"]
-    ]
     yield "The constants, on one thread:"
     yield ""
     counts = result["thresholds"][0]
-    header = [
-        "threshold",
-        f"faces found (n = {counts['n']})",
-        f"false faces in (of {counts['pictures']} pictures at {len(NO_PEOPLE_SIDES_PX)} sizes)",
+    header = ["threshold", f"faces found (n = {counts['n']})"]
+    header += [
+        f"false faces in (of {counts['pictures']} pictures at {len(NO_PEOPLE_SIDES_PX)} sizes)"
+    ]
+    rows = [
+        [row["threshold"], f"{row['faces_found']:.1%}", ", ".join(row["false_in"]) or "none"]
+        for row in result["thresholds"]
     ]
     yield table(header, rows)
     yield ""
     header = ["copy of at most", "smallest face"]
     header += [f"{width}x{height}, ms" for width, height in TIMED_SIZES]
     header += [f"found of 5 at {height} px" for height in FACE_HEIGHTS_PX]
-    rows = [
-        [
-            f"{row['side']}x{row['side'] * 3 // 4}",
-            row["smallest_face"],
-            *row["ms"].values(),
-            *row["found_of_5"].values(),
-        ]
-        for row in result["settings"]
-    ]
-    yield table(header, rows)
+    yield table(header, map(_setting, result["settings"]))
     yield ""
     yield "Faces of the last columns stand in a picture of 1280x960."
+
+
+def _compared(faces: int, seconds: dict[str, float]) -> list[str]:
+    ours, theirs = seconds.values()
+    return [str(faces), f"{1000 * ours:.0f}", f"{1000 * theirs:.0f}", f"{theirs / ours:.1f}"]
+
+
+def _setting(row: dict) -> list[object]:
+    copy = f"{row['side']}x{row['side'] * 3 // 4}"
+    return [copy, row["smallest_face"], *row["ms"].values(), *row["found_of_5"].values()]
 
 
 def main() -> None:

@@ -128,25 +128,28 @@ def _paired(loop: np.ndarray, originals: np.ndarray) -> dict[str, float]:
 
 
 def markdown(result: dict) -> Iterator[str]:
-    low, high = FACE_SIDES_PX
     yield from report.opening("The detector in the loop", result)
     yield (
-        f"Crops of {low} to {high} px, turned up to {MAX_ROTATION_DEGREES:.0f} degrees, in "
-        f"pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: {result['found']} of {result['n']} "
-        f"faces found ({result['found_share']:.1%}), {result['false_faces']} false ones. On the "
-        f"crops themselves {result['crops_accuracy']:.2%} are right, of those found "
+        f"Crops of {FACE_SIDES_PX[0]} to {FACE_SIDES_PX[1]} px, rotated by up to "
+        f"{MAX_ROTATION_DEGREES:.0f} degrees, in pictures of {PICTURE_SIZE[0]}x{PICTURE_SIZE[1]}: "
+        f"{result['found']} of {result['n']} faces found ({result['found_share']:.1%}), "
+        f"{result['false_faces']} false ones. On the crops themselves "
+        f"{result['crops_accuracy']:.2%} are right, of those found "
         f"{result['found_crops_accuracy']:.2%}:"
     )
     yield ""
-    rows = [
-        [
-            loop["framing_scale"],
-            f"{loop['accuracy']:.2%}",
-            f"{loop['points_lost']:+.2f} +/- {loop['points_lost_half_interval']:.2f}",
-        ]
-        for loop in result["in_the_loop"]
-    ]
-    yield table(["framing scale", "accuracy in the loop", "points lost"], rows)
+    header = ["framing scale", "accuracy in the loop", "points lost"]
+    yield table(header, [_cells(**loop) for loop in result["in_the_loop"]])
+
+
+def _cells(
+    framing_scale: float,
+    accuracy: float,
+    points_lost: float,
+    points_lost_half_interval: float,
+) -> list[object]:
+    lost = f"{points_lost:+.2f} +/- {points_lost_half_interval:.2f}"
+    return [framing_scale, f"{accuracy:.2%}", lost]
 
 
 def main() -> None:

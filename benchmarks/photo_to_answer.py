@@ -7,15 +7,16 @@ Pictures are JPEG files with the same face 1, 5 and 30 times (crowds.py). Each i
 process that has loaded the model: the first answer is cold, the rest are warm. "Answer" is
 `EmotionDetective.analyze` on the file: decode, detect, crop and classify. "Draw" is what the page
 adds: the view, its boxes, its JPEG. "Bare" is the network's forward pass alone, on the same faces
-as a batch. `--fer` names the Python of an environment with that package (fer_answers.py says how to
+as a batch. `--fer` names the Python of an environment with that package (peers_apart.py says how to
 make one): its answers alternate with ours, and each pair says how many times faster ours is.
 """
 
+import itertools
 import json
 import multiprocessing
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +24,9 @@ from statistics import median
 
 import crowds
 import report
-import timing
 
 from emotion_detective.core import drawing, faces
-from emotion_detective.core.classifier import MAX_BATCH, Classifier
+from emotion_detective.core.classifier import MAX_BATCH
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.evaluation.plots import table
 from emotion_detective.files import pictures
@@ -44,8 +44,8 @@ MIN_FER_RATIO = 3.0
 def measure(model: str, path: str, rounds: int, fer_python: str | None = None) -> dict:
     """Return the times of one picture file in seconds; meant for a new process."""
     detective = EmotionDetective.from_pretrained(model)
-    first_s = timing.seconds(lambda: detective.analyze(path))
-    stages = timing.medians(_stages(detective, path), rounds)
+    first_s = report.seconds(lambda: detective.analyze(path))
+    stages = report.medians(_stages(detective, path), rounds)
     found = len(detective.analyze(path))
     return {
         "found": found,
@@ -65,7 +65,7 @@ def compare(detective: EmotionDetective, path: str, rounds: int, fer_python: str
     with _fer(fer_python) as ask:
         first = ask(path)
         pairs = [
-            (timing.seconds(lambda: detective.analyze(path)), ask(path)["seconds"])
+            (report.seconds(lambda: detective.analyze(path)), ask(path)["seconds"])
             for _ in range(rounds + 1)
         ][1:]
     return {
@@ -80,9 +80,9 @@ def compare(detective: EmotionDetective, path: str, rounds: int, fer_python: str
 @contextmanager
 def _fer(python: str) -> Iterator[Callable[[str], dict]]:
     """Run `fer` in an interpreter of its own; yield a function that asks it about a file."""
-    script = Path(__file__).with_name("fer_answers.py")
+    script = Path(__file__).with_name("peers_apart.py")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([python, script], **pipes) as process:
+    with subprocess.Popen([python, script, "photos"], **pipes) as process:
 
         def ask(path: str) -> dict:
             print(path, file=process.stdin, flush=True)
@@ -92,12 +92,13 @@ def _fer(python: str) -> Iterator[Callable[[str], dict]]:
         process.stdin.close()
 
 
-def _stages(detective: EmotionDetective, path: str) -> dict:
+def _stages(detective: EmotionDetective, path: str) -> dict[str, Callable[[], object]]:
     """Return the timed calls, each with its input ready."""
     picture = pictures.open_picture(path)
     found = detective.detector.detect(picture)
     crops = [faces.crop(picture, face.box_xyxy) for face in found]
     predictions = detective.classify(picture, found)
+    batches = detective.classifier.preprocess(crops).split(MAX_BATCH)
 
     def draw() -> None:
         view, in_view = drawing.to_view(picture, predictions)
@@ -109,71 +110,44 @@ def _stages(detective: EmotionDetective, path: str) -> dict:
         "detect": lambda: detective.detector.detect(picture),
         "crop": lambda: [faces.crop(picture, face.box_xyxy) for face in found],
         "classify": lambda: detective.classifier.probabilities(crops),
-        "bare": _bare(detective.classifier, crops),
+        "bare": lambda: [detective.classifier.logits(batch) for batch in batches],
         "draw": draw,
     }
 
 
-def _bare(classifier: Classifier, crops: list):
-    """Return the network's forward pass on the crops, preprocessed beforehand, as a call."""
-    batches = classifier.preprocess(crops).split(MAX_BATCH)
-
-    def forward() -> None:
-        for batch in batches:
-            classifier.logits(batch)
-
-    return forward
-
-
 def measure_all(
-    model: str,
-    sizes: tuple[tuple[int, int], ...],
-    counts: tuple[int, ...],
-    rounds: int,
-    fer_python: str | None,
-) -> list[dict]:
-    """Return one row a picture."""
-    rows = []
+    model: str, counts: Sequence[int], rounds: int, fer_python: str | None
+) -> Iterator[dict]:
+    """Yield one row a picture."""
     # Spawned, not forked: each picture has a process without the memory of this one.
     context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes,
     ):
-        for size in sizes:
-            for count in counts:
-                path = Path(folder) / f"{size[0]}x{size[1]}_{count}.jpg"
-                crowds.crowd(size, count).save(path, quality=crowds.JPEG_QUALITY)
-                row = {"size": list(size), "faces": count}
-                row |= processes.submit(measure, model, str(path), rounds, fer_python).result()
-                rows.append(row)
-    return rows
+        for size, count in itertools.product(SIZES, counts):
+            path = str(Path(folder) / f"{size[0]}x{size[1]}_{count}.jpg")
+            crowds.crowd(size, count).save(path, quality=crowds.JPEG_QUALITY)
+            measured = processes.submit(measure, model, path, rounds, fer_python).result()
+            yield {"size": list(size), "faces": count} | measured
 
 
 def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     """Return what was to be reached, what was, and whether."""
-    ratios = [row["stages_s"]["classify"] / row["bare_s"] for row in rows]
-    reached = [
-        (
-            f"classifier at most {MAX_CLASSIFIER_RATIO - 1:.0%} over the bare forward pass",
-            f"{min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%}",
-            max(ratios) <= MAX_CLASSIFIER_RATIO,
-        )
-    ]
+    over = [row["stages_s"]["classify"] / row["bare_s"] - 1 for row in rows]
+    goal = f"classifier at most {MAX_CLASSIFIER_RATIO - 1:.0%} over the bare forward pass"
+    measured = f"{min(over):+.1%} to {max(over):+.1%}"
+    reached = [(goal, measured, max(over) <= MAX_CLASSIFIER_RATIO - 1)]
     if all(row["fer"] for row in rows):
         faster = [median(row["fer"]["faster"]) for row in rows]
         better = all(
             abs(row["found"] - row["faces"]) <= abs(row["fer"]["found"] - row["faces"])
             for row in rows
         )
-        reached.append(
-            (
-                f"{MIN_FER_RATIO:g} times faster than `fer`, as near to the true number of faces",
-                f"{min(faster):.1f} to {max(faster):.1f} times; "
-                f"{'as near or nearer' if better else 'further from it'}",
-                min(faster) >= MIN_FER_RATIO and better,
-            )
-        )
+        goal = f"{MIN_FER_RATIO:g} times faster than `fer`, as near to the true number of faces"
+        nearer = "as near or nearer" if better else "further from it"
+        measured = f"{min(faster):.1f} to {max(faster):.1f} times; {nearer}"
+        reached.append((goal, measured, min(faster) >= MIN_FER_RATIO and better))
     return reached
 
 
@@ -208,9 +182,8 @@ def main() -> None:
     parser.add_argument("--faces", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--fer", metavar="PYTHON", help="interpreter with the package fer")
     arguments = parser.parse_args()
-    rows = measure_all(
-        str(arguments.model), SIZES, tuple(arguments.faces), arguments.rounds, arguments.fer
-    )
+    model = str(arguments.model)
+    rows = list(measure_all(model, arguments.faces, arguments.rounds, arguments.fer))
     result = report.origin("composites of scikit-image's astronaut")
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]

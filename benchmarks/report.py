@@ -1,4 +1,4 @@
-"""The command line of a benchmark, the origin of its result, and its two files, Markdown and JSON.
+"""What benchmarks share: the command line, medians of times, the origin of a result, its two files.
 
 Import it before `emotion_detective`: it makes the repository's root importable, so that every
 benchmark runs as `python benchmarks/NAME.py` from anywhere.
@@ -7,9 +7,11 @@ benchmark runs as `python benchmarks/NAME.py` from anywhere.
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -28,12 +30,7 @@ OPTIONS = {
 
 
 def parser(script: str, purpose: str, *options: str) -> argparse.ArgumentParser:
-    """Return a parser with those of OPTIONS that are named, and `--output`.
-
-    Args:
-        script: the file of the benchmark; its results lie beside it by default.
-        purpose: its docstring, whose first line `--help` shows.
-    """
+    """Return a parser with those of OPTIONS that are named, and `--output`, beside the script."""
     made = argparse.ArgumentParser(description=purpose.splitlines()[0])
     for name in options:
         made.add_argument(f"--{name}", **OPTIONS[name])
@@ -41,6 +38,22 @@ def parser(script: str, purpose: str, *options: str) -> argparse.ArgumentParser:
         "--output", type=Path, default=Path(script).with_suffix(""), help="path without a suffix"
     )
     return made
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each call over `rounds`, after a warm-up round.
+
+    The calls take turns, so that a machine that slows down slows all of them.
+    """
+    times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds + 1)]
+    return {name: median(row[name] for row in times[1:]) for name in calls}
 
 
 def origin(dataset: str, seed: int = 0, packages: tuple[str, ...] = ()) -> dict:
@@ -93,7 +106,7 @@ def goals(rows: Iterable[tuple[str, str, bool]]) -> str:
 def read_known(path: Path, key: str) -> dict:
     """Return what an earlier call wrote under a key of `path`, which has no suffix; {} without."""
     file = path.with_suffix(".json")
-    return json.loads(file.read_text())[key] if file.is_file() else {}
+    return json.loads(file.read_text()).get(key, {}) if file.is_file() else {}
 
 
 def write(path: Path, result: dict, markdown: Iterable[str]) -> None:

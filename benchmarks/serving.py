@@ -1,5 +1,9 @@
-"""The real page in a process of its own, as `python app.py` starts it, for benchmarks and tests."""
+"""The real page in a process of its own, as `python app.py` starts it, and a visitor of it.
 
+Benchmarks and tests share it.
+"""
+
+import json
 import os
 import socket
 import sys
@@ -10,12 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import report
 
 # A start takes ten seconds alone on two cores; other work beside it must not fail it.
 START_TIMEOUT_S = 300
 POLL_S = 0.05
+# The longest time in the queue of a busy page.
+TIMEOUT_S = 180
+PREDICT = "/gradio_api/call/predict"
+QUEUE_FULL = "Queue is full"  # how Gradio's message begins; it comes with status 503
 
 
 @dataclass(frozen=True)
@@ -32,20 +41,52 @@ class Server:
         return self.process.memory_info().rss / 1e6
 
     def cpu_s(self) -> float:
-        """Return the seconds of processor time that it has used."""
+        """Return the seconds of CPU time that it has used."""
         times = self.process.cpu_times()
         return times.user + times.system
 
 
-@contextmanager
-def serve(model: Path | str, folder: Path) -> Iterator[Server]:
-    """Run app.py on a checkpoint with its uploads and its log in `folder`, until the block ends.
+class BusyError(Exception):
+    """The page's queue is full: come again later."""
+
+
+class RefusedError(Exception):
+    """The page's words where it answers without a prediction."""
+
+
+def connect(url: str) -> httpx.AsyncClient:
+    """Return an HTTP client of a page, for any number of visitors."""
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, limits=limits, trust_env=False)
+
+
+async def ask(http: httpx.AsyncClient, path: Path) -> dict:
+    """Send a picture file and return what `/predict` says of it.
 
     Raises:
-        RuntimeError: as `start`.
+        BusyError: the queue is full.
+        RefusedError: the event stream ends with anything but a prediction.
     """
+    sent = await http.post("/gradio_api/upload", files={"files": (path.name, path.read_bytes())})
+    sent.raise_for_status()
+    upload = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+    joined = await http.post(PREDICT, json={"data": [upload, False]})
+    if joined.status_code == httpx.codes.SERVICE_UNAVAILABLE and QUEUE_FULL in joined.text:
+        raise BusyError
+    joined.raise_for_status()
+    stream = await http.get(f"{PREDICT}/{joined.json()['event_id']}")
+    stream.raise_for_status()
+    event, _, data = stream.text.strip().rpartition("\n\n")[-1].partition("\n")
+    if event != "event: complete":
+        raise RefusedError(f"{event}: {data}")
+    return json.loads(data.removeprefix("data: "))[0]
+
+
+@contextmanager
+def serve(model: Path | str, folder: Path) -> Iterator[Server]:
+    """Run app.py on a checkpoint with its uploads and its log in `folder`, until the block ends."""
     command, environment = [sys.executable, "app.py"], describe_environment(model, folder)
-    with start(command, report.ROOT, environment, folder / "server.log", True) as server:
+    with start(command, report.ROOT, environment, folder / "server.log") as server:
         yield server
 
 
@@ -64,11 +105,11 @@ def start(
     checkout: Path,
     environment: dict[str, str],
     log: Path,
-    told_to_end: bool = False,
+    terminate: bool = False,
 ) -> Iterator[Server]:
     """Run a command that starts the app of `checkout`, until the block ends.
 
-    The app is killed at the end: one that is told to end waits seconds for clients that have not
+    The app is killed at the end: one that is asked to end waits seconds for clients that have not
     left.
 
     Raises:
@@ -86,7 +127,7 @@ def start(
         _wait_for(server)
         yield server
     finally:
-        process.terminate() if told_to_end else process.kill()
+        process.terminate() if terminate else process.kill()
         process.wait(30)
 
 

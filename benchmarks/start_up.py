@@ -17,10 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import httpx
 import report
-from serving import serve
-from visitors import TIMEOUT_S, plain_visitor
+from serving import ask, connect, serve
 
 from emotion_detective.evaluation.plots import table
 
@@ -31,7 +29,7 @@ MAX_SECONDS, MAX_MB = 6, 1400
 LIBRARY = """
 import sys
 from emotion_detective.core.detective import EmotionDetective
-print("imported", flush=True)
+print("ready", flush=True)
 EmotionDetective.from_pretrained(sys.argv[1]).analyze(sys.argv[2])
 print("answered", flush=True)
 sys.stdin.read()  # alive until its memory was read
@@ -45,12 +43,12 @@ def page(model: Path | str) -> dict[str, float]:
         asyncio.run(_ask(server.url))
         answered_s = time.perf_counter() - server.begun_at
         peak_mb = read_peak_mb(server.process.pid)
-    return {"served_s": served_s, "answered_s": answered_s, "peak_mb": peak_mb}
+    return {"ready_s": served_s, "answered_s": answered_s, "peak_mb": peak_mb}
 
 
 async def _ask(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False) as http:
-        await plain_visitor(http)(PICTURE)
+    async with connect(url) as http:
+        await ask(http, PICTURE)
 
 
 def library(model: Path | str) -> dict[str, float]:
@@ -64,8 +62,7 @@ def library(model: Path | str) -> dict[str, float]:
         text=True,
     ) as process:
         times = {
-            f"{line.strip()}_s": time.perf_counter() - begin
-            for line in (process.stdout.readline() for _ in range(2))
+            f"{process.stdout.readline().strip()}_s": time.perf_counter() - begin for _ in range(2)
         }
         return times | {"peak_mb": read_peak_mb(process.pid)}
 
@@ -81,16 +78,11 @@ def read_peak_mb(pid: int) -> float:
 
 def measure(model: Path | str, rounds: int) -> dict:
     """Return the medians of `rounds` starts of page and library, in turn."""
-    starts = [(page(model), library(model)) for _ in range(rounds)]
-    return {
-        "rounds": rounds,
-        "page": _median_of([of_page for of_page, _ in starts]),
-        "library": _median_of([of_library for _, of_library in starts]),
+    starts = [{"page": page(model), "library": library(model)} for _ in range(rounds)]
+    return {"rounds": rounds} | {
+        kind: {name: median(start[kind][name] for start in starts) for name in starts[0][kind]}
+        for kind in ("page", "library")
     }
-
-
-def _median_of(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: median(row[name] for row in rows) for name in rows[0]}
 
 
 def goals(result: dict) -> list[tuple[str, str, bool]]:
@@ -103,26 +95,20 @@ def goals(result: dict) -> list[tuple[str, str, bool]]:
 
 
 def markdown(result: dict) -> Iterator[str]:
-    of_page, of_library = result["page"], result["library"]
     yield from report.opening("Start", result)
     yield (
         f"Medians of {result['rounds']} starts, with the files in the system's cache, as after any "
         "start but the first:"
     )
     yield ""
-    yield table(
-        ["", "ready", "first answer", "memory at most"],
-        [
-            ["page", *_cells(of_page["served_s"], of_page)],
-            ["library", *_cells(of_library["imported_s"], of_library)],
-        ],
-    )
+    rows = [[kind, *_cells(**result[kind])] for kind in ("page", "library")]
+    yield table(["", "ready", "first answer", "memory at most"], rows)
     yield ""
     yield report.goals(result["goals"])
 
 
-def _cells(ready_s: float, row: dict[str, float]) -> list[str]:
-    return [f"{ready_s:.1f} s", f"{row['answered_s']:.1f} s", f"{row['peak_mb']:.0f} MB"]
+def _cells(ready_s: float, answered_s: float, peak_mb: float) -> list[str]:
+    return [f"{ready_s:.1f} s", f"{answered_s:.1f} s", f"{peak_mb:.0f} MB"]
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Faces a second by batch, runtime and number format, and whether the app has the best of them.
+"""Faces a second by batch, runtime and dtype, and whether the app has the best of them.
 
     python benchmarks/throughput.py --data emotion-detection-fer.zip
 
 Timed is the network's forward pass over the same 256 faces in batches, called from one thread as on
 the page, on torch's accelerator or EMOTION_DEVICE: "served" is the app's runtime, the others are
-torch. photo_to_answer.py times the preprocessing. A number format is right if no probability
-differs by more than 1e-3 from torch's float32 on the processor.
+torch. photo_to_answer.py times the preprocessing. A dtype is right if no probability
+differs by more than 1e-3 from torch's float32 on the CPU.
 """
 
 import copy
@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import report
-import timing
 import torch
 from torch import nn
 
@@ -39,13 +38,8 @@ AS_FAST = 0.95
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
-def forward_passes(network: nn.Module, device: torch.device) -> dict[str, Forward]:
-    """Return the compared passes, each from float32 faces to float32 logits, both on the CPU."""
-    by_torch = {name: _by_torch(network, device, dtype) for name, dtype in DTYPES.items()}
-    return by_torch | {SERVED: runtime.forward_pass(network, device)}
-
-
-def _by_torch(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Forward:
+def by_torch(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Forward:
+    """Return torch's pass from float32 faces to float32 logits, both on the CPU."""
     network = copy.deepcopy(network).to(device, dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -65,13 +59,25 @@ def largest_differences(passes: dict[str, Forward], faces: torch.Tensor) -> dict
     return {name: float((found - expected).abs().max()) for name, found in probabilities.items()}
 
 
-def faces_a_second(
-    passes: dict[str, Forward], faces: torch.Tensor, batch: int, rounds: int
-) -> dict[str, float]:
-    """Return faces a second of each; all are called in turn."""
-    batches = faces.split(batch)
-    calls = {name: partial(_over, forward, batches) for name, forward in passes.items()}
-    return {name: len(faces) / seconds for name, seconds in timing.medians(calls, rounds).items()}
+def measure(network: nn.Module, faces: torch.Tensor, device: torch.device, rounds: int) -> dict:
+    """Return differences and speeds; `network` is float32, `faces` are normalised."""
+    passes = {name: by_torch(network, device, dtype) for name, dtype in DTYPES.items()}
+    passes[SERVED] = runtime.forward_pass(network, device)
+    reference = {"float32 on the CPU": by_torch(network, runtime.CPU, torch.float32)}
+    differences = largest_differences(reference | passes, faces)
+    timed, speeds = faces[:TIMED_FACES], {}
+    for size in BATCHES:
+        calls = {
+            name: partial(_over, forward, timed.split(size)) for name, forward in passes.items()
+        }
+        seconds = report.medians(calls, rounds)
+        speeds[str(size)] = {name: len(timed) / seconds[name] for name in passes}
+    return {
+        "device": device.type,
+        "compared": len(faces),
+        "largest_difference": {name: differences[name] for name in passes},
+        "faces_a_second": speeds,
+    }
 
 
 def _over(forward: Forward, batches: Sequence[torch.Tensor]) -> None:
@@ -79,24 +85,8 @@ def _over(forward: Forward, batches: Sequence[torch.Tensor]) -> None:
         forward(batch)
 
 
-def measure(network: nn.Module, faces: torch.Tensor, device: torch.device, rounds: int) -> dict:
-    """Return differences and speeds; `network` is float32, `faces` are normalised."""
-    passes = forward_passes(network, device)
-    reference = {"the processor's float32": _by_torch(network, runtime.CPU, torch.float32)}
-    differences = largest_differences(reference | passes, faces)
-    timed = faces[:TIMED_FACES]
-    return {
-        "device": device.type,
-        "compared": len(faces),
-        "largest_difference": {name: differences[name] for name in passes},
-        "faces_a_second": {
-            str(batch): faces_a_second(passes, timed, batch, rounds) for batch in BATCHES
-        },
-    }
-
-
 def goals(result: dict) -> list[tuple[str, str, bool]]:
-    """Return whether the app's number format and its largest batch are the best right ones."""
+    """Return whether the app's dtype and its largest batch are the best right ones."""
     speeds = result["faces_a_second"]
     right = [name for name, off in result["largest_difference"].items() if off <= RIGHT_WITHIN]
     best = {batch: max(right, key=row.get) for batch, row in speeds.items()}
@@ -136,7 +126,7 @@ def markdown(result: dict) -> Iterator[str]:
     )
     yield (
         f"On {result['device']}. Largest difference of a probability from torch's float32 on the "
-        f"processor over {result['compared']} faces: {differences}."
+        f"CPU over {result['compared']} faces: {differences}."
     )
     yield ""
     yield report.goals(result["goals"])

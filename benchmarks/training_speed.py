@@ -3,21 +3,21 @@
     python benchmarks/training_speed.py --data emotion-detection-fer.zip
 
 All three train the same network from scratch, in turn, on batches of the same size in the same
-number format. "Ours" is a step of `train_hub.py train`: images on the device, batch augmentation,
+dtype. "Ours" is a step of `train_hub.py train`: images on the device, batch augmentation,
 clipping, optimiser, EMA. "Plain" follows transformers' `run_image_classification_no_trainer.py`:
 each image decoded and transformed by PIL and torchvision in DataLoader workers, Accelerate, torch's
 AdamW; it augments less. "Bare" is forward and backward of one batch that is ready, without an
 optimiser. Each round begins with warm-up steps, in which workers start and memory is allocated.
 """
 
+import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import datasets
 import report
-import timing
 import torch
 from accelerate import Accelerator
 from torch.nn.functional import cross_entropy
@@ -59,14 +59,13 @@ def our_steps(run: Run) -> Steps:
             yield
 
 
-def plain_recipe(
+def plain_steps(
     config: TrainConfig, split: datasets.Dataset, mixed_precision: str, workers: int
-) -> Callable[[], Steps]:
-    """Return a function that starts the steps of Hugging Face's plain recipe."""
-    image_size = config.image_sizes[-1]
+) -> Steps:
+    """Yield after every step of Hugging Face's plain recipe."""
     transform = transforms.Compose(
         [
-            transforms.RandomResizedCrop(image_size),
+            transforms.RandomResizedCrop(config.image_sizes[-1]),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
             transforms.Normalize((GRAY_MEAN,) * 3, (GRAY_STD,) * 3),
@@ -88,15 +87,6 @@ def plain_recipe(
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
     network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
-    return lambda: _plain_steps(accelerator, network, optimizer, loader)
-
-
-def _plain_steps(
-    accelerator: Accelerator,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loader: DataLoader,
-) -> Steps:
     network.train()
     while True:
         for batch in loader:
@@ -123,8 +113,8 @@ def bare_steps(run: Run) -> Steps:
         yield
 
 
-def seconds_a_step(steps: Steps, warm: int, count: int) -> float:
-    """Return the seconds of one of `count` steps, after `warm` ones."""
+def seconds_a_step(steps: Steps, count: int) -> float:
+    """Return the seconds of one of `count` steps, after WARM_STEPS."""
 
     def make(number: int) -> None:
         for _ in range(number):
@@ -132,42 +122,36 @@ def seconds_a_step(steps: Steps, warm: int, count: int) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
-    make(warm)
-    seconds = timing.seconds(lambda: make(count)) / count
+    make(WARM_STEPS)
+    seconds = report.seconds(lambda: make(count)) / count
     steps.close()
     return seconds
 
 
-def measure(
-    config: TrainConfig,
-    parts: datasets.DatasetDict,
-    workers: int,
-    rounds: int,
-    steps: int,
-    compile_network: bool = False,
-) -> dict[str, float]:
-    """Return images a second of ours, plain and bare: medians of alternating rounds.
-
-    Raises:
-        ValueError: fewer images than a batch.
-    """
+def measure(asked: argparse.Namespace, config: TrainConfig, parts: datasets.DatasetDict) -> dict:
+    """Return images a second of ours, plain and bare: medians of alternating rounds."""
     if config.limit < config.batch_size:
         raise ValueError(
             f"{config.limit} images do not fill a batch of {config.batch_size}: raise --limit."
         )
-    run = prepare(config, parts, compile_network=compile_network)
+    run = prepare(config, parts, compile_network=asked.compile)
+    precision = run.accelerator.mixed_precision
     split = data.subset(parts["train"], config.limit, config.seed)
     recipes = {
         "ours": lambda: our_steps(run),
-        "plain": plain_recipe(config, split, run.accelerator.mixed_precision, workers),
+        "plain": lambda: plain_steps(config, split, precision, asked.workers),
         "bare": lambda: bare_steps(run),
     }
     times = [
-        {name: seconds_a_step(begin(), WARM_STEPS, steps) for name, begin in recipes.items()}
-        for _ in range(rounds)
+        {name: seconds_a_step(begin(), asked.steps) for name, begin in recipes.items()}
+        for _ in range(asked.rounds)
     ]
     return {
-        "precision": run.accelerator.mixed_precision,
+        "architecture": config.architecture,
+        "image_size": config.image_sizes[-1],
+        "batch_size": config.batch_size,
+        "workers": asked.workers,
+        "precision": precision,
         "device": run.accelerator.device.type,
         **{name: config.batch_size / median(row[name] for row in times) for name in recipes},
     }
@@ -202,7 +186,6 @@ def markdown(result: dict) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure the three and write the results."""
     parser = report.parser(__file__, __doc__, "data")
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
     parser.add_argument("--image-size", type=int, default=TrainConfig.image_sizes[-1])
@@ -220,14 +203,7 @@ def main() -> None:
     )
     images = f"{config.limit} images of train of {Path(asked.data).name}"
     result = report.origin(images, config.seed, packages=("accelerate", "datasets"))
-    result |= {
-        "architecture": config.architecture,
-        "image_size": asked.image_size,
-        "batch_size": config.batch_size,
-        "workers": asked.workers,
-    }
-    parts = data.load(asked.data)
-    result |= measure(config, parts, asked.workers, asked.rounds, asked.steps, asked.compile)
+    result |= measure(asked, config, data.load(asked.data))
     result["goals"] = goals(result)
     report.write(asked.output, result, markdown(result))
 

@@ -28,11 +28,11 @@ def connected(url: str, **options) -> Client:
 
 @contextmanager
 def running_app(
-    folder: Path, model: Path, before: str = "", told_to_end: bool = False
+    folder: Path, model: Path, before: str = "", terminate: bool = False
 ) -> Iterator[str]:
     """Run app.py with its uploads under `folder`; yield its address. `before` is Python to run."""
     code = f"{before}\nimport runpy; runpy.run_path('app.py', run_name='__main__')"
     command, environment = [sys.executable, "-c", code], serving.describe_environment(model, folder)
     log = folder / "server.log"
-    with serving.start(command, ROOT, environment, log, told_to_end) as server:
+    with serving.start(command, ROOT, environment, log, terminate) as server:
         yield server.url

@@ -157,7 +157,7 @@ def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     killed.touch()
     other = tmp_path / "uploads" / "another_program.txt"
     other.touch()
-    with running_app(tmp_path, tiny_checkpoint, before=hurry, told_to_end=True) as url:
+    with running_app(tmp_path, tiny_checkpoint, before=hurry, terminate=True) as url:
         client = connected(url, download_files=str(tmp_path / "downloads"))
         Image.new("RGB", (64, 64)).save(tmp_path / "visitor.png")
         picture = handle_file(tmp_path / "visitor.png")
