@@ -39,7 +39,7 @@ def tilt(images: torch.Tensor, degrees: float) -> torch.Tensor:
 CONDITIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "as they are": lambda images: images,
     "mirrored": lambda images: images.flip(-1),
-    "with glasses": lambda images: wear_glasses(images, share=1.0),
+    "with glasses": lambda images: wear_glasses(images, fraction=1.0),
     "tilted by 15°": lambda images: tilt(images, 15),
     "tilted by 30°": lambda images: tilt(images, 30),
     "a third of the light": lambda images: images / 3,

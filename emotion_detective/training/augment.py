@@ -1,4 +1,4 @@
-"""Batch augmentation on the device: turned, lit, blurred, compressed or partly covered faces.
+"""Batch augmentation on the device: rotated, lit, blurred, compressed or partly covered faces.
 
 Every image of a batch gets its own transformation, computed for the whole batch at once on its
 device. The random numbers are torch's global ones, so that a seed set before an epoch repeats it.
@@ -14,12 +14,12 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 from emotion_detective.core.classifier import GRAY_MEAN, GRAY_STD
 
 # Limits at full strength. Published from-scratch recipes for FER2013 (Khaireddin & Chen 2021, arXiv
-# 2105.03588) shift by twice as much and turn by a third; users tilt their heads.
+# 2105.03588) shift by twice as much and rotate by a third; users tilt their heads.
 MAX_DEGREES, MAX_SHIFT, MAX_LOG_SCALE, MAX_LOG_STRETCH = 30, 0.1, 0.22, 0.1
-# Shares of all faces at full strength.
-GLASSES_SHARE, COARSE_SHARE, COMPRESSED_SHARE = 0.15, 0.3, 0.3
-# Distances of the eyes from the middle and from the top, as shares of the side: the mean image of
-# FER2013's PublicTest is darkest at about (30, 35) and (65, 35) of 96 pixels.
+# Fractions of all faces at full strength.
+GLASSES, COARSE, COMPRESSED = 0.15, 0.3, 0.3
+# Distances of the eyes from the middle and from the top, as fractions of the side: the mean image
+# of FER2013's PublicTest is darkest at about (30, 35) and (65, 35) of 96 pixels.
 EYE_ASIDE, EYE_DOWN = (0.16, 0.2), (0.33, 0.41)
 # Sides in pixels of faces that are enlarged to the network's input. FER2013's have 48.
 COARSE_SIDES = (24, 48)
@@ -40,18 +40,18 @@ JPEG_TABLE = (
 def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tensor:
     """Return `(N, 1, S, S)` faces in 0..1, each altered in its own way.
 
-    `strength` scales how far faces turn, move, grow, darken, blur or sharpen, and the share of
-    those that wear glasses, are coarse or are compressed; at 0 faces are only mirrored. `erasing`
+    `strength` scales how far faces rotate, move, grow, darken, blur or sharpen, and how many of
+    them wear glasses, are coarse or are compressed; at 0 faces are only mirrored. `erasing`
     is the probability of blanking a rectangle (Zhong et al. 2017, arXiv 1708.04896). A face is
-    never turned upside down: no camera does it, and its label might not hold.
+    never upside down: no camera does it, and its label might not hold.
     """
-    images = wear_glasses(images, GLASSES_SHARE * strength)
+    images = wear_glasses(images, GLASSES * strength)
     images = relight(move(images, strength), strength)
-    images = refocus(coarsen(images, COARSE_SHARE * strength), strength)
+    images = refocus(coarsen(images, COARSE * strength), strength)
     images = images + torch.randn_like(images) * draw(images, 0, 0.25 * strength) ** 2
     low, high = JPEG_QUALITY
     compressed = compress(images, draw(images, low, high))
-    images = torch.where(draw(images, 0, 1) < COMPRESSED_SHARE * strength, compressed, images)
+    images = torch.where(draw(images, 0, 1) < COMPRESSED * strength, compressed, images)
     return erase(images.clamp(0, 1), erasing)
 
 
@@ -61,7 +61,7 @@ def draw(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 
 def move(images: torch.Tensor, strength: float) -> torch.Tensor:
-    """Mirror half of the faces; turn, stretch, scale and shift each."""
+    """Mirror half of the faces; rotate, stretch, scale and shift each."""
     most = (math.radians(MAX_DEGREES), MAX_LOG_SCALE, MAX_LOG_STRETCH, 2 * MAX_SHIFT, 2 * MAX_SHIFT)
     angle, scale, stretch, x, y = (
         strength * limit * draw(images, -1, 1).flatten() for limit in most
@@ -79,7 +79,7 @@ def transform(
     x: torch.Tensor | float = 0.0,
     y: torch.Tensor | float = 0.0,
 ) -> torch.Tensor:
-    """Turn `(N, 1, S, S)` images by `(N,)` radians, shrink and shift them.
+    """Rotate `(N, 1, S, S)` images by `(N,)` radians, shrink and shift them.
 
     `across` and `down` are factors of shrinking, `x` and `y` shifts in half sides; all may be
     `(N,)`. Pixels beyond the border repeat it.
@@ -104,14 +104,14 @@ def relight(images: torch.Tensor, strength: float) -> torch.Tensor:
     return (images * light * (1 - 0.4 * strength * side)).clamp(0, 1)
 
 
-def coarsen(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Make a share of the faces as coarse as small faces that are enlarged."""
+def coarsen(images: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Make a fraction of the faces as coarse as small faces that are enlarged."""
     size = images.shape[-1]
     low, high = (min(side, size) for side in COARSE_SIDES)
     side = int(torch.randint(low, high + 1, ()))  # one for the batch is many times faster
     small = interpolate(images, size=side, mode="bilinear", antialias=True)
     coarse = interpolate(small, size=size, mode="bilinear")
-    return torch.where(draw(images, 0, 1) < share, coarse, images)
+    return torch.where(draw(images, 0, 1) < fraction, coarse, images)
 
 
 def refocus(images: torch.Tensor, strength: float) -> torch.Tensor:
@@ -145,8 +145,8 @@ def _copy_table(device: torch.device) -> torch.Tensor:
     return torch.tensor(JPEG_TABLE, device=device)
 
 
-def erase(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Blank a rectangle of 2 to 20% of a share of the faces with gray."""
+def erase(images: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Blank a rectangle of 2 to 20% of a fraction of the faces with gray."""
     log_ratio = math.log(3.3)
     area, ratio = draw(images, 0.02, 0.2), draw(images, -log_ratio, log_ratio).exp()
     width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
@@ -154,14 +154,14 @@ def erase(images: torch.Tensor, share: float) -> torch.Tensor:
     left, top = draw(images, 0, 1) * (1 - width), draw(images, 0, 1) * (1 - height)
     inside = (pixels - left - width / 2).abs() < width / 2
     inside = inside & ((pixels - top - height / 2).abs() < height / 2).movedim(-1, -2)
-    return torch.where(inside & (draw(images, 0, 1) < share), 0.5, images)
+    return torch.where(inside & (draw(images, 0, 1) < fraction), 0.5, images)
 
 
-def wear_glasses(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Draw glasses on a share of `(N, 1, S, S)` faces in 0..1, where FER2013 has the eyes.
+def wear_glasses(images: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Draw glasses on a fraction of `(N, 1, S, S)` faces in 0..1, where FER2013 has the eyes.
 
     Two ellipses with a dark rim and a lens that is mostly clear, a bridge and temples. All lengths
-    are shares of the side, drawn at random for each face.
+    are fractions of the side, drawn at random for each face.
     """
     pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
     middle, thickness = draw(images, 0.46, 0.54), draw(images, 0.015, 0.04)
@@ -174,7 +174,7 @@ def wear_glasses(images: torch.Tensor, share: float) -> torch.Tensor:
     bars = (below.abs() < thickness / 2) & (aside.abs() > width)  # bridge and temples
     lens = torch.where(radius < 1, 1 - draw(images, -1, 0.8).clamp(min=0), 1)
     worn = images * torch.where(rim | bars, draw(images, 0, 0.4), lens)
-    return torch.where(draw(images, 0, 1) < share, worn, images)
+    return torch.where(draw(images, 0, 1) < fraction, worn, images)
 
 
 def to_float(images: torch.Tensor, image_size: int) -> torch.Tensor:

@@ -75,11 +75,11 @@ def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int
     logits, labels = loop.predict_logits(network, split, image_size)
     temperature = fit_temperature(logits.numpy(), labels.numpy())
     probabilities = (logits / temperature).softmax(dim=1).numpy()
-    threshold, share, accuracy = choose_unsure_threshold(probabilities, labels.numpy())
+    threshold, fraction, accuracy = choose_unsure_threshold(probabilities, labels.numpy())
     return {
         "temperature": temperature,
         "unsure_below": threshold,
-        "answered_share": share,
+        "answered_share": fraction,
         "answered_accuracy": accuracy,
     }
 
@@ -150,9 +150,7 @@ def describe_run(
 ) -> dict:
     """Return the record of a finished run as plain values, without folders of this machine.
 
-    Args:
-        source: the `--data` that `parts` were loaded from.
-        history: the rows that `loop.train` returns.
+    `parts` were loaded from `source`; `history` are the rows that `loop.train` returns.
     """
     counts = {split: len(part) for split, part in parts.items()}
     counts["train"] = min(counts["train"], config.limit or counts["train"])

@@ -54,26 +54,25 @@ def train(
     learned_from |= targets.describe_sources(config)
     run_folder.claim(accelerator, config.recorded(), learned_from, output, resume)
     run = prepare(config, parts, accelerator, compile_network, output)
-    if resume:
-        run_folder.restore(accelerator, output)
+    rows = run_folder.restore(accelerator, output) if resume else []
     unwritten: dict[str, torch.Tensor] = {}
     pace = run_folder.Pace()
-    for epoch in range(len(run.history.rows), config.epochs):
+    for epoch in range(len(rows), config.epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
-        run.history.rows.append(row)
-        if best_row(run.history.rows) is row:
+        rows.append(row)
+        if best_row(rows) is row:
             unwritten = _copy_weights(run.ema.module)
         if pace.is_due() or epoch + 1 == config.epochs:
             with pace.timed():
-                run_folder.save_epoch(accelerator, run.history, unwritten, output)
+                run_folder.save_epoch(accelerator, rows, unwritten, output)
             unwritten = {}
-        _report(run)
-    best = best_row(run.history.rows)
+        if accelerator.is_main_process:
+            _report(row, config.epochs)
     network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
     network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
-    if accelerator.is_main_process and best["validation_loss"] >= GUESSING_LOSS:
+    if accelerator.is_main_process and best_row(rows)["validation_loss"] >= GUESSING_LOSS:
         logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
-    return network.float().eval(), run.history.rows
+    return network.float().eval(), rows
 
 
 def _copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -139,12 +138,9 @@ def _train_epoch(run: Run, epoch: int) -> dict:
 
 
 def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> torch.Tensor:
-    """Learn from one batch of training images; return its loss, a scalar on the device.
+    """Learn from the training images at `indices`; return their loss, a scalar on the device.
 
-    Args:
-        indices: of the training images.
-        image_size: the side in pixels that the batch is resized to.
-        strength: of the augmentation (`augment`).
+    They are resized to `image_size` pixels a side and augmented with `strength`.
     """
     with torch.no_grad():
         faces = to_float(run.images["train"][indices], image_size)
@@ -188,18 +184,16 @@ def _validate(run: Run, epoch: int) -> dict:
     }
 
 
-def _report(run: Run) -> None:
-    row = run.history.rows[-1]
-    if run.accelerator.is_main_process:
-        logger.info(
-            "epoch %3d/%d  %3d px  lr %.1e  train loss %.3f  val loss %.3f  val acc %.4f  "
-            "%5.0f images/s",
-            row["epoch"],
-            run.config.epochs,
-            row["image_size"],
-            row["learning_rate"],
-            row["train_loss"],
-            row["validation_loss"],
-            row["validation_accuracy"],
-            row["images_per_second"],
-        )
+def _report(row: dict, epochs: int) -> None:
+    logger.info(
+        "epoch %3d/%d  %3d px  lr %.1e  train loss %.3f  val loss %.3f  val acc %.4f  "
+        "%5.0f images/s",
+        row["epoch"],
+        epochs,
+        row["image_size"],
+        row["learning_rate"],
+        row["train_loss"],
+        row["validation_loss"],
+        row["validation_accuracy"],
+        row["images_per_second"],
+    )

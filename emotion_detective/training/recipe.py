@@ -103,9 +103,9 @@ class TrainConfig:
     @classmethod
     def for_init(cls, init: str, **overrides) -> "TrainConfig":
         """Return the recipe for "scratch", or FINE_TUNING for any other `init`."""
-        for share, source in (("vote_share", "votes"), ("teacher_share", "teacher")):
-            if share in overrides and not overrides.get(source):
-                (option, *_), (of, *_) = option_names(share), option_names(source)
+        for fraction, source in (("vote_share", "votes"), ("teacher_share", "teacher")):
+            if fraction in overrides and not overrides.get(source):
+                (option, *_), (of, *_) = option_names(fraction), option_names(source)
                 raise ValueError(f"{option} is the fraction of what {of} names: name it as well.")
         recipe = {} if init == "scratch" else FINE_TUNING
         if "epochs" in overrides and recipe:  # a run of one epoch has none to spare
@@ -129,8 +129,8 @@ class TrainConfig:
     def image_size_at(self, epoch: int) -> int:
         """Return the side of the network's input in pixels for an epoch, counted from 0."""
         total, done = sum(self.image_size_shares), 0.0
-        for size, share in zip(self.image_sizes, self.image_size_shares, strict=True):
-            done += share / total * self.epochs
+        for size, fraction in zip(self.image_sizes, self.image_size_shares, strict=True):
+            done += fraction / total * self.epochs
             if epoch < min(round(done), self.epochs - 1):
                 return size
         return self.image_sizes[-1]

@@ -22,7 +22,6 @@ from emotion_detective import data
 from emotion_detective.training import machine, targets
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
-from emotion_detective.training.run_folder import History
 
 EVALUATION_BATCH = 256
 # Warm-up begins at the learning rate divided by this, as in fastai's one-cycle schedule.
@@ -49,7 +48,6 @@ class Run:
     labels: dict[str, torch.Tensor]
     targets: torch.Tensor
     loaders: dict[str, torch.utils.data.DataLoader]
-    history: History
     seed: int
 
 
@@ -109,8 +107,7 @@ def prepare(
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
     )
-    history = History()
-    accelerator.register_for_checkpointing(ema, history)
+    accelerator.register_for_checkpointing(ema)
     return Run(
         config=config,
         accelerator=accelerator,
@@ -123,7 +120,6 @@ def prepare(
         labels=labels,
         targets=targets.make_targets(config, splits["train"], taught).to(device),
         loaders=loaders,
-        history=history,
         seed=seed,
     )
 

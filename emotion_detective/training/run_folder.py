@@ -36,25 +36,6 @@ WRITING_FRACTION = 0.05
 SHORT_WRITING_S = 0.1
 
 
-class History:
-    """A row an epoch; part of the saved state, so that a resumed run keeps its rows."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict] = []
-
-    def state_dict(self) -> dict:
-        """Return the state for Accelerate to save."""
-        return {"rows": json.dumps(self.rows)}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Restore the rows from a saved state."""
-        self.rows = json.loads(state["rows"])
-
-    def write(self, path: Path) -> None:
-        """Write the rows as JSON lines."""
-        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-
-
 def best_row(rows: list[dict]) -> dict:
     """Return the row with the highest validation accuracy at the image size of the last one."""
     at_last_size = [row for row in rows if row["image_size"] == rows[-1]["image_size"]]
@@ -106,10 +87,14 @@ def _find_problem(now: dict, output: Path, resume: bool) -> str | None:
     return None
 
 
-def restore(accelerator: Accelerator, output: Path) -> None:
-    """Load the state of the last saved epoch, if any, into what `accelerator` prepared."""
-    if states := _list_states(output):
-        accelerator.load_state(str(states[-1]))
+def restore(accelerator: Accelerator, output: Path) -> list[dict]:
+    """Load the last saved state, if any, into what `accelerator` prepared; return its rows."""
+    states = _list_states(output)
+    if not states:
+        return []
+    accelerator.load_state(str(states[-1]))
+    lines = (states[-1] / HISTORY_FILE).read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 class Pace:
@@ -133,23 +118,23 @@ class Pace:
 
 
 def save_epoch(
-    accelerator: Accelerator, history: History, best: dict[str, torch.Tensor], output: Path
+    accelerator: Accelerator, rows: list[dict], best: dict[str, torch.Tensor], output: Path
 ) -> None:
-    """Write history, state and `best`, the weights of the best epoch; {} if they are on disk.
+    """Write rows, state and `best`, the weights of the best epoch; {} if they are on disk.
 
-    A whole state is on disk whenever the process is killed.
+    A whole state with its rows is on disk whenever the process is killed.
     """
     try:
-        _write_epoch(accelerator, history, best, output)
+        _write_epoch(accelerator, rows, best, output)
     except WRITE_ERRORS as error:
         raise ValueError(
-            f"Epoch {len(history.rows)} could not be written to {output} ({first_line(error)}). "
+            f"Epoch {len(rows)} could not be written to {output} ({first_line(error)}). "
             "Make room there and go on with --resume."
         ) from error
 
 
 def _write_epoch(
-    accelerator: Accelerator, history: History, best: dict[str, torch.Tensor], output: Path
+    accelerator: Accelerator, rows: list[dict], best: dict[str, torch.Tensor], output: Path
 ) -> None:
     fresh, before = output / "unfinished_state", _list_states(output)
     if accelerator.is_main_process:
@@ -160,10 +145,12 @@ def _write_epoch(
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        os.replace(fresh, output / f"{STATE_PREFIX}{len(history.rows):04d}")
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (fresh / HISTORY_FILE).write_text(lines)
+        os.replace(fresh, output / f"{STATE_PREFIX}{len(rows):04d}")
         for state in before:
             shutil.rmtree(state)
-        write_whole(output / HISTORY_FILE, history.write)
+        write_whole(output / HISTORY_FILE, lambda path: path.write_text(lines))
     accelerator.wait_for_everyone()
 
 

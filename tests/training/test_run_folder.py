@@ -65,33 +65,34 @@ def cut_state(save: Callable, accelerator: Accelerator, folder: str) -> None:
     next(Path(folder).glob("*.bin")).unlink()
 
 
-def cut_history(write: Callable, history: run_folder.History, path: Path) -> None:
-    path.write_text('{"epoch": ')
+def rename_half(write: Callable, path: Path, fill: Callable) -> None:
+    fill(path.with_name(f".{path.name}.unfinished"))
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "cut"),
+    ("owner", "name", "cut", "call"),
     [
-        (run_folder, "save_file", cut_weights),
-        (Accelerator, "save_state", cut_state),
-        (run_folder.History, "write", cut_history),
+        (run_folder, "save_file", cut_weights, 2),
+        (Accelerator, "save_state", cut_state, 2),
+        (run_folder, "write_whole", rename_half, 5),  # config, weights, rows, weights, rows
     ],
 )
 def test_a_run_killed_while_it_writes_resumes_exactly(
-    parts, tmp_path, monkeypatch, whole, owner, name, cut
+    parts, tmp_path, monkeypatch, whole, owner, name, cut, call
 ):
     write, calls = getattr(owner, name), []
 
-    def killed_at_the_second(*arguments):
+    def killed_in_the_second_epoch(*arguments):
         calls.append(name)
-        if len(calls) == 1:
+        if len(calls) < call:
             return write(*arguments)
         cut(write, *arguments)
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(owner, name, killed_at_the_second)
+        patch.setattr(owner, name, killed_in_the_second_epoch)
         loop.train(CONFIG, parts, tmp_path / "run")
+    assert len((tmp_path / "run" / HISTORY_FILE).read_text().splitlines()) == 1
     assert_resumes_exactly(parts, tmp_path / "run", whole)
 
 
@@ -115,9 +116,9 @@ def test_a_killed_process_resumes_to_the_same_checkpoint(source, tmp_path):
 def test_where_writing_takes_long_the_result_is_the_same(parts, whole, tmp_path, monkeypatch):
     written, save_epoch = [], run_folder.save_epoch
 
-    def note(accelerator, history, best, output) -> None:
-        written.append(len(history.rows))
-        save_epoch(accelerator, history, best, output)
+    def note(accelerator, rows, best, output) -> None:
+        written.append(len(rows))
+        save_epoch(accelerator, rows, best, output)
 
     monkeypatch.setattr(run_folder, "save_epoch", note)
     monkeypatch.setattr(run_folder, "WRITING_FRACTION", 0.0)
@@ -192,11 +193,11 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, small_disk, whole, monkeypatc
     """The disk fills up after the first epoch; with room again the run goes on to its result."""
     ballast, save_epoch = small_disk / "ballast", run_folder.save_epoch
 
-    def fill(accelerator, history, best, output) -> None:
-        if len(history.rows) == 2:
+    def fill(accelerator, rows, best, output) -> None:
+        if len(rows) == 2:
             free = shutil.disk_usage(small_disk).free - 1024 * free_kb
             ballast.write_bytes(bytes(max(0, free)))
-        save_epoch(accelerator, history, best, output)
+        save_epoch(accelerator, rows, best, output)
 
     with (
         monkeypatch.context() as patch,
