@@ -158,10 +158,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def push(options: argparse.Namespace) -> None:
     """Upload a checkpoint folder to the Hub and print its address."""
-    from emotion_detective.publish import card
+    from emotion_detective.publish.push import push
 
     folder = Path(options.model)
-    print(card.push(folder, options.repo_id, private=options.private, force=options.force))
+    print(push(folder, options.repo_id, private=options.private, force=options.force))
 
 
 def prepare(options: argparse.Namespace) -> None:

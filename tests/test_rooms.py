@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "bulk": {"core", "data", "files", "engines"},
     "training": {"data", "evaluation", "core"},
     "study": {"training", "data", "evaluation", "core"},
-    "publish": {"training", "evaluation", "core"},
+    "publish": {"evaluation", "core"},
     "page": {"video", "core", "files"},
 }
 

@@ -1,173 +1,235 @@
-"""The README.md of a checkpoint from its metrics, and the checkpoint's upload in one commit.
+"""The README.md of a checkpoint, from the metrics that lie beside it.
 
-`train_hub.py` calls `write_card` when a checkpoint is measured, and `push`. The text
-is the template `model_card.md`; `card_text.py` fills its slots and `card_metadata.py` its front
-matter. Knows no training.
+`train_hub.py` calls `write_card` when a checkpoint is measured, and `push.py` before an upload. The
+Jinja template `model_card.md` holds the sentences; what was measured comes from here. Fields of the
+front matter: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Knows no training.
 """
 
 import json
-import logging
-import re
-import shutil
-import tempfile
+import shlex
 from pathlib import Path
-from string import Template
 
-import torch
-from huggingface_hub import HfApi, ModelInfo
-from huggingface_hub.errors import RemoteEntryNotFoundError
+import timm
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from emotion_detective import LABELS
 from emotion_detective.core.checkpoint import (
     CONFIG_FILE,
+    FER_PRIVATE_COUNT,
     METRICS_FILE,
     PLOTS_FOLDER,
-    WEIGHTS_FILE,
-    convert_weights,
     read_metrics,
 )
-from emotion_detective.core.hub import check_hub_id
-from emotion_detective.publish.card_metadata import Facts
-from emotion_detective.publish.card_text import PLOTS, SLOTS
-from emotion_detective.publish.refusals import explain_refusals, refuse_public
-
-logger = logging.getLogger(__name__)
+from emotion_detective.core.hub import is_hub_id
+from emotion_detective.evaluation.plots import table
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "model_card.md"
 CARD_FILE = "README.md"
+FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
+MOST_CONFUSED_SHOWN = 3
+# The plots that the card shows and `push` uploads -> their alternative text. The galleries of
+# mistakes stay on the machine that made them: they show people's faces.
+PLOTS = {
+    "confusion_matrix": "Confusion matrix: rows are labels, columns predictions",
+    "per_class": "Precision, recall and F1 of each label with their intervals",
+    "reliability": "Reliability: accuracy at each confidence",
+    "confidence": "Fraction of the faces above each confidence, and of these labelled right",
+    "curves": "Loss, accuracy and learning rate by epoch of the last run, before calibration",
+}
 
 
 def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
     """Write README.md from the folder's metrics.json and return its path.
 
     The snippets load `repo_id`, by default USER/ and the folder's name.
-
-    Raises:
-        ValueError: a slot cannot be filled; the message names it and what is missing.
     """
     folder = Path(folder).resolve()
-    facts = read_facts(folder, repo_id or f"USER/{folder.name}")
-    text = render(facts, TEMPLATE.read_text(encoding="utf-8"))
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    repo_id = repo_id or f"USER/{folder.name}"
+    config, metrics = json.loads((folder / CONFIG_FILE).read_text()), read_metrics(folder)
+    try:
+        card = fill_template(repo_id, config, metrics, find_plots(folder))
+    except KeyError as error:
+        raise ValueError(
+            f"The card of {folder.name} cannot be written: {METRICS_FILE} lacks {error}. "
+            "Evaluate the checkpoint again with train_hub.py."
+        ) from error
+    card.save(folder / CARD_FILE)
     return folder / CARD_FILE
 
 
-def read_facts(folder: Path, repo_id: str) -> Facts:
-    """Return the facts for the card of the checkpoint in `folder`."""
-    config = json.loads((folder / CONFIG_FILE).read_text())
-    return Facts(repo_id, config, read_metrics(folder), tuple(_find_plots(folder)))
-
-
-def _find_plots(folder: Path) -> list[str]:
+def find_plots(folder: Path) -> list[str]:
+    """Return the paths of the plots that a card shows, those that there are."""
     names = [f"{PLOTS_FOLDER}/{name}.png" for name in PLOTS]
     return [name for name in names if (folder / name).is_file()]
 
 
-def render(facts: Facts, template: str) -> str:
-    """Return the template with each `${slot}` filled from the facts.
-
-    Raises:
-        ValueError: a slot is unknown, or its value was not measured; the message names it.
-    """
-    template = Template(template)
-    return template.substitute({slot: _fill(slot, facts) for slot in template.get_identifiers()})
-
-
-def _fill(slot: str, facts: Facts) -> str:
-    if slot not in SLOTS:
-        raise ValueError(f"model_card.md has the unknown slot {slot!r}; known: {', '.join(SLOTS)}.")
-    try:
-        return SLOTS[slot](facts)
-    except KeyError as error:
-        raise ValueError(
-            f"The model card's slot {slot!r} cannot be filled: {METRICS_FILE} lacks {error}. "
-            "Evaluate the checkpoint again with train_hub.py."
-        ) from error
-
-
-def push(
-    folder: Path | str,
-    repo_id: str,
-    private: bool = False,
-    force: bool = False,
-) -> str:
-    """Publish a checkpoint folder as the Hub model `repo_id` and return its address.
-
-    Float32 weights, config.json, metrics.json, card and plots go up in one commit, which is then
-    tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that is
-    more accurate on the same validation images stays, unless `force`.
-
-    Raises:
-        ValueError: the folder is no checkpoint, a better or a public model is there, or token,
-            permission or Hub is missing; the message says what to do.
-    """
-    folder = Path(folder)
-    check_hub_id(repo_id)
-    for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}: it is no checkpoint that can be pushed.")
-    with tempfile.TemporaryDirectory() as staging:
-        _stage(folder, Path(staging), repo_id)
-        with explain_refusals(repo_id):
-            return _upload(HfApi(), Path(staging), repo_id, private, force)
-
-
-def _stage(folder: Path, staging: Path, repo_id: str) -> None:
-    """Copy what goes to the Hub into `staging`."""
-    for name in (CONFIG_FILE, METRICS_FILE):
-        shutil.copy(folder / name, staging)
-    (staging / PLOTS_FOLDER).mkdir()
-    for plot in _find_plots(folder):
-        shutil.copy(folder / plot, staging / PLOTS_FOLDER)
-    # transformers computes in the file's number format: in float16 three times slower on a CPU.
-    convert_weights(folder, staging / WEIGHTS_FILE, torch.float32)
-    write_card(staging, repo_id)
-
-
-def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool) -> str:
-    api.whoami()  # the clearest refusal of a missing or wrong token
-    url = api.create_repo(repo_id, private=private or None, exist_ok=True)
-    there = api.model_info(repo_id)
-    if private:
-        refuse_public(repo_id, there)
-    if not force:
-        _refuse_worse(read_metrics(staging), _fetch_metrics(api, there), repo_id)
-    logger.info("uploading to %s", url)
-    commit = api.upload_folder(
-        repo_id=repo_id,
-        folder_path=staging,
-        delete_patterns=f"{PLOTS_FOLDER}/*",  # plots that are gone
-        commit_message="Publish the checkpoint with its metrics and card",
-        parent_commit=there.sha,
+def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -> ModelCard:
+    """Return the card of a checkpoint; `KeyError` for what its metrics lack."""
+    training, test = metrics["training"], metrics["test"]
+    source = training["dataset"]["source"]
+    runs = [*training.get("earlier", []), training]
+    base = _base_model(runs[0]["config"])
+    worst = test["most_confused"][:MOST_CONFUSED_SHOWN]
+    data = ModelCardData(
+        license="other",
+        license_name="training-data-licence-unclear",
+        library_name="timm",
+        pipeline_tag="image-classification",
+        base_model=base,
+        datasets=[source] if is_hub_id(source) else None,
+        metrics=["accuracy", "f1"],
+        tags=["timm", "transformers", "facial-expression-recognition", "emotion-recognition"],
+        model_name=repo_id.partition("/")[2],
+        eval_results=_eval_results(metrics),
     )
-    _tag(api, repo_id, commit.oid)
-    return str(url)
+    return ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        repo_id=repo_id,
+        name=data.model_name,
+        labels=", ".join(LABELS),
+        architecture=config["architecture"],
+        image_size=config["pretrained_cfg"]["input_size"][-1],
+        is_fer2013=_is_fer2013(training),
+        test_name=_split_name("test", training),
+        n=test["n"],
+        accuracy=_percent(test["accuracy"], test["accuracy_interval"]),
+        macro_f1=_percent(test["macro_f1"]),
+        ece=_percent(test["ece"]),
+        results=_results_table(metrics),
+        per_class=_per_class_table(test["per_class"]),
+        most_confused="; ".join(
+            f"{pair['true']} taken for {pair['predicted']} ({_percent(pair['share'])} of the "
+            f"{pair['true']} faces)"
+            for pair in worst
+        ),
+        plots="\n\n".join(f"![{PLOTS[Path(path).stem]}]({path})" for path in plots),
+        unsure_below=_percent(config["unsure_below"]),
+        unsure=_percent(1 - test["answered_share"]),
+        answered_accuracy=_percent(test["answered_accuracy"]),
+        start=base or runs[0]["config"]["init"],
+        counts={split: training["dataset"][split] for split in ("train", "validation", "test")},
+        source=source,
+        votes=any(run["config"].get("votes") for run in runs),
+        distilled=any(run["config"].get("teacher") for run in runs),
+        runs="\n".join(map(_describe_run, runs)),
+        command=None if len(runs) > 1 else _command(source, data.model_name),
+        duration=_duration(sum(run["seconds"] for run in runs)),
+        versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
+    )
 
 
-def _fetch_metrics(api: HfApi, there: ModelInfo) -> dict:
-    try:
-        path = api.hf_hub_download(there.id, METRICS_FILE, revision=there.sha)
-    except RemoteEntryNotFoundError:
-        return {}
-    return read_metrics(Path(path).parent)
+def _is_fer2013(training: dict) -> bool:
+    return training["dataset"]["test"] == FER_PRIVATE_COUNT
 
 
-def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
-    mine, other = ours.get("validation"), theirs.get("validation")
-    if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
-        return
-    if mine["accuracy"] < other["accuracy"]:
-        raise ValueError(
-            f"{repo_id} already holds a better model: {other['accuracy']:.4f} of validation right, "
-            f"this one {mine['accuracy']:.4f}. Push to another name, or overwrite it with --force."
+def _split_name(split: str, training: dict) -> str:
+    source = training["dataset"]["source"]
+    return FER_SPLITS[split] if _is_fer2013(training) else f"{source}, {split}"
+
+
+def _base_model(settings: dict) -> str | None:
+    """Return the Hub id of the weights that training started from, None where they have none."""
+    init = settings["init"].partition("@")[0]
+    if init == "imagenet":
+        weights = timm.get_pretrained_cfg(settings["architecture"])
+        return weights.hf_hub_id if weights else None
+    return init if is_hub_id(init) else None
+
+
+def _measured_parts(metrics: dict) -> list[tuple[str, str, dict]]:
+    """Return split, "all" or "clean", and their metrics, of what has images."""
+    return [
+        (split, name, part)
+        for split in FER_SPLITS
+        for name, part in (("all", metrics[split]), ("clean", metrics[split]["clean"]))
+        if part is not None
+    ]
+
+
+def _eval_results(metrics: dict) -> list[EvalResult]:
+    training = metrics["training"]
+    kinds = {
+        "accuracy": ("accuracy", "Accuracy"),
+        "macro_f1": ("f1", "Macro-F1"),
+        "ece": ("ece", "Expected calibration error"),
+    }
+    return [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Facial expression recognition",
+            dataset_type="fer2013" if _is_fer2013(training) else training["dataset"]["source"],
+            dataset_name=f"{_split_name(split, training)}, {which} images (n = {part['n']})",
+            dataset_config=which,
+            dataset_split=split,
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(part[field], 4),
         )
+        for split, which, part in _measured_parts(metrics)
+        for field, (kind, name) in kinds.items()
+    ]
 
 
-def _tag(api: HfApi, repo_id: str, commit: str) -> None:
-    """Tag the commit with the next version, unless an earlier push tagged it."""
-    tags = api.list_repo_refs(repo_id).tags
-    if any(tag.target_commit == commit for tag in tags):
-        return
-    versions = [int(tag.name[1:]) for tag in tags if re.fullmatch(r"v\d+", tag.name)]
-    version = f"v{max(versions, default=0) + 1}"
-    api.create_tag(repo_id, tag=version, revision=commit)
-    logger.info("tagged %s@%s", repo_id, version)
+def _results_table(metrics: dict) -> str:
+    rows = [
+        [
+            _split_name(split, metrics["training"]) + (", clean" if which == "clean" else ""),
+            part["n"],
+            _percent(part["accuracy"], part["accuracy_interval"]),
+            _percent(part["macro_f1"], part["macro_f1_interval"]),
+            _percent(part["ece"]),
+            f"{part['nll']:.3f}",
+        ]
+        for split, which, part in _measured_parts(metrics)
+    ]
+    return table(["split", "n", "accuracy", "macro-F1", "ECE", "log loss"], rows)
+
+
+def _per_class_table(scores: dict[str, dict]) -> str:
+    rows = [
+        [
+            label,
+            scores[label]["support"],
+            _percent(scores[label]["precision"]),
+            _percent(scores[label]["recall"]),
+            _percent(scores[label]["f1"], scores[label]["f1_interval"]),
+        ]
+        for label in LABELS
+    ]
+    return table(["label", "n", "precision", "recall", "F1"], rows)
+
+
+def _percent(value: float, interval: list[float] | None = None) -> str:
+    if interval is None:
+        return f"{100 * value:.1f}%"
+    low, high = (100 * limit for limit in interval)
+    return f"{100 * value:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def _describe_run(run: dict) -> str:
+    """Return the item of the card's list for one of the runs behind the weights."""
+    settings, teacher, votes = run["config"], "", ""
+    if name := settings.get("teacher"):
+        teacher = f"{settings['teacher_share']:.0%} of each target is distilled from `{name}`."
+    if settings.get("votes"):
+        whole = "the rest" if teacher else "each target"
+        votes = f"{settings['vote_share']:.0%} of {whole} comes from FER+'s votes."
+    sentences = [
+        f"- {run['epochs']} epochs of `{run['dataset']['source']}` with seed {run['seed']}; the "
+        f"weights of epoch {run['best_epoch']} are kept.",
+        teacher,
+        votes,
+        f"It took {_duration(run['seconds'])} on {run['hardware']}, {run['date']}.",
+        run.get("note", ""),  # what a person wrote into the record
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _command(source: str, name: str) -> str:
+    words = ["python", "train_hub.py", "train", "--recipe", "metrics.json"]
+    return shlex.join([*words, "--data", source, "--output", name])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, HfApi
 from emotion_detective import LABELS
 from emotion_detective.core.hub import check_hub_id
 from emotion_detective.evaluation.plots import table
-from emotion_detective.publish.refusals import explain_refusals, refuse_public
+from emotion_detective.publish.push import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ left out.
 {table}
 
 Columns: `image`; `label`; `file`, the path in the source; `clean`, false for an image of validation
-or test that stands pixel for pixel in another split of the source too. Images of train that stand
-in validation or test are dropped, and those of validation that stand in test.
+or test that has an exact duplicate in another split of the source. Images of train that have one in
+validation or test are dropped, and so are those of validation that have one in test.
 
 ```
 python train_hub.py train --data {repo_id} --output runs/first
@@ -46,12 +46,7 @@ them is 65 +/- 5%.
 
 
 def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: bool = False) -> str:
-    """Upload the splits and a card to the Hub dataset `repo_id` and return its address.
-
-    Raises:
-        ValueError: `repo_id` is no id, token, permission or Hub is missing, or a `private` dataset
-            would be public; the message says what to do.
-    """
+    """Upload the splits and a card to the Hub dataset `repo_id` and return its address."""
     check_hub_id(repo_id)
     with explain_refusals(repo_id):
         api = HfApi()

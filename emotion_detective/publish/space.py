@@ -15,7 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from emotion_detective.core.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.core.hub import check_hub_id
 from emotion_detective.core.loading import MODEL_VARIABLE
-from emotion_detective.publish.refusals import explain_refusals, refuse_public
+from emotion_detective.publish.push import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,6 @@ def deploy(repo_id: str, model: str, private: bool = False) -> str:
     """Publish the app as the Space `repo_id`, serving `model` (user/name[@revision]).
 
     Return the address of the Space. Where nothing changed there is no commit.
-
-    Raises:
-        ValueError: an id is wrong, the model, token, permission or Hub is missing, or a `private`
-            Space would be public; the message says what to do.
     """
     for name in (repo_id, model.partition("@")[0]):
         check_hub_id(name)

@@ -17,12 +17,14 @@ import serving
 import torch
 from measured import measured_checkpoint
 from safetensors.torch import load
-from small import EMBEDDED, ROOT, write_source
+from small import ROOT, write_source
 
 import train_hub
+from emotion_detective import LABELS
 from emotion_detective.core import checkpoint
-from emotion_detective.core import classifier as model
 from emotion_detective.publish import card, dataset_card
+from emotion_detective.publish import push as pushing
+from emotion_detective.publish.push import push
 
 pytest_plugins = ["hub_server"]
 
@@ -51,7 +53,7 @@ def commits(hub) -> int:
 
 
 def test_push_uploads_everything_in_one_tagged_commit(hub_here, measured):
-    assert card.push(measured, REPO) == f"{hub_here.url}/{REPO}"
+    assert push(measured, REPO) == f"{hub_here.url}/{REPO}"
     repo = hub_here.store.repo(REPO)
     assert commits(hub_here) == 1
     assert repo.tags == {"v1": repo.head}
@@ -71,38 +73,31 @@ def test_push_uploads_everything_in_one_tagged_commit(hub_here, measured):
 def test_half_precision_weights_are_pushed_as_float32(hub_here, measured, tmp_path):
     folder = Path(shutil.copytree(measured, tmp_path / "half"))
     checkpoint.convert_weights(measured, folder / checkpoint.WEIGHTS_FILE, torch.float16)
-    card.push(folder, REPO)
-    tensors = load(hub_here.store.read(REPO, checkpoint.WEIGHTS_FILE))
-    dtypes = {str(t.dtype) for t in tensors.values() if t.is_floating_point()}
-    assert dtypes == {"torch.float32"}
+    push(folder, REPO)
+    tensors = load(hub_here.store.read(REPO, checkpoint.WEIGHTS_FILE)).values()
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
 
 
-def test_a_second_push_of_the_same_makes_no_commit_and_no_tag(hub_here, measured):
-    card.push(measured, REPO)
-    before = hub_here.store.repo(REPO).head
-    card.push(measured, REPO)
+def test_only_what_changed_makes_a_commit_and_the_next_version(hub_here, measured, better):
+    push(measured, REPO)
+    push(measured, REPO)
     repo = hub_here.store.repo(REPO)
     assert commits(hub_here) == 1
-    assert repo.tags == {"v1": before}
-
-
-def test_a_better_model_takes_the_place_and_the_next_version(hub_here, measured, better):
-    card.push(measured, REPO)
-    card.push(better, REPO)
-    repo = hub_here.store.repo(REPO)
+    assert repo.tags == {"v1": repo.head}
+    push(better, REPO)
     assert list(repo.tags) == ["v1", "v2"]
     assert repo.tags["v2"] == repo.head
 
 
 def test_a_better_model_on_the_hub_stays_unless_forced(hub_here, measured, better):
-    card.push(better, REPO)
+    push(better, REPO)
     before = hub_here.store.repo(REPO).head
     with pytest.raises(
         ValueError, match=r"already holds a better model: 0\.\d+ of validation right.*--force"
     ):
-        card.push(measured, REPO)
+        push(measured, REPO)
     assert hub_here.store.repo(REPO).head == before
-    card.push(measured, REPO, force=True)
+    push(measured, REPO, force=True)
     assert hub_here.store.repo(REPO).head != before
 
 
@@ -111,26 +106,26 @@ def test_models_measured_on_other_images_are_not_compared(hub_here, measured, be
     metrics = checkpoint.read_metrics(other)
     metrics["validation"]["n"] += 3  # the same test images: these choose nothing
     (other / checkpoint.METRICS_FILE).write_text(json.dumps(metrics))
-    card.push(other, REPO)
-    card.push(measured, REPO)
+    push(other, REPO)
+    push(measured, REPO)
     assert commits(hub_here) == 2
 
 
 def test_a_plot_that_is_gone_is_gone_from_the_hub(hub_here, measured, tmp_path):
     folder = Path(shutil.copytree(measured, tmp_path / "changed"))
-    card.push(folder, REPO)
+    push(folder, REPO)
     (folder / "plots" / "per_class.png").unlink()
-    card.push(folder, REPO)
+    push(folder, REPO)
     assert "plots/per_class.png" not in hub_here.store.repo(REPO).files
     assert "plots/confusion_matrix.png" in hub_here.store.repo(REPO).files
 
 
 def test_a_private_push_is_private_and_never_lands_in_a_public_repository(hub_here, measured):
-    card.push(measured, "user/secret", private=True)
+    push(measured, "user/secret", private=True)
     assert hub_here.store.repo("user/secret").private
-    card.push(measured, REPO)
+    push(measured, REPO)
     with pytest.raises(ValueError, match="public already"):
-        card.push(measured, REPO, private=True)
+        push(measured, REPO, private=True)
 
 
 # Push, when something fails
@@ -138,7 +133,7 @@ def test_a_private_push_is_private_and_never_lands_in_a_public_repository(hub_he
 
 def not_pushed(folder: Path, repo_id: str, *parts: str) -> None:
     with pytest.raises(ValueError) as error:
-        card.push(folder, repo_id)
+        push(folder, repo_id)
     message = str(error.value)
     assert "\n" not in message
     for part in (repo_id, "can be repeated", *parts):
@@ -147,77 +142,62 @@ def not_pushed(folder: Path, repo_id: str, *parts: str) -> None:
 
 @pytest.mark.parametrize("how", ["error", "cut"])
 def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(hub_here, measured, better, how):
-    card.push(measured, REPO)
-    before, tags = hub_here.store.repo(REPO).head, dict(hub_here.store.repo(REPO).tags)
+    push(measured, REPO)
+    repo = hub_here.store.repo(REPO)
+    before = repo.head
     hub_here.fail("POST .*/commit/", how)
     not_pushed(better, REPO)
-    assert hub_here.store.repo(REPO).head == before
-    assert hub_here.store.repo(REPO).tags == tags
-    card.push(better, REPO)
-    assert list(hub_here.store.repo(REPO).tags) == ["v1", "v2"]
-
-
-def test_a_push_that_fails_at_the_tag_is_finished_by_the_next(hub_here, measured):
-    hub_here.fail("POST .*/tag/", "error")
-    not_pushed(measured, REPO, "500")
-    card.push(measured, REPO)
-    repo = hub_here.store.repo(REPO)
-    assert commits(hub_here) == 1
-    assert repo.tags == {"v1": repo.head}
+    assert (repo.head, repo.tags) == (before, {"v1": before})
+    hub_here.fail("POST .*/tag/", how)
+    not_pushed(better, REPO)
+    assert repo.head != before
+    push(better, REPO)
+    assert commits(hub_here) == 3
+    assert repo.tags == {"v1": before, "v2": repo.head}
 
 
 def test_two_pushes_at_once_do_not_mix(hub_here, measured, better, monkeypatch):
-    card.push(measured, REPO)
-    upload = card.HfApi.upload_folder
+    push(measured, REPO)
+    upload = pushing.HfApi.upload_folder
 
     def interrupted(*arguments, **options):
         repo = hub_here.store.repo(REPO)
         repo.add_commit({**repo.files, "other.txt": hub_here.store.add(b"from somebody else")})
         return upload(*arguments, **options)
 
-    monkeypatch.setattr(card.HfApi, "upload_folder", interrupted)
+    monkeypatch.setattr(pushing.HfApi, "upload_folder", interrupted)
     not_pushed(better, REPO, "at the same time")
     assert "other.txt" in hub_here.store.repo(REPO).files
 
 
-def test_without_a_token_push_tells_to_log_in(hub_here, measured, monkeypatch):
+@pytest.mark.parametrize(
+    ("request_line", "status", "part"),
+    [("whoami", 401, "does not know this token"), ("repos/create", 403, "may not write")],
+)
+def test_a_token_that_may_not_write_is_refused(hub_here, measured, request_line, status, part):
+    hub_here.fail(request_line, status)
+    not_pushed(measured, REPO, part, "hf auth login")
+    assert hub_here.store.repos == {}
+
+
+def test_without_a_token_or_without_the_hub_push_says_so(hub_here, measured, monkeypatch, unplug):
     monkeypatch.setenv("HF_TOKEN", "")
     not_pushed(measured, REPO, "no token", "hf auth login")
-    assert hub_here.store.repos == {}
-
-
-@pytest.mark.parametrize(
-    ("repo_id", "token", "part"),
-    [
-        (REPO, "hf_wrong", "does not know this token"),
-        (REPO, "hf_read", "may not write"),
-        ("stranger/tiny", "hf_write", "may not write"),
-    ],
-)
-def test_a_token_that_may_not_write_is_refused(
-    hub_here, measured, repo_id, token, part, monkeypatch
-):
-    monkeypatch.setenv("HF_TOKEN", token)
-    not_pushed(measured, repo_id, part, "hf auth login")
-    assert hub_here.store.repos == {}
-
-
-def test_without_the_hub_push_says_so(unplug, measured):
+    monkeypatch.setenv("HF_TOKEN", "hf_token")
     unplug()
     not_pushed(measured, REPO, "cannot be reached", "Check the network")
+    assert hub_here.requests == []
 
 
 @pytest.mark.parametrize("repo_id", ["tiny", "a/b/c", "user/", "user/a b", ""])
-def test_push_needs_user_and_name(hub_here, measured, repo_id):
+def test_push_needs_user_and_name(measured, repo_id):
     with pytest.raises(ValueError, match="must be USER/NAME"):
-        card.push(measured, repo_id)
-    assert hub_here.requests == []
+        push(measured, repo_id)
 
 
-def test_what_was_not_measured_is_not_pushed(hub_here, tiny_checkpoint):
+def test_what_was_not_measured_is_not_pushed(tiny_checkpoint):
     with pytest.raises(ValueError, match=r"has no metrics\.json"):
-        card.push(tiny_checkpoint, REPO)
-    assert hub_here.requests == []
+        push(tiny_checkpoint, REPO)
 
 
 # End to end, in processes of their own
@@ -279,7 +259,7 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, astronau
     for answer in map(ast.literal_eval, answers):
         if isinstance(answer, list):  # pipeline's
             answer = {each["label"]: each["score"] for each in answer}
-        row = [answer[label] for label in model.LABELS]
+        row = [answer[label] for label in LABELS]
         np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
 
 
@@ -303,14 +283,12 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, astron
     answer = ast.literal_eval(answer)
     assert answer["model"] == {"id": REPO, "revision": repo.head}
     assert len(ast.literal_eval(shown)) == len(answer["faces"]) == 1
-    assert set(answer["faces"][0]["probabilities"]) == set(model.LABELS)
+    assert set(answer["faces"][0]["probabilities"]) == set(LABELS)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not EMBEDDED.is_dir(), reason="no embedded checkpoint yet")
-@pytest.mark.parametrize("up", [True, False])
-def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
-    env = hub.env(tmp_path / "home", token=None, up=up)
+def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path):
+    env = hub.env(tmp_path / "home", token=None, up=False)
     with app(env | {"EMOTION_MODEL": "user/missing@v1"}, tmp_path) as server:
         page = urllib.request.urlopen(f"{server.url}/config", timeout=10).read().decode()
     assert "runs on its embedded model instead of user/missing@v1" in page
@@ -321,15 +299,13 @@ def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path, up):
 
 COMPARE = """
 import sys
-from emotion_detective import data
-from emotion_detective.core import hub
+from emotion_detective import LABELS, data
 source, published = map(data.load, sys.argv[1:])
 for split in data.SPLITS:
     for column in ("label", "file", "clean"):
         assert source[split][column] == published[split][column]
     assert source[split].features == published[split].features
-print({split: len(part) for split, part in published.items()})
-print(published["train"].features["label"].names)
+assert published["train"].features["label"].names == list(LABELS)
 """
 
 
@@ -339,10 +315,7 @@ def test_prepare_publishes_a_dataset_that_loads_with_the_same_splits(hub, tmp_pa
     env = hub.env(tmp_path / "home")
     prepare = [str(ROOT / "train_hub.py"), "prepare", "--data", "user/faces"]
     assert f"{hub.url}/datasets/user/six" in run([*prepare, "--push-to", "user/six"], env, tmp_path)
-    lines = run(["-c", COMPARE, "user/faces", "user/six"], env, tmp_path)
-    counts, labels = map(ast.literal_eval, lines.splitlines()[-2:])
-    assert counts == {"train": 54, "validation": 6, "test": 12}
-    assert labels == list(model.LABELS)
+    run(["-c", COMPARE, "user/faces", "user/six"], env, tmp_path)
     assert any(name.endswith(".parquet") for name in hub.store.repo("user/six", "dataset").files)
     readme = hub.store.read("user/six", "README.md", "dataset").decode()
     assert "| train | 9 | 9 | 9 | 9 | 9 | 9 | 54 | 54 |" in readme
