@@ -28,18 +28,18 @@ INK = "#111111"
 MAX_VIEW_PX = 1600
 MIN_VIEW_PX = 640
 JPEG_QUALITY = 90
-# Shares of the picture's longest side.
-LINE_SHARE = 1 / 320
-TEXT_SHARE = 1 / 42
+# Fractions of the picture's longest side.
+LINE_FRACTION = 1 / 320
+TEXT_FRACTION = 1 / 42
 MIN_TEXT_PX = 12
 DASH = 5  # widths of the line
 MOST_SURE = 0.99
-PADDING_SHARE = 0.3  # of the text's height
+PADDING = 0.3  # of the text's height
 
 
-def percent(share: float) -> str:
+def percent(probability: float) -> str:
     """Return a probability in whole percent that never claims to be certain."""
-    return f"{share:.0%}" if share < MOST_SURE else f"{MOST_SURE:.0%}+"
+    return f"{probability:.0%}" if probability < MOST_SURE else f"{MOST_SURE:.0%}+"
 
 
 def to_view(
@@ -91,8 +91,8 @@ class _Pen:
     @classmethod
     def for_picture(cls, picture: Image.Image) -> "_Pen":
         longest = max(picture.size)
-        text_px = max(MIN_TEXT_PX, round(longest * TEXT_SHARE))
-        line_px = max(2, round(longest * LINE_SHARE))
+        text_px = max(MIN_TEXT_PX, round(longest * TEXT_FRACTION))
+        line_px = max(2, round(longest * LINE_FRACTION))
         font = ImageFont.load_default(text_px)
         return cls(ImageDraw.Draw(picture), picture.size, line_px, font)
 
@@ -116,10 +116,10 @@ class _Pen:
                 self.surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
 
     def _draw_tag(self, face: Prediction, number: int, color: str) -> None:
-        """Write number and answer above the box, or the number alone where there is no room."""
-        answer = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
-        pad = round(self.font.size * PADDING_SHARE)
-        text = f"{number} {answer}"
+        """Write number and label above the box, or the number alone where there is no room."""
+        label = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
+        pad = round(self.font.size * PADDING)
+        text = f"{number} {label}"
         if self.font.getlength(text) + 2 * pad > 2 * (face.box_xyxy[2] - face.box_xyxy[0]):
             text = str(number)
         width, height = self.font.getlength(text) + 2 * pad, self.font.size + pad

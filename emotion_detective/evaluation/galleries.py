@@ -1,4 +1,4 @@
-"""Pictures of the answers that are most wrong, for whoever trained the checkpoint.
+"""Pictures of the predictions that are most wrong, for whoever trained the checkpoint.
 
 `export.measure` draws them beside the plots of an evaluation. They show people's faces, so that
 unlike the plots they are never pushed (`card.PLOTS` lists what is).

@@ -1,9 +1,9 @@
 """Metrics and calibration of a checkpoint: probabilities and labels in, plain values out.
 
 `export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation and `split_metrics`
-for the numbers of the card; `plots.py` draws them, `votes.py` compares the same answers with a
-second label set. Labels are indices into `model.LABELS`; results are plain JSON values. Knows no
-training and no Hub; the app never imports it.
+for the numbers of the card; `plots.py` draws them, `votes.py` compares the same predictions with a
+second label set. Labels are indices into `LABELS`; results are plain JSON values. Knows no training
+and no Hub; the app never imports it.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ from emotion_detective import LABELS
 CALIBRATION_BINS = 15
 # Far outside what training gives (0.5 to 3), so that the optimum is never at a border.
 TEMPERATURE_RANGE = (0.05, 20.0)
-# Of the answers that are not called unsure, this share must be right on validation, and the floor
-# be likely on other faces.
+# Of the predictions that are not unsure, this fraction must be right on validation, and the floor
+# must be likely on other faces.
 ANSWERED_ACCURACY_TARGET = 0.82
 ANSWERED_ACCURACY_FLOOR = 0.8
 # One-sided confidence in the floor. Simulated with n = 3534, the threshold keeps it on a second
@@ -38,10 +38,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Args:
         logits: `(N, 6)` of validation, before any temperature.
         labels: `(N,)` indices.
-
-    Raises:
-        ValueError: there is no image, shapes don't fit, a label is outside 0 to 5, or logits are
-            not finite.
 
     Source: Guo et al. 2017, arXiv 1706.04599.
     """
@@ -63,19 +59,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def choose_unsure_threshold(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return the smallest confidence to answer at, the share answered there and their accuracy.
+    """Return the confidence below which a face is unsure, the fraction above it, their accuracy.
 
-    A face is answered where its confidence is at least the threshold. The share of right answers
-    must reach ANSWERED_ACCURACY_TARGET, and the lower limit of its one-sided 95% Wilson interval
-    ANSWERED_ACCURACY_FLOOR, so that a threshold which few faces pass does not win by luck. Where no
-    threshold does both it is 1.0: every face is unsure.
+    It is the smallest at which accuracy reaches ANSWERED_ACCURACY_TARGET and the lower limit of its
+    one-sided 95% Wilson interval ANSWERED_ACCURACY_FLOOR, so that a threshold which few faces pass
+    does not win by luck. Where none does both it is 1.0: every face is unsure.
 
     Args:
         probabilities: `(N, 6)` of validation, calibrated.
         labels: `(N,)` indices.
-
-    Raises:
-        ValueError: as `check_answers`.
     """
     probabilities, labels = check_answers(probabilities, labels)
     confidence, correct = _judge(probabilities, labels)
@@ -88,7 +80,7 @@ def choose_unsure_threshold(
 
 
 def _find_lower_limit(correct: np.ndarray) -> float:
-    """Return the share that the true share of `correct` exceeds with THRESHOLD_CONFIDENCE."""
+    """Return what the true accuracy behind `correct` exceeds with THRESHOLD_CONFIDENCE."""
     test = binomtest(int(correct.sum()), len(correct), alternative="greater")
     return float(test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low)
 
@@ -102,9 +94,6 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
         unsure_below: faces with less confidence than this count as not answered.
 
     Intervals are 95% percentile bootstrap intervals over the faces, seeded.
-
-    Raises:
-        ValueError: as `check_answers`.
     """
     probabilities, labels = check_answers(probabilities, labels)
     confidence, correct = _judge(probabilities, labels)
@@ -165,7 +154,7 @@ def score_classes(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def find_most_confused(confusion: np.ndarray) -> list[dict]:
-    """Return the pairs with most mistakes; `share` is that of the faces with the true label."""
+    """Return the pairs with most mistakes; `share` is the fraction of the true label's faces."""
     mistakes = confusion * (1 - np.eye(len(LABELS), dtype=int))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED_SHOWN]
     pairs = [divmod(int(cell), len(LABELS)) for cell in order]
@@ -204,7 +193,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
 
 
 def bootstrap_interval(correct: np.ndarray) -> list[float] | None:
-    """Return the 95% bootstrap interval of the share of `correct` `(N,)`; None where N is 0."""
+    """Return the 95% bootstrap interval of the mean of `correct` `(N,)`; None where N is 0."""
     if not len(correct):
         return None
     generator = np.random.default_rng(BOOTSTRAP_SEED)
@@ -228,22 +217,18 @@ def _to_interval(values: np.ndarray) -> list[float]:
 def _score_answered(
     confidence: np.ndarray, correct: np.ndarray, threshold: float
 ) -> tuple[float, float]:
-    """Return the share of faces answered and their accuracy (0 where none is)."""
+    """Return the fraction of faces that are not unsure, and their accuracy (0 where none is)."""
     answered = confidence >= threshold
     return float(answered.mean()), float(correct[answered].mean()) if answered.any() else 0.0
 
 
 def _judge(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(N,)` confidences and whether each answer is the label."""
+    """Return `(N,)` confidences and whether each prediction is the label."""
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
 
 
 def check_answers(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities as float64 rows that sum to 1, and labels as int64.
-
-    Raises:
-        ValueError: no image, shapes that don't fit, a row that does not sum to 1, a label outside.
-    """
+    """Return probabilities as float64 rows that sum to 1, and labels as int64."""
     probabilities = np.asarray(probabilities, np.float64)
     labels = _check_labels(labels, probabilities)
     sums = probabilities.sum(axis=1)

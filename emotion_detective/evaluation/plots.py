@@ -48,7 +48,7 @@ def write_plots(
 
 
 def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
-    """Draw the counts, shaded by and labelled with the share of each row."""
+    """Draw the counts, shaded by and labelled with the fraction of each row."""
     counts = np.array(metrics["confusion_matrix"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
@@ -69,7 +69,7 @@ def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
-    axes.set_title(f"Confusion matrix: faces and share of the row ({_show_n(metrics)})")
+    axes.set_title(f"Confusion matrix: faces and percent of the row ({_show_n(metrics)})")
     return save(figure, path)
 
 
@@ -121,16 +121,16 @@ def plot_reliability(
     centers = (np.arange(CALIBRATION_BINS) + 0.5) * width
     figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    top.bar(centers[filled], accuracy[filled], width * 0.92, color=BLUE, label="right answers")
+    top.bar(centers[filled], accuracy[filled], width * 0.92, color=BLUE, label="accuracy")
     top.plot(
         confidence[filled],
         accuracy[filled],
         "D",
         color="black",
-        label="mean confidence and accuracy",
+        label="accuracy at mean confidence",
     )
     top.plot((0, 1), (0, 1), "--", color=VERMILION, label="perfect calibration")
-    top.set_ylabel("share of right answers")
+    top.set_ylabel("accuracy")
     top.set_ylim(0, 1.04)
     top.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     top.legend(loc="upper left")
@@ -149,7 +149,7 @@ def plot_reliability(
 def plot_confidence(
     probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
 ) -> Path:
-    """Draw, for each confidence to answer at, the share of faces answered and of these right."""
+    """Draw the fraction of faces above each confidence, and of these labelled right."""
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence)
     right = (np.argmax(probabilities, axis=1) == labels)[order]
@@ -160,16 +160,16 @@ def plot_confidence(
     axes.plot(confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5)
     axes.axhline(ANSWERED_ACCURACY_TARGET, color=GRAY, lw=1, ls=":")
     axes.axvline(metrics["unsure_below"], color="black", lw=1)
-    axes.set_xlabel("smallest confidence that is answered")
+    axes.set_xlabel("smallest confidence that is not unsure")
     axes.set_xlim(min(confidence.min(), metrics["unsure_below"]), 1)
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.grid(alpha=0.3)
-    axes.legend(["right, of those answered", "answered, of all faces"], loc="best")
+    axes.legend(["labelled right, of those above", "above, of all faces"], loc="best")
     axes.set_title(
         f"Unsure below {metrics['unsure_below']:.2f}: {metrics['answered_share']:.0%} of the faces "
-        f"answered, {metrics['answered_accuracy']:.0%} of these right ({_show_n(metrics)})"
+        f"above, {metrics['answered_accuracy']:.0%} of these right ({_show_n(metrics)})"
     )
     return save(figure, path)
 

@@ -4,11 +4,11 @@
     decoding.describe(path)                       # Video(size, duration_s), or ValueError: no video
     for time_s, picture in decoding.frames(path, rate_hz=5): ...
 
-PyAV decodes, with the FFmpeg inside its wheel; `upright.py` makes pictures of the frames. A file is
-believed as little as possible: frames have their own times (a phone's rate varies), the stated
-length only serves progress bars (a browser's webm states none), and no file can have other files or
-addresses read. A few frames are held at a time, whatever the length; closing the generator closes
-the file. Run as a program, this module is the process in which `refuse_bombs` tries a file.
+PyAV decodes, with the FFmpeg inside its wheel; `upright.py` makes pictures of the frames. Frames
+have their own times, as a phone's rate varies; the length that a file states only serves progress
+bars. No file can have other files or addresses read. A few frames are held at a time, whatever the
+length; closing the generator closes the file. Run as a program, this module is the process in which
+`refuse_bombs` tries a file.
 """
 
 import subprocess
@@ -48,11 +48,11 @@ MAX_THREADED_PIXELS = 4096 * 2304
 MIN_RATE_HZ, MAX_RATE_HZ = 0.1, 30.0
 # For files whose frames have no times.
 USUAL_RATE_HZ = 25.0
-# Times are rounded, to milliseconds in a browser's webm: a frame may come early by this share of
+# Times are rounded, to milliseconds in a browser's webm: a frame may come early by this fraction of
 # the time between two.
-EARLY_SHARE = 0.1
+EARLY_FRACTION = 0.1
 # A file that ends so long before its stated end was cut short.
-SHORT_BY_S, SHORT_BY_SHARE = 1.0, 0.1
+SHORT_BY_S, SHORT_BY_FRACTION = 1.0, 0.1
 
 # Formats that hold a video by themselves; a playlist (hls, concat) has other files read.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
@@ -68,11 +68,7 @@ class Video:
 
 
 def refuse_bombs(path: Path | str) -> None:
-    """Open a file in a process of its own, with the TRIAL limits on its time and memory.
-
-    Raises:
-        ValueError: the file holds no video that can be read, or takes more; one sentence.
-    """
+    """Open a file in a process of its own, with the TRIAL limits on its time and memory."""
     command = [sys.executable, "-m", "emotion_detective.video.decoding", str(Path(path).resolve())]
     root = Path(__file__).parents[2]
     try:
@@ -88,19 +84,14 @@ def refuse_bombs(path: Path | str) -> None:
 def check_rate(rate_hz: float) -> None:
     """Raise a ValueError unless `rate_hz` is a number of frames a second within the limits."""
     if not isinstance(rate_hz, int | float) or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        given = rate_hz if isinstance(rate_hz, int | float) else type(rate_hz).__name__
         raise ValueError(
             f"The rate must be a number between {MIN_RATE_HZ} and {MAX_RATE_HZ} frames a second, "
-            f"not {given}."
+            f"not {str(rate_hz)[:20]}."
         )
 
 
 def describe(path: Path | str) -> Video:
-    """Return the size and the stated length of a video.
-
-    Raises:
-        ValueError: the file holds no video that can be read; one sentence.
-    """
+    """Return the size and the stated length of a video."""
     with _open(path) as (container, stream):
         _, first = next(_decode(container, stream, lambda notice: None), (0.0, None))
         if first is None:
@@ -119,14 +110,11 @@ def frames(
     Pictures are RGB, upright, all of the first one's size, `upright.MAX_PIXELS` at most; where a
     phone was turned while it recorded, the others stand between black bars. A damaged or cut file
     yields what can be read; `on_notice` gets a sentence about what is missing.
-
-    Raises:
-        ValueError: the file holds no video that can be read, or the rate is out of range.
     """
     check_rate(rate_hz)
     with _open(path) as (container, stream):
         due_s, time_s, start_s, size, pixels = 0.0, None, None, None, 0
-        early_s = EARLY_SHARE / rate_hz
+        early_s = EARLY_FRACTION / rate_hz
         for time_s, frame in _decode(container, stream, on_notice):
             pixels += frame.width * frame.height
             if time_s > max_seconds or pixels > MAX_DECODED_PIXELS:
@@ -141,7 +129,7 @@ def frames(
         if time_s is None:
             raise ValueError(NO_PICTURE)
         stated_s = _find_stated_seconds(container, stream, start_s) or 0.0
-        if stated_s - time_s > max(SHORT_BY_S, SHORT_BY_SHARE * stated_s):
+        if stated_s - time_s > max(SHORT_BY_S, SHORT_BY_FRACTION * stated_s):
             on_notice(
                 f"The file states a length of {stated_s:.0f} seconds but its pictures end after "
                 f"{time_s:.0f}: it may be cut short."

@@ -81,11 +81,7 @@ class Progress:
 def follow_faces(
     detective: EmotionDetective, path: Path | str, rate_hz: float = DEFAULT_RATE_HZ
 ) -> Iterator[Progress]:
-    """Find and classify the faces of a video, yielding after every frame.
-
-    Raises:
-        ValueError: the file holds no video that can be read, or the rate is out of range.
-    """
+    """Find and classify the faces of a video, yielding after every frame."""
     check_rate(rate_hz)
     refuse_bombs(path)
     shown = describe(path)
@@ -122,13 +118,10 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
 
     `target` is whole once the generator is exhausted; closed before, it removes `target`. Frames
     have `upright.MAX_PIXELS` at most and the times of `path`, up to the timeline's end.
-
-    Raises:
-        ValueError: the file holds no video that can be read.
     """
     shown = describe(path)
     until_s = timeline.frames[-1].time_s + MAX_HOLD_S if timeline.frames else MAX_SECONDS
-    complete = False
+    is_whole = False
     try:
         with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as output:
             stream = None
@@ -142,9 +135,9 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
                 output.mux(stream.encode(frame))
                 yield time_s
             output.mux(stream.encode())
-        complete = True
+        is_whole = True
     finally:
-        if not complete:
+        if not is_whole:
             Path(target).unlink(missing_ok=True)
 
 

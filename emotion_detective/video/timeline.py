@@ -1,4 +1,4 @@
-"""Predictions over time: tracks, smoothing, frequencies, key moments, tables. No torch, no Gradio.
+"""Predictions over time: tracks, smoothing, frequencies, key moments, tables.
 
 A `Timeline` belongs to one video or one live session. Frames are added at any times in ascending
 order, and everything else is computed from them:
@@ -8,14 +8,13 @@ order, and everything else is computed from them:
     timeline.at(time_s)                            # readings to draw at any moment in between
     timeline.table()                               # time_s, track, box, label, confidence, six
     timeline.csv()                                 # the same as text
-    timeline.frequencies()                         # share of time of each emotion, a row a track
+    timeline.frequencies()                         # fraction of time of each emotion, a row a track
     timeline.overall_frequencies()                 # the same over all tracks, a dict
     timeline.key_moments()                         # the strongest reading of each emotion
     timeline.tracks, timeline.duration_s, timeline.dropped_frames
 
-`Reading.prediction` is the model's answer to this frame, for table, CSV, frequencies and key
-moments. `Reading.shown` is smoothed over time, for labels that people watch. A timeline can be
-copied (`copy.deepcopy`) and pickled. `tracking.py` tells the faces apart.
+`Reading.prediction` is the model's for this frame: table, CSV, frequencies and key moments use it.
+`Reading.shown` is smoothed, for labels that people watch. `tracking.py` numbers the faces.
 """
 
 import math
@@ -24,24 +23,21 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from emotion_detective.core.detective import Prediction
 from emotion_detective.core.rows import to_csv
-
-if TYPE_CHECKING:  # detective.py imports torch
-    from emotion_detective.core.detective import Prediction
 
 # A face that is away for less keeps its track.
 FORGET_AFTER_S = 2.0
 # Time constant of the exponential smoothing of `shown`: a change of expression is 86% through after
 # one second, and one odd frame at 5 frames a second moves the bars by a third.
 SMOOTHING_S = 0.5
-# An answer holds until the next frame, but no longer than this: of a gap nothing is known.
+# A prediction holds until the next frame, but no longer than this.
 MAX_HOLD_S = 2.0
-# Of two frames at the same time the first would weigh nothing, and its shares would be 0 / 0.
+# Two frames at the same time: the first would hold for no time, and its fractions would be 0 / 0.
 MIN_HOLD_S = 0.001
 # A row is one face in one frame, about 1 kB: an hour of one face at 5 frames a second.
 MAX_ROWS = 20_000
@@ -54,8 +50,8 @@ class Reading:
 
     time_s: float
     track: int
-    prediction: "Prediction"
-    shown: "Prediction"
+    prediction: Prediction
+    shown: Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Timeline:
 
     Args:
         labels: names of the probabilities, in their order.
-        unsure_below: a smoothed answer of less confidence is unsure.
+        unsure_below: a smoothed prediction of less confidence is unsure.
         forget_after_s: a face that is away for longer comes back as a new track.
     """
 
@@ -97,12 +93,8 @@ class Timeline:
         self._best: dict[str, Reading] = {}
         self._last: dict[int, Reading] = {}  # of each track that may still go on
 
-    def add(self, time_s: float, predictions: Sequence["Prediction"]) -> tuple[Reading, ...]:
-        """Add one frame and return one reading a prediction, in the same order.
-
-        Raises:
-            ValueError: `time_s` is before the last frame's, or no finite number.
-        """
+    def add(self, time_s: float, predictions: Sequence[Prediction]) -> tuple[Reading, ...]:
+        """Add one frame and return one reading a prediction, in the same order."""
         before = self.frames[-1].time_s if self.frames else time_s
         if not math.isfinite(time_s) or time_s < before:
             raise ValueError(
@@ -122,7 +114,7 @@ class Timeline:
         self._append(Frame(time_s, readings))
         return readings
 
-    def _smooth(self, time_s: float, track: int, prediction: "Prediction") -> "Prediction":
+    def _smooth(self, time_s: float, track: int, prediction: Prediction) -> Prediction:
         last = self._last.get(track)
         if last is None:
             return prediction
@@ -167,11 +159,10 @@ class Timeline:
         """
         columns = ["time_s", "track", "box", "label", "confidence", *self.labels]
         rows = []
-        for reading in self.readings:
-            answer = reading.prediction
-            box = [round(side) for side in answer.box_xyxy]
-            about = (reading.time_s, reading.track, box, answer.label, answer.confidence)
-            rows.append((*about, *answer.probabilities))
+        for one in self.readings:
+            face, box = one.prediction, [round(side) for side in one.prediction.box_xyxy]
+            about = (one.time_s, one.track, box, face.label, face.confidence)
+            rows.append((*about, *face.probabilities))
         return pd.DataFrame(rows, columns=columns)
 
     def csv(self) -> str:
@@ -180,28 +171,28 @@ class Timeline:
         return to_csv(table.to_dict("records"), table.columns)
 
     def frequencies(self) -> pd.DataFrame:
-        """Return `track, seconds, <labels>, unsure`: shares of the time that a track was seen.
+        """Return `track, seconds, <labels>, unsure`: fractions of the time that a track was seen.
 
-        An answer counts for the time until the next frame (`MAX_HOLD_S` at most), an unsure one as
-        `unsure` and no emotion. The shares of a row sum to 1.
+        A prediction counts until the next frame (`MAX_HOLD_S` at most), an unsure one as `unsure`
+        and no emotion. The fractions of a row sum to 1.
         """
         held = pd.DataFrame(self._list_hold_times(), columns=["track", "emotion", "seconds"])
         columns = [*self.labels, UNSURE]
         seconds = held.pivot_table("seconds", "track", "emotion", aggfunc="sum", fill_value=0.0)
         seconds = seconds.reindex(columns=columns, fill_value=0.0)
         total = seconds.sum(axis=1)
-        shares = seconds.div(total, axis=0)
-        shares.insert(0, "seconds", total)
-        return shares.rename_axis(columns=None).reset_index()
+        fractions = seconds.div(total, axis=0)
+        fractions.insert(0, "seconds", total)
+        return fractions.rename_axis(columns=None).reset_index()
 
     def overall_frequencies(self) -> dict[str, float]:
-        """Return the share of each label and of `unsure` over all tracks, {} without a face."""
+        """Return the fraction of each label and of `unsure` over all tracks, {} without a face."""
         table = self.frequencies()
         if table.empty:
             return {}
         columns = [*self.labels, UNSURE]
-        shares = table[columns].mul(table["seconds"], axis=0).sum() / table["seconds"].sum()
-        return shares.to_dict()
+        seconds = table[columns].mul(table["seconds"], axis=0).sum()
+        return (seconds / seconds.sum()).to_dict()
 
     def _list_hold_times(self) -> list[tuple[int, str, float]]:
         gaps = [b.time_s - a.time_s for a, b in pairwise(self.frames)]
@@ -214,7 +205,7 @@ class Timeline:
         ]
 
     def key_moments(self) -> list[Reading]:
-        """Return the most confident reading of each answered label, in the order of labels.
+        """Return the most confident reading of each label, in the order of labels.
 
         They outlive the frames that `max_rows` drops.
         """
@@ -227,7 +218,7 @@ class Timeline:
             self._best[label] = reading
 
     def at(self, time_s: float) -> list[Reading]:
-        """Return what to draw at a time: the last answers, boxes on their way to the next frame's.
+        """Return what to draw at a time: the last readings, boxes on their way to the next frame's.
 
         A face that the next frame lacks stays where it was; `MAX_HOLD_S` after a frame there is
         nothing to draw.
@@ -239,16 +230,16 @@ class Timeline:
         if after == len(self.frames):
             return list(now.readings)
         following = self.frames[after]
-        share = (time_s - now.time_s) / (following.time_s - now.time_s)
+        part = (time_s - now.time_s) / (following.time_s - now.time_s)
         later = {reading.track: reading.shown.box_xyxy for reading in following.readings}
-        return [_move_box(reading, later.get(reading.track), share) for reading in now.readings]
+        return [_move_box(reading, later.get(reading.track), part) for reading in now.readings]
 
 
-def _move_box(reading: Reading, later_box: tuple[float, ...] | None, share: float) -> Reading:
+def _move_box(reading: Reading, later_box: tuple[float, ...] | None, part: float) -> Reading:
     if later_box is None:
         return reading
     here = reading.shown.box_xyxy
-    box = tuple(a + share * (b - a) for a, b in zip(here, later_box, strict=True))
+    box = tuple(a + part * (b - a) for a, b in zip(here, later_box, strict=True))
     return replace(reading, shown=replace(reading.shown, box_xyxy=box))
 
 

@@ -48,7 +48,7 @@ class Track:
 
 
 class FaceTracker:
-    """Numbers for faces, from 1 in the order of their first frames; can be copied and pickled."""
+    """Numbers for faces, from 1 in the order of their first frames."""
 
     def __init__(self, forget_after_s: float) -> None:
         self._forget_after_s = forget_after_s

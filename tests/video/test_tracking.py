@@ -61,16 +61,11 @@ def test_a_face_away_for_longer_gets_a_new_number(gap_s):
     assert tracker.follow(gap_s, [face(100, 100)]) == [2]
 
 
-def test_a_face_far_from_all_others_is_a_new_one():
+def test_a_face_far_from_all_others_or_of_quite_another_size_is_a_new_one():
     tracker = FaceTracker(forget_after_s=2)
     tracker.follow(0, [face(100, 100)])
     assert tracker.follow(0.2, [face(900, 100), face(100, 100)]) == [2, 1]
-
-
-def test_a_face_of_quite_another_size_is_a_new_one():
-    tracker = FaceTracker(forget_after_s=2)
-    tracker.follow(0, [face(100, 100)])
-    assert tracker.follow(0.2, [face(100, 100, side=8 * SIDE)]) == [2]
+    assert tracker.follow(0.2, [face(100, 100, side=8 * SIDE)]) == [3]
 
 
 def test_the_number_of_pixels_changes_nothing():
