@@ -40,7 +40,7 @@ from starlette.middleware import Middleware
 from emotion_detective.core.detective import ServedDetective
 from emotion_detective.core.loading import MODEL_VARIABLE
 from emotion_detective.core.rows import Row, to_csv
-from emotion_detective.files import pictures
+from emotion_detective.files import read_picture
 from emotion_detective.page import (
     about_tab,
     api,
@@ -96,8 +96,8 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAns
         whole_picture: read the whole picture as one face, for pictures cropped to a face already.
     """
     with errors_as_messages():
-        opened = pictures.read_picture(uploads.uploaded_path(picture))
-    predictions = detective.read_photo(opened.picture, bool(whole_picture))
+        opened = read_picture(uploads.uploaded_path(picture))
+    predictions = detective.analyze(opened.picture, bool(whole_picture))
     return api.picture_answer(detective.classifier, predictions, opened.notice)
 
 

@@ -27,7 +27,7 @@ from PIL import Image
 from emotion_detective import data
 from emotion_detective.core import faces
 from emotion_detective.evaluation.plots import table
-from emotion_detective.files import pictures
+from emotion_detective.files import read_picture
 
 LIMIT = 400
 SEED = 0
@@ -106,7 +106,7 @@ def _find(path: str) -> Path:
 
 
 def _at_sizes(path: Path) -> Iterator[Image.Image]:
-    picture = pictures.open_picture(path)
+    picture = read_picture(path).picture
     for longest in NO_PEOPLE_SIDES_PX:
         yield picture.resize([round(side * longest / max(picture.size)) for side in picture.size])
 

@@ -22,9 +22,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from emotion_detective import LABELS
+from emotion_detective.core import faces
 from emotion_detective.core.detective import ServedDetective
 from emotion_detective.evaluation.plots import table
-from emotion_detective.files import pictures
+from emotion_detective.files import read_picture
 from emotion_detective.page import live_routes, seats
 from emotion_detective.video.timeline import Timeline
 
@@ -48,14 +49,14 @@ def stages(model: Path | str, rounds: int) -> dict[str, float]:
     """Return the median seconds of each stage of one frame with one face."""
     detective = ServedDetective.from_pretrained(model)
     jpeg = _jpeg(crowds.crowd(CAMERA_SIZE, 1).resize((480, 360)))
-    picture = pictures.open_picture(jpeg)
+    picture = read_picture(jpeg).picture
     found = detective.detector.detect(picture)
     room = seats.Seats(lambda: Timeline(LABELS))
     return report.medians(
         {
-            "decode": lambda: pictures.open_picture(jpeg),
+            "decode": lambda: read_picture(jpeg).picture,
             "detect": lambda: detective.detector.detect(picture),
-            "classify": lambda: detective.classify(picture, found),
+            "classify": lambda: detective.classifier.probabilities(faces.crops(picture, found)),
             "whole answer": lambda: json.dumps(
                 live_routes.answer(detective, room, "visitor", jpeg)
             ),

@@ -29,7 +29,7 @@ from emotion_detective.core import drawing, faces
 from emotion_detective.core.classifier import MAX_BATCH
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.evaluation.plots import table
-from emotion_detective.files import pictures
+from emotion_detective.files import read_picture
 
 SIZES = ((640, 480), (4000, 3000))
 COUNTS = (1, 5, 30)
@@ -94,10 +94,10 @@ def _fer(python: str) -> Iterator[Callable[[str], dict]]:
 
 def _stages(detective: EmotionDetective, path: str) -> dict[str, Callable[[], object]]:
     """Return the timed calls, each with its input ready."""
-    picture = pictures.open_picture(path)
+    picture = read_picture(path).picture
     found = detective.detector.detect(picture)
-    crops = [faces.crop(picture, face.box_xyxy) for face in found]
-    predictions = detective.classify(picture, found)
+    crops = faces.crops(picture, found)
+    predictions = detective.analyze(picture)
     batches = detective.classifier.preprocess(crops).split(MAX_BATCH)
 
     def draw() -> None:
@@ -106,9 +106,9 @@ def _stages(detective: EmotionDetective, path: str) -> dict[str, Callable[[], ob
 
     return {
         "answer": lambda: detective.analyze(path),
-        "decode": lambda: pictures.open_picture(path),
+        "decode": lambda: read_picture(path).picture,
         "detect": lambda: detective.detector.detect(picture),
-        "crop": lambda: [faces.crop(picture, face.box_xyxy) for face in found],
+        "crop": lambda: faces.crops(picture, found),
         "classify": lambda: detective.classifier.probabilities(crops),
         "bare": lambda: [detective.classifier.logits(batch) for batch in batches],
         "draw": draw,

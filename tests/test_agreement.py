@@ -56,8 +56,8 @@ def page(tiny_checkpoint) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
         import app
-    gated = app.demo.behind_gate()
-    _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, app_kwargs=gated)
+    guarded = app.demo.guarded([])
+    _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, app_kwargs=guarded)
     yield Client(url, verbose=False, httpx_kwargs={"timeout": 60})
     app.demo.close()
 

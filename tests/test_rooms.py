@@ -1,6 +1,7 @@
 """The rooms of the package import each other in one direction only; each says what it is for."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from small import ROOT
 PACKAGE = ROOT / "emotion_detective"
 # Names that the package itself has, for every room.
 TOP = {"LABELS", "Label"}
+# Rooms with doors: `core` takes of them what their `__init__` lists, and nothing from a module.
+DOORS = ("files", "engines")
 # What each room may import besides itself and the package's top.
 MAY_IMPORT = {
     "files": set(),
@@ -25,8 +28,8 @@ MAY_IMPORT = {
 }
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Return the rooms that a file imports, wherever in it the import stands."""
+def imported(path: Path) -> list[list[str]]:
+    """Return the parts of each name that a file imports from the package, wherever in the file."""
     modules = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -35,8 +38,8 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             modules += [name.name for name in node.names]
     parts = [module.split(".") for module in modules]
-    inside = {names[1] for names in parts if names[0] == PACKAGE.name and len(names) > 1}
-    return inside - TOP
+    inside = [names[1:] for names in parts if names[0] == PACKAGE.name and len(names) > 1]
+    return [names for names in inside if names[0] not in TOP]
 
 
 def test_every_folder_of_the_package_is_a_room():
@@ -50,7 +53,15 @@ def test_a_room_imports_only_what_lies_to_its_left(room):
     files = list((PACKAGE / room).glob("*.py"))
     assert len(files) > 1
     for path in files:
-        assert imported_rooms(path) <= MAY_IMPORT[room] | {room}, path.name
+        assert {names[0] for names in imported(path)} <= MAY_IMPORT[room] | {room}, path.name
+
+
+@pytest.mark.parametrize("room", DOORS)
+def test_the_core_goes_through_doors(room):
+    open_to_all = import_module(f"{PACKAGE.name}.{room}").__all__
+    for path in (PACKAGE / "core").glob("*.py"):
+        names = [parts[1:] for parts in imported(path) if parts[0] == room]
+        assert all(name in [[door] for door in open_to_all] for name in names), path.name
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

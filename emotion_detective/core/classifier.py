@@ -1,7 +1,7 @@
 """The classifier: face crops in, the probabilities of six labels out.
 
 `loading.py` makes a `Classifier` from a checkpoint, which also says how pictures are prepared for
-it; `runtime.py` computes its network. Knows no face detection, no files and no Gradio.
+it. Knows no face detection, no files and no Gradio.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from emotion_detective import LABELS
-from emotion_detective.engines import runtime
+from emotion_detective.engines import CPU, forward_pass
 
 # FER2013's training pixels have mean 0.508 and standard deviation 0.255. The same value stands for
 # all three channels, or the luma could not be folded into the first convolution.
@@ -28,9 +28,9 @@ MAX_BATCH = 32
 class Classifier:
     """A loaded checkpoint, ready to classify.
 
-    `unsure_below` is the confidence under which an answer is called unsure; `metrics` is the
+    `unsure_below` is the confidence under which a prediction is called unsure; `metrics` is the
     checkpoint's `metrics.json` ({} if it has none); `revision` is the Hub commit, None for a
-    folder. `device` computes the answers; `network` itself stays in the processor's memory.
+    folder. `device` computes the probabilities; `network` itself stays in the CPU's memory.
     """
 
     network: torch.nn.Module
@@ -39,11 +39,11 @@ class Classifier:
     revision: str | None
     unsure_below: float
     metrics: dict
-    device: torch.device = runtime.CPU
+    device: torch.device = CPU
 
     @cached_property
     def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        return runtime.forward_pass(self.network, self.device)
+        return forward_pass(self.network, self.device)
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], torch.Tensor]:

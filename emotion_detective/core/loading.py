@@ -34,7 +34,7 @@ from emotion_detective.core.checkpoint import (
 )
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.hub import HUB_ERRORS, first_line
-from emotion_detective.engines.runtime import claim_device
+from emotion_detective.engines import claim_device
 
 # The environment variable that names the checkpoint a page serves.
 MODEL_VARIABLE = "EMOTION_MODEL"

@@ -25,7 +25,7 @@ from emotion_detective.core import hub
 from emotion_detective.data import listing, sources, splits
 from emotion_detective.data.layout import SPLITS
 from emotion_detective.data.sources import Source
-from emotion_detective.files.pictures import DECODE_ERRORS, read_picture
+from emotion_detective.files import DECODE_ERRORS, read_picture
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,10 @@
-"""The arithmetic behind the core: MTCNN's faces, and a network's forward pass by what is fastest.
+"""The arithmetic behind the core: `Mtcnn.find` takes pixels and returns the boxes of faces,
+`forward_pass` takes a network and returns what computes it fastest on a device.
 
-It must import no other room: it knows no pictures as files, no labels and no checkpoint.
+The room must import no other: it knows no pictures as files, no labels and no checkpoint.
 """
+
+from emotion_detective.engines.mtcnn import Mtcnn
+from emotion_detective.engines.runtime import CPU, claim_device, forward_pass, share_device
+
+__all__ = ["CPU", "Mtcnn", "claim_device", "forward_pass", "share_device"]

@@ -3,9 +3,8 @@
 The first network looks at a pyramid of ever smaller copies of the picture, the second and the third
 at what the one before took for a face. The boxes are those of facenet-pytorch's `MTCNN.detect`
 (`tests/engines/test_mtcnn.py`) in less time: the means of pixels that a level or a candidate
-consists of come from one table of sums, all candidates at once, and a processor's cores take levels
-and batches of candidates side by side. The table and the networks are on the device, boxes on the
-processor. `faces.py` uses it; knows no files and no picture's size limit.
+consists of come from one table of sums, all candidates at once, and the CPU's cores take levels and
+batches of candidates side by side. The table and the networks are on the device, boxes on the CPU.
 """
 
 from collections.abc import Callable
@@ -14,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import threadpoolctl
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import nms
 
 # Thresholds, overlaps and the pyramid's factor are facenet-pytorch's.
@@ -25,7 +23,7 @@ PYRAMID_FACTOR = 0.709
 # What the first network sees at once, and from one sight to the next, in pixels of a level.
 WINDOW_PX, STRIDE_PX = 12, 2
 # Input side of the second and the third network, and candidates in a batch: what the layers make of
-# more no longer fits into a processor's caches, and a candidate takes two to three times as long.
+# more no longer fits into a CPU's caches, and a candidate takes two to three times as long.
 REFINE_PX, REFINE_BATCH = 24, 64
 OUTPUT_PX, OUTPUT_BATCH = 48, 16
 # Half of the pyramid's pixels are in its first level: more workers would wait for that one.
@@ -36,12 +34,14 @@ class Mtcnn:
     """The three networks on a device; `find` keeps no state and may run in many threads."""
 
     def __init__(self, min_face_px: int, device: torch.device) -> None:
+        from facenet_pytorch.models import mtcnn  # training can do without
+
         self._min_face_px = min_face_px
         self._device = device
         # channels_last: max pooling with few channels is three times faster on a CPU.
         self._propose, self._refine, self._output = (
             network().eval().to(device, memory_format=torch.channels_last)
-            for network in (PNet, RNet, ONet)
+            for network in (mtcnn.PNet, mtcnn.RNet, mtcnn.ONet)
         )
         self._map = _side_by_side(device)
 
@@ -52,6 +52,8 @@ class Mtcnn:
         `pixels` are `(H, W, 3)` uint8 RGB. Boxes are left, top, right, bottom in pixels, may reach
         over the picture's edges, and come in no order.
         """
+        from facenet_pytorch.models.utils.detect_face import nms_numpy
+
         sums = torch.from_numpy(_sum_table(pixels)).to(self._device)
         boxes = _squares(self._proposals(sums))
         boxes, scores, shifts = self._judge(
@@ -63,7 +65,9 @@ class Mtcnn:
             self._output, sums, boxes, OUTPUT_PX, OUTPUT_BATCH, FACE_FROM
         )
         boxes, scores = _move(boxes, shifts).numpy(), scores.numpy()
-        kept = _apart(boxes, scores)
+        if not len(boxes):
+            return boxes, scores
+        kept = nms_numpy(boxes, scores, FACE_OVERLAP, "Min")  # of the smaller area
         return boxes[kept], scores[kept]
 
     def _proposals(self, sums: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ class Mtcnn:
 
     def _judge(
         self,
-        network: RNet | ONet,
+        network: nn.Module,
         sums: Tensor,
         boxes: Tensor,
         side: int,
@@ -111,18 +115,18 @@ class Mtcnn:
         if not len(boxes):
             return boxes, torch.zeros(0), torch.zeros(0, 4)
         look = torch.inference_mode()(lambda some: network(_shrunk(sums, some, side)))
-        answers = self._map(look, pixels.split(batch))
+        parts = self._map(look, pixels.split(batch))
         # The last network returns five landmarks in between.
-        shifts, *_, probabilities = (torch.cat(part).cpu() for part in zip(*answers, strict=True))
+        shifts, *_, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         faces = probabilities[:, 1] > threshold
         return boxes[faces], probabilities[faces, 1], shifts[faces]
 
 
 def _side_by_side(device: torch.device) -> Callable:
-    """Return `map`, on a processor one that divides torch's threads among workers.
+    """Return a `map` whose calls run side by side on the CPU, and share torch's threads.
 
-    Torch's own way to use them, all for one layer after the other, takes 1.5 times as long here,
-    and ten times where another program uses the core of one of them: the rest then wait for it in
+    Torch's own way, all threads for one layer after the other, takes 1.5 times as long here, and
+    ten times where another program uses one of the cores: the other threads then wait for it in
     every layer, at full speed.
     """
     threads = torch.get_num_threads()
@@ -134,13 +138,13 @@ def _side_by_side(device: torch.device) -> Callable:
 
 
 def _use_threads(count: int) -> None:
-    """Have torch use so many threads for what the calling thread computes, and that one alone."""
+    """Limit torch to `count` threads for what the calling thread computes."""
     torch.get_num_threads()  # torch sets a thread's number when it is first asked for
     threadpoolctl.threadpool_limits(count, "openmp")
 
 
-def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the network returns, half of whose time pooling ten channels would take."""
+def _propose_boxes(network: nn.Module, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `network(level)` does, in half the time: its pooling of ten channels is slow."""
     features = network.conv1(level)
     features = features.clamp(min=0).addcmul_(
         features.clamp_(max=0), network.prelu1.weight.view(1, -1, 1, 1)
@@ -202,8 +206,8 @@ def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
     """Return sums `(N, H, W, 3)` over bins of these sizes as means between -1 and 1, channels
     before rows."""
-    shares = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
-    return (inside * shares[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)
+    weights = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
+    return (inside * weights[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)
 
 
 def _windows(shifts: Tensor, probabilities: Tensor, scale: float) -> Tensor:
@@ -215,7 +219,7 @@ def _windows(shifts: Tensor, probabilities: Tensor, scale: float) -> Tensor:
 
 
 def _move(boxes: Tensor, shifts: Tensor) -> Tensor:
-    """Return boxes with their edges moved by these shares of their size."""
+    """Return boxes with their edges moved by these fractions of their size."""
     return boxes + shifts * (boxes[:, 2:] - boxes[:, :2] + 1).repeat(1, 2)
 
 
@@ -225,19 +229,3 @@ def _squares(boxes: Tensor) -> Tensor:
     side = size.amax(dim=1, keepdim=True)
     corner = boxes[:, :2] + size * 0.5 - side * 0.5
     return torch.cat([corner, corner + side], dim=1)
-
-
-def _apart(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
-    """Return which boxes are left, best first, where a better one leaves out those that it shares
-    more than `FACE_OVERLAP` of the smaller area with."""
-    x0, y0, x1, y1 = boxes.T
-    areas = (x1 - x0 + 1) * (y1 - y0 + 1)
-    kept, rest = [], np.argsort(scores)
-    while len(rest):
-        best, rest = rest[-1], rest[:-1]
-        kept.append(best)
-        width = np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest]) + 1
-        height = np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest]) + 1
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        rest = rest[shared <= FACE_OVERLAP * np.minimum(areas[best], areas[rest])]
-    return kept

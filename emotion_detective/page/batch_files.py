@@ -20,7 +20,7 @@ from PIL import Image
 from emotion_detective.core import drawing
 from emotion_detective.core.detective import EmotionDetective, Prediction
 from emotion_detective.core.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
-from emotion_detective.files.pictures import MAX_FILE_BYTES, read_picture
+from emotion_detective.files import MAX_FILE_BYTES, read_picture
 
 MAX_FILES = 200
 # A zip's directory is held in memory ten times its size, and 46 bytes make an entry. Room for
@@ -168,7 +168,7 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
             if isinstance(source, ValueError):
                 raise source
             opened = read_picture(source)
-            found = detective.read_photo(opened.picture)
+            found = detective.analyze(opened.picture)
         except ValueError as error:
             yield FileResult([unreadable_row(name)], notice=str(error))
             continue

@@ -14,7 +14,7 @@ import gradio as gr
 
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.rows import to_csv
-from emotion_detective.files import pictures
+from emotion_detective.files import MAX_FILE_BYTES
 from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pictures.zip"
@@ -25,7 +25,7 @@ GAINS = """<li>how often each emotion came, and which pictures show it</li>
 <li>a table of all faces, here and as CSV</li>"""
 LIMITS = (
     f"Up to {batch_files.MAX_FILES} pictures, loose or in zip files, of "
-    f"{pictures.MAX_FILE_BYTES / 1e6:.0f} MB each."
+    f"{MAX_FILE_BYTES / 1e6:.0f} MB each."
 )
 WAITING = "Waiting: one batch is read at a time"
 # One batch at a time; its pictures take turns with those of other visitors.

@@ -10,8 +10,10 @@ Gradio's prefix, because its server-side rendering passes nothing else on.
 
 import math
 import re
+from io import BytesIO
 from typing import Any
 
+from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +23,7 @@ from starlette.routing import Route
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.drawing import percent
-from emotion_detective.files.pictures import open_picture
+from emotion_detective.files import DECODE_ERRORS
 from emotion_detective.page import words
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS, Seats, Session
 from emotion_detective.video.timeline import Reading, Timeline
@@ -29,6 +31,8 @@ from emotion_detective.video.timeline import Reading, Timeline
 ROUTE = "/gradio_api/live"
 # Faces at arm's length fill a third of the picture: this side finds them in half the time.
 FRAME_SIDE_PX = 480
+# A camera's full resolution, for clients other than the script.
+MAX_FRAME_SIDE_PX = 1920
 # Five times a detailed JPEG of that side.
 MAX_FRAME_BYTES = 500_000
 VISITOR = re.compile(r"[0-9a-f]{32}")
@@ -87,9 +91,9 @@ def answer(detective: EmotionDetective, seats: Seats, visitor: str, jpeg: bytes)
 
 
 def _read(detective: EmotionDetective, session: Session, jpeg: bytes) -> dict[str, Any]:
-    picture = open_picture(jpeg)
-    picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
-    readings = session.timeline.add(session.time_s, detective.read(picture))
+    picture = _decode(jpeg)
+    faces = detective.analyze(picture, upright_only=True)
+    readings = session.timeline.add(session.time_s, faces)
     told: dict[str, Any] = {
         "left_s": session.left_s,
         "time_s": session.time_s,
@@ -100,6 +104,18 @@ def _read(detective: EmotionDetective, session: Session, jpeg: bytes) -> dict[st
         session.shares_s = session.time_s
         told["shares"] = session.timeline.frequencies().to_dict("records")
     return told
+
+
+def _decode(jpeg: bytes) -> Image.Image:
+    """Return a frame as the script sends it: a small JPEG without EXIF."""
+    try:
+        picture = Image.open(BytesIO(jpeg), formats=("JPEG",))
+        if max(picture.size) > MAX_FRAME_SIDE_PX:
+            raise ValueError(f"A frame has at most {MAX_FRAME_SIDE_PX} pixels a side.")
+        picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX))
+        return picture.convert("RGB")
+    except DECODE_ERRORS as error:
+        raise ValueError("The frame is no JPEG that can be read.") from error
 
 
 def _face(reading: Reading) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from emotion_detective import LABELS
 from emotion_detective.core import drawing, heatmap
 from emotion_detective.core.detective import EmotionDetective, Prediction, compute
 from emotion_detective.core.rows import Row, file_rows, to_csv
-from emotion_detective.files.pictures import Opened
+from emotion_detective.files import Opened
 from emotion_detective.page import api, html, share_card, words
 
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
@@ -57,7 +57,8 @@ def prepare(
     detective: EmotionDetective, opened: Opened, path: Path, whole_picture: bool = False
 ) -> tuple[Analysis, dict]:
     """Return an opened picture's analysis, and what the stage shows of it."""
-    predictions, crops = detective.look(opened.picture, whole_picture)
+    predictions = detective.analyze(opened.picture, whole_picture)
+    crops = [prediction.crop(opened.picture) for prediction in predictions]
     view, in_view = drawing.to_view(opened.picture, predictions)
     analysis = Analysis(
         path=path,

@@ -16,7 +16,7 @@ from PIL import ImageOps
 
 from emotion_detective.core import faces
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.files import pictures
+from emotion_detective.files import MAX_FILE_BYTES, MAX_PIXELS, read_picture
 from emotion_detective.page import html, photo_stage, shell, uploads, words
 from emotion_detective.page.gradio_seam import errors_as_messages
 
@@ -36,7 +36,7 @@ element.addEventListener("click", ({ target }) => {
 });"""
 START = "Choose a picture, paste one, or take one with your camera."
 LIMITS = (
-    f"Up to {pictures.MAX_FILE_BYTES / 1e6:.0f} MB and {pictures.MAX_PIXELS / 1e6:.0f} million "
+    f"Up to {MAX_FILE_BYTES / 1e6:.0f} MB and {MAX_PIXELS / 1e6:.0f} million "
     f"pixels; the {faces.MAX_FACES} largest faces are read."
 )
 # Two at a time, for all events that run the network on one picture: one decodes and draws while the
@@ -165,7 +165,7 @@ def _examples() -> str:
 
 @cache
 def _thumbnail(name: str) -> str:
-    opened = pictures.read_picture(EXAMPLES_FOLDER / name)
+    opened = read_picture(EXAMPLES_FOLDER / name)
     return html.picture_address(ImageOps.fit(opened.picture, THUMBNAIL_PX))
 
 
@@ -218,7 +218,7 @@ def _show_file(
     mirrored: bool = False,
 ) -> dict:
     try:
-        opened = pictures.read_picture(path)
+        opened = read_picture(path)
     except ValueError as error:
         return _refuse(parts, error)
     analysis, shown = photo_stage.prepare(detective, opened, path, whole_picture)

@@ -32,7 +32,7 @@ def summary(predictions: Sequence[Prediction]) -> str:
 
 def turned(predictions: Sequence[Prediction]) -> str:
     """Return a sentence for faces that lie on their side, "" for upright ones or none."""
-    degrees = predictions[0].turned_degrees if predictions else 0
+    degrees = predictions[0].rotation_degrees if predictions else 0
     return f"Found with the picture turned by {degrees} degrees clockwise." if degrees else ""
 
 

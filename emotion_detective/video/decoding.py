@@ -11,6 +11,7 @@ length; closing the generator closes the file. Run as a program, this module is 
 `refuse_bombs` tries a file.
 """
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from emotion_detective.files import sizes
 from emotion_detective.video.upright import MAX_PIXELS, shown_size, to_picture
 
 # A phone's 1080p at 17 Mbit/s fills this in two and a half minutes.
@@ -122,7 +122,7 @@ def frames(
                 on_notice(f"Only the first {read_s:g} seconds of the video were read.")
                 return
             start_s = frame.time if start_s is None else start_s
-            size = size or sizes.reduce(shown_size(frame, stream), MAX_PIXELS)
+            size = size or _reduced(shown_size(frame, stream))
             if time_s >= due_s - early_s:
                 due_s = (int((time_s + early_s) * rate_hz) + 1) / rate_hz
                 yield time_s, to_picture(frame, stream, size)
@@ -134,6 +134,12 @@ def frames(
                 f"The file states a length of {stated_s:.0f} seconds but its pictures end after "
                 f"{time_s:.0f}: it may be cut short."
             )
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    """Return a size of the same shape with `MAX_PIXELS` at most; a smaller one as it is."""
+    scale = min(1, math.sqrt(MAX_PIXELS / (size[0] * size[1])))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from PIL import Image
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective, Prediction
 from emotion_detective.core.drawing import draw_faces
-from emotion_detective.core.faces import SURE_PROBABILITY, crop
+from emotion_detective.core.faces import SURE_PROBABILITY
 from emotion_detective.video.decoding import (
     MAX_RATE_HZ,
     MAX_SECONDS,
@@ -108,8 +108,9 @@ def follow_faces(
         if timeline.dropped_frames:
             notices.append(f"Stopped after {time_s:.1f} seconds: {MAX_ROWS} faces are the limit.")
             break
-    if reader.turned_degrees:
-        notices.append(f"Found with the video turned by {reader.turned_degrees} degrees clockwise.")
+    if reader.rotation_degrees:
+        degrees = reader.rotation_degrees
+        notices.append(f"Found with the video turned by {degrees} degrees clockwise.")
     yield replace(progress, share=1.0, notices=tuple(notices))
 
 
@@ -178,18 +179,18 @@ class _Reader:
     """
 
     def __init__(self, detective: EmotionDetective) -> None:
-        self.turned_degrees: int | None = None  # None: not known yet
+        self.rotation_degrees: int | None = None  # None: not known yet
         self._detective = detective
         self._frames = 0
 
     def read(self, picture: Image.Image) -> list[Prediction]:
         self._frames += 1
-        is_due = self.turned_degrees is None and self._frames.bit_count() == 1
-        read = self._detective.read_photo if self.turned_degrees or is_due else self._detective.read
-        faces = read(picture)
-        if self.turned_degrees is None:
+        is_due = self.rotation_degrees is None and self._frames.bit_count() == 1
+        upright_only = not (self.rotation_degrees or is_due)
+        faces = self._detective.analyze(picture, upright_only=upright_only)
+        if self.rotation_degrees is None:
             sure = (one for one in faces if one.detection_probability >= SURE_PROBABILITY)
-            self.turned_degrees = next((one.turned_degrees for one in sure), None)
+            self.rotation_degrees = next((one.rotation_degrees for one in sure), None)
         return faces
 
 
@@ -208,8 +209,7 @@ class _Portraits:
             side_px = face.box_xyxy[3] - face.box_xyxy[1]
             if side_px > PORTRAIT_GAIN * self._sides_px.get(track, 0.0):
                 self._sides_px[track] = side_px
-                turn = face.turned_degrees
-                portrait = crop(picture, face.box_xyxy, turned_degrees=turn).copy()
+                portrait = face.crop(picture).copy()
                 portrait.thumbnail((PORTRAIT_SIDE_PX, PORTRAIT_SIDE_PX))
                 self.by_track[track] = portrait
 

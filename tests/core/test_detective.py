@@ -11,7 +11,6 @@ from PIL import Image
 
 from emotion_detective import LABELS
 from emotion_detective.core import detective as plain
-from emotion_detective.core import faces
 from emotion_detective.core.detective import EmotionDetective, ServedDetective, compute
 
 
@@ -43,21 +42,6 @@ def test_whole_picture_classifies_the_picture_itself(detective):
     expected = detective.classifier.probabilities([picture])[0]
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
     assert prediction.box_xyxy == (0, 0, 48, 48)
-
-
-def test_faces_classified_together_get_what_each_gets_alone(detective, astronaut):
-    found = [
-        faces.Face((170.0, 50.0, 280.0, 180.0), 0.99),
-        faces.Face((0.0, 0.0, 60.0, 60.0), 0.98),
-        faces.Face((300.0, 400.0, 400.0, 512.0), 0.97),
-    ]
-    together = detective.classify(astronaut, found)
-    assert [(p.box_xyxy, p.detection_probability) for p in together] == [
-        (face.box_xyxy, face.detection_probability) for face in found
-    ]
-    for face, prediction in zip(found, together, strict=True):
-        alone = detective.classifier.probabilities([faces.crop(astronaut, face.box_xyxy)])[0]
-        np.testing.assert_allclose(prediction.probabilities, alone, atol=1e-5)
 
 
 def test_unsure_is_confidence_below_the_checkpoints_threshold(detective, astronaut):
@@ -137,12 +121,10 @@ def test_a_cut_picture_is_analyzed_and_its_gap_logged(detective, astronaut, capl
     assert line.startswith("The file is cut short or damaged: only ")
 
 
-def test_a_look_gives_the_crops_that_were_classified(tiny_checkpoint, astronaut):
-    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
-    predictions, crops = detective.look(astronaut)
-    assert predictions == detective.read(astronaut)
-    rows = detective.classifier.probabilities(crops)
-    assert rows[0] == pytest.approx(predictions[0].probabilities)
+def test_a_predictions_crop_is_what_was_classified(detective, astronaut):
+    (prediction,) = detective.analyze(astronaut)
+    (row,) = detective.classifier.probabilities([prediction.crop(astronaut)])
+    assert row == pytest.approx(prediction.probabilities, abs=1e-5)
 
 
 @pytest.mark.parametrize("cls", [EmotionDetective, ServedDetective])
@@ -150,7 +132,7 @@ def test_a_face_on_its_side_is_read_as_if_it_stood(tiny_checkpoint, astronaut, c
     detective = cls.from_pretrained(tiny_checkpoint)
     (upright,) = detective.analyze(astronaut)
     (lying,) = detective.analyze(astronaut.transpose(Image.Transpose.ROTATE_90))
-    assert (upright.turned_degrees, lying.turned_degrees) == (0, 90)
+    assert (upright.rotation_degrees, lying.rotation_degrees) == (0, 90)
     assert lying.probabilities == pytest.approx(upright.probabilities, abs=1e-4)
     left, top, right, bottom = upright.box_xyxy
     assert lying.box_xyxy == pytest.approx((top, 512 - right, bottom, 512 - left), abs=0.01)

@@ -11,7 +11,7 @@ from PIL import Image
 from small import ROOT
 
 from emotion_detective.core import faces
-from emotion_detective.files.pictures import open_picture
+from emotion_detective.files import read_picture
 
 ORIENTATION = 0x0112  # EXIF tag
 # EXIF orientation -> what turns the upright picture into the stored one.
@@ -54,7 +54,7 @@ def test_a_portrait_has_one_face_where_it_is(detector, astronaut):
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
 def test_a_face_is_found_in_every_mode(detector, astronaut, mode):
-    (face,) = detector.detect(open_picture(astronaut.convert(mode)))
+    (face,) = detector.detect(read_picture(astronaut.convert(mode)).picture)
     assert close(face.box_xyxy, ASTRONAUT_BOX, atol=12)
 
 
@@ -128,7 +128,7 @@ def test_every_exif_orientation_gives_the_box_as_shown(detector, astronaut, orie
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    picture = open_picture(encoded(stored, "PNG", exif=exif))
+    picture = read_picture(encoded(stored, "PNG", exif=exif)).picture
     assert picture.tobytes() == upright.tobytes()
     (face,) = detector.detect(picture)
     assert close(face.box_xyxy, ASTRONAUT_BOX, atol=6)
@@ -145,37 +145,38 @@ def test_a_picture_without_exif_on_its_side_has_its_face_where_it_lies(
     upright = astronaut.crop((0, 0, 512, 400)).resize((512 * scale, 400 * scale))
     lying = upright.transpose(Image.Transpose[CLOCKWISE[360 - degrees]])
     (expected,) = detector.detect(upright)
-    (face,) = detector.detect_any_turn(lying)
-    assert face.turned_degrees == degrees
-    seen = faces.crop(lying, face.box_xyxy, turned_degrees=degrees)
+    (face,) = detector.detect_any_rotation(lying)
+    assert face.rotation_degrees == degrees
+    seen = faces.crop(lying, face.box_xyxy, rotation_degrees=degrees)
     wanted = faces.crop(upright, expected.box_xyxy).resize(seen.size)
     assert np.abs(np.subtract(np.asarray(seen, int), np.asarray(wanted, int))).mean() < 4
 
 
 def test_several_faces_on_their_side_outweigh_one_that_only_seems_upright(detector):
-    group = open_picture(ROOT / "examples" / "five_faces.jpg")
+    group = read_picture(ROOT / "examples" / "five_faces.jpg").picture
     lying = group.transpose(Image.Transpose.ROTATE_270)
     assert len(detector.detect(lying)) == 1
-    found = detector.detect_any_turn(lying)
-    assert [face.turned_degrees for face in found] == [270] * 4
+    found = detector.detect_any_rotation(lying)
+    assert [face.rotation_degrees for face in found] == [270] * 4
     upright = [
         face
         for face in detector.detect(group)
-        if face.detection_probability >= faces.MIN_TURNED_PROBABILITY
+        if face.detection_probability >= faces.MIN_ROTATED_PROBABILITY
     ]
     for face, (left, top, right, bottom) in zip(found, (f.box_xyxy for f in upright), strict=True):
         assert close(face.box_xyxy, (640 - bottom, left, 640 - top, right), atol=1e-3)
 
 
 def test_a_photo_with_a_sure_face_is_looked_at_once(detector, astronaut, monkeypatch):
-    looks, find = [], detector._find
-    monkeypatch.setattr(detector, "_find", lambda picture: looks.append(1) or find(picture))
-    assert detector.detect_any_turn(astronaut) == detector.detect(astronaut)
-    assert len(looks) == 2
+    looks, detect = [], detector.detect
+    monkeypatch.setattr(detector, "detect", lambda picture: looks.append(1) or detect(picture))
+    assert detector.detect_any_rotation(astronaut) == detect(astronaut)
+    assert len(looks) == 1
 
 
-def test_no_turn_finds_a_face_where_none_is(detector):
-    assert detector.detect_any_turn(open_picture(ROOT / "examples" / "no_face.jpg")) == []
+def test_no_rotation_finds_a_face_where_none_is(detector):
+    picture = read_picture(ROOT / "examples" / "no_face.jpg").picture
+    assert detector.detect_any_rotation(picture) == []
 
 
 @pytest.mark.parametrize("size", [(1080, 9000), (12000, 2000)])
@@ -221,7 +222,7 @@ def test_the_whole_picture_is_its_own_crop(size):
 def test_a_face_on_its_side_that_fills_the_picture_is_turned_too(degrees):
     upright = noise(30, 70)
     lying = upright.rotate(degrees, expand=True)  # counterclockwise
-    crop = faces.crop(lying, (0, 0, *lying.size), turned_degrees=degrees)
+    crop = faces.crop(lying, (0, 0, *lying.size), rotation_degrees=degrees)
     assert crop.size == (30, 70) and crop.tobytes() == upright.tobytes()
 
 

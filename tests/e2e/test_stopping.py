@@ -39,13 +39,13 @@ from emotion_detective.page import seats
 from pathlib import Path
 left_s = seats.Session.left_s.fget
 seats.Session.left_s = property(lambda self: 0 if Path({over!r}).exists() else left_s(self))
-look = ServedDetective.look
+look = ServedDetective.analyze
 def slowly(*arguments, **options):
     with open({counter!r}, "ab") as counter:
         counter.write(b".")
     time.sleep({step})
     return look(*arguments, **options)
-ServedDetective.look = slowly
+ServedDetective.analyze = slowly
 annotate = follow.annotate
 def drawn_slowly(*arguments):
     for time_s in annotate(*arguments):

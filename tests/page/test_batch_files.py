@@ -93,7 +93,7 @@ def test_no_more_files_are_read_than_the_limit(tmp_path, monkeypatch, picture):
 class NoFace:
     """A detective that finds no face."""
 
-    def read_photo(self, picture: Image.Image) -> list:
+    def analyze(self, picture: Image.Image) -> list:
         return []
 
 

@@ -56,7 +56,7 @@ def test_a_card_has_picture_faces_and_what_is_missing(results):
 
 
 def test_a_card_says_that_its_faces_lie_on_their_side():
-    lying = [replace(face("happy", 0.9), turned_degrees=90)]
+    lying = [replace(face("happy", 0.9), rotation_degrees=90)]
     result = FileResult(file_rows("a.jpg", lying), Image.new("RGB", (9, 9)), lying, "It is cut.")
     said = "Found with the picture turned by 90 degrees clockwise. It is cut."
     assert batch_view.card(result)["notice"] == said

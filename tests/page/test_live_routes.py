@@ -26,7 +26,7 @@ class Seeing:
     def __init__(self) -> None:
         self.sizes = []
 
-    def read(self, picture: Image.Image) -> list[Prediction]:
+    def analyze(self, picture: Image.Image, upright_only: bool) -> list[Prediction]:
         self.sizes.append(picture.size)
         probabilities = tuple(0.9 if label == "happy" else 0.02 for label in LABELS)
         return [Prediction((10, 20, 110, 140), 0.99, "happy", 0.9, False, probabilities)]
@@ -101,7 +101,7 @@ def test_a_session_that_is_over_says_so(client, monkeypatch):
     ("body", "visitor", "status", "sentence"),
     [
         (JPEG, "short", 400, "X-Visitor must be"),
-        (b"no picture", VISITORS[0], 400, "no picture that can be read"),
+        (b"no picture", VISITORS[0], 400, "no JPEG that can be read"),
         (b"0" * (live_routes.MAX_FRAME_BYTES + 1), VISITORS[0], 413, ""),
     ],
     ids=["name", "picture", "size"],
@@ -113,10 +113,10 @@ def test_what_is_no_frame_is_refused(client, body, visitor, status, sentence):
 
 
 def test_a_second_frame_at_the_same_time_is_refused(client, detective):
-    detective.read = lambda picture: [send(client).raise_for_status()]
+    detective.analyze = lambda picture, upright_only: [send(client).raise_for_status()]
     with pytest.raises(Exception, match="400"):
         send(client)
-    detective.read = lambda picture: []
+    detective.analyze = lambda picture, upright_only: []
     assert send(client).status_code == 200
 
 

@@ -109,7 +109,7 @@ def test_how_often_an_unsure_answer_is_right_is_said_too():
 
 
 def test_faces_that_lie_on_their_side_are_said_to():
-    lying = [dataclasses.replace(face, turned_degrees=270) for face in (HAPPY, TORN)]
+    lying = [dataclasses.replace(face, rotation_degrees=270) for face in (HAPPY, TORN)]
     assert words.summary(lying) == (
         f"{words.summary([HAPPY, TORN])} Found with the picture turned by 270 degrees clockwise."
     )

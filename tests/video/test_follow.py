@@ -25,11 +25,8 @@ class OneFace:
     def __init__(self, box_xyxy=BOX) -> None:
         self.box_xyxy = box_xyxy
 
-    def read(self, picture: Image.Image) -> list[Prediction]:
+    def analyze(self, picture: Image.Image, upright_only: bool) -> list[Prediction]:
         return [] if self.box_xyxy is None else [prediction(box=self.box_xyxy)]
-
-    def read_photo(self, picture: Image.Image) -> list[Prediction]:
-        return self.read(picture)
 
 
 def last(progress):
@@ -86,12 +83,12 @@ def test_a_film_on_its_side_has_its_faces_where_they_lie(detective, astronaut, t
 
 
 def test_a_film_without_faces_is_looked_at_in_every_turn_now_and_then():
-    def note(turns: str) -> list[Prediction]:
-        looks.append(turns)
+    def note(_, upright_only: bool) -> list[Prediction]:
+        looks.append("1" if upright_only else "4")
         return []
 
     looks = []
-    empty = SimpleNamespace(read=lambda _: note("1"), read_photo=lambda _: note("4"))
+    empty = SimpleNamespace(analyze=note)
     reader = follow._Reader(empty)
     for _ in range(16):
         reader.read(Image.new("RGB", (9, 9)))
@@ -180,7 +177,7 @@ def test_a_rate_out_of_range_is_refused(tmp_path, rate_hz):
 def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(5))
     detective = OneFace()
-    detective.read = lambda picture: [prediction(unsure=True)]
+    detective.analyze = lambda picture, upright_only: [prediction(unsure=True)]
     (moment,) = last(follow.follow_faces(detective, path)).moments
     assert words.verdict(moment.reading.prediction) == "unsure: happy 90% or angry 2%"
 
@@ -188,8 +185,8 @@ def test_the_strongest_moment_is_told_as_unsure_as_it_is(tmp_path):
 def test_a_cancelled_analysis_stops_working(tmp_path):
     path = film(tmp_path / "film.mp4", numbered(25))
     detective, calls = OneFace(), []
-    look = detective.read
-    detective.read = lambda picture: calls.append(1) or look(picture)
+    look = detective.analyze
+    detective.analyze = lambda *picture, **options: calls.append(1) or look(*picture, **options)
     progress = follow.follow_faces(detective, path, rate_hz=10)
     next(progress)
     progress.close()
@@ -256,7 +253,9 @@ def test_a_portrait_is_the_face_where_it_was_nearest(tmp_path):
     pictures = [Image.new("RGB", (400, 300), shade) for shade in ("#202020", "#909090", "#e0e0e0")]
     source = film(tmp_path / "film.mp4", pictures, rate_hz=4)
     detective, sides_px = OneFace(), iter((60, 120, 70))
-    detective.read = lambda picture: [prediction(box=(100, 100, *[100 + next(sides_px)] * 2))]
+    detective.analyze = lambda picture, upright_only: [
+        prediction(box=(100, 100, *[100 + next(sides_px)] * 2))
+    ]
     portraits = last(follow.follow_faces(detective, source, rate_hz=4)).portraits
     assert list(portraits) == [1]
     assert portraits[1].size == (follow.PORTRAIT_SIDE_PX,) * 2
