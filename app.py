@@ -141,26 +141,23 @@ def analyze_video(
 
 
 with Page(title=shell.NAME) as demo:
-    head = shell.title()
+    shell.title()
     if notice:
         gr.Markdown(notice, elem_id="notice")
-    with gr.Tabs() as tabs:
-        with gr.Tab("Photo"):
-            photo_tab.tab(detective)
-        with gr.Tab("Live"):
-            live_tab.tab()
-        with gr.Tab("Video"):
-            video_tab.tab(detective)
-        with gr.Tab("Batch"):
-            batch_tab.tab(detective)
-        with gr.Tab("About", id="about"):
-            about_tab.tab(detective.classifier)
-    head.about(lambda: gr.Tabs(selected="about"), None, tabs, queue=False, api_visibility="private")
+    with shell.tab("Photo"):
+        photo_tab.tab(detective)
+    with shell.tab("Live"):
+        live_tab.tab()
+    with shell.tab("Video"):
+        video_tab.tab(detective)
+    with shell.tab("Batch"):
+        batch_tab.tab(detective)
+    with shell.tab("About"):
+        about_tab.tab(detective.classifier)
     gr.api(predict, api_name="predict", **photo_tab.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
 demo.queue(TELL_PLACE_EVERY_S, max_size=QUEUE_SIZE, api_open=False)
-uploads.spare_what_is_there()
 
 
 def mount(app: Starlette, path: str) -> Starlette:

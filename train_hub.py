@@ -36,6 +36,7 @@ from pathlib import Path
 import multiprocess
 from safetensors import SafetensorError
 
+from emotion_detective.core import hub
 from emotion_detective.training.recipe import FRESH, TrainConfig, option_names, read_recipe
 
 DTYPES = ("float32", "float16")
@@ -169,14 +170,14 @@ def prepare(options: argparse.Namespace) -> None:
     from emotion_detective.publish import dataset_card
 
     parts = data.load(options.data)
-    name = data.display_name(options.data)
+    name = hub.display_name(options.data)
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
 def join_votes(options: argparse.Namespace) -> None:
     """Write the votes of FER+ as the CSV that --votes takes."""
     from emotion_detective import data
-    from emotion_detective.evaluation import ferplus
+    from emotion_detective.data import ferplus
 
     parts = data.load(options.data)
     output = Path(options.output)

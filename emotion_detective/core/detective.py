@@ -94,12 +94,11 @@ class EmotionDetective:
             found = self.detector.detect(opened.picture)
         else:
             found = self.detector.detect_any_rotation(opened.picture)
-        crops = faces.crops(opened.picture, found)
-        return self._predictions(found, self.classifier.probabilities(crops).tolist())
+        return self.classify(opened.picture, found)
 
-    def _predictions(
-        self, found: Sequence[faces.Face], rows: Sequence[list[float]]
-    ) -> list[Prediction]:
+    def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
+        """Return one prediction for each face of an upright picture, classified in one batch."""
+        rows = self.classifier.probabilities(faces.crops(picture, found)).tolist()
         return [
             Prediction(
                 box_xyxy=face.box_xyxy,

@@ -6,23 +6,23 @@ Which buttons are in view follows from what the page shows: `batch.css`.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.rows import to_csv
-from emotion_detective.files import MAX_FILE_BYTES
+from emotion_detective.files import MAX_FILE_BYTES, read_picture
 from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pictures.zip"
 START = "Choose pictures or zip files: the analysis begins by itself."
-GAINS = """<li>how often each emotion came, and which pictures show it</li>
+GAINS = """<ul class="gains"><li>how often each emotion came, and which pictures show it</li>
 <li>every picture with its faces and what they show</li>
 <li>why a file could not be read, where one could not</li>
-<li>a table of all faces, here and as CSV</li>"""
+<li>a table of all faces, here and as CSV</li></ul>"""
 LIMITS = (
     f"Up to {batch_files.MAX_FILES} pictures, loose or in zip files, of "
     f"{MAX_FILE_BYTES / 1e6:.0f} MB each."
@@ -35,84 +35,60 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 Updates = dict[gr.blocks.Block, object]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The tab's components: what is chosen, what is shown of it, and what can be taken away."""
-
-    status: gr.HTML
-    stop: gr.Button
-    again: gr.Button
-    new: gr.Button
-    choice: gr.Row
-    files: gr.File
-    screen: gr.Column
-    view: gr.HTML
-    tools: gr.Column
-    table: gr.Dataframe
-    csv: gr.DownloadButton
-
-    def shown(self) -> list[gr.blocks.Block]:
-        """Return all that another batch changes."""
-        return [self.status, self.choice, self.screen, self.view, self.tools, self.table, self.csv]
-
-
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     parts = _lay_out()
-    chosen = [parts.files.change, parts.again.click]
-    at_once, before = (json.dumps(text) for text in (html.progress(WAITING), html.message(START)))
-    waiting = f"(files) => files?.length ? {at_once} : {before}"
-    gr.on(chosen, None, parts.files, parts.status, js=waiting, **PRIVATE)
-    running = gr.on(
-        chosen,
-        partial(_analyze, parts, detective),
-        parts.files,
-        parts.shown(),
-        preprocess=False,
-        **CONCURRENCY,
-        **PRIVATE,
+    shown = [
+        *(parts.sent, parts.status, parts.choice, parts.screen, parts.view, parts.tools),
+        *(parts.table, parts.csv),
+    ]
+
+    def receive(sent: gr.EventData) -> Updates:
+        try:
+            files = shell.received(sent, [EXAMPLE])
+        except ValueError as error:
+            return _reset(parts, html.error(str(error)))
+        return {parts.sent: files, parts.status: html.progress(WAITING)}
+
+    received = parts.intake.opened(receive, None, shown, queue=False, **PRIVATE)
+    asked = parts.again.click(
+        lambda: html.progress(WAITING), None, parts.status, queue=False, **PRIVATE
     )
+    running = [
+        begun.success(
+            partial(_analyze, parts, detective), parts.sent, shown, **CONCURRENCY, **PRIVATE
+        )
+        for begun in (received, asked)
+    ]
     parts.stop.click(None, cancels=running, **PRIVATE)
     # After its last progress, which may come after the click.
     stopped = html.progress_ends("Stopped.")
-    running.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
-    parts.new.click(
-        lambda: _reset(parts) | {parts.files: None},
-        None,
-        [parts.files, *parts.shown()],
-        cancels=running,
-        queue=False,
-        **PRIVATE,
-    )
+    for one in running:
+        one.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
+    parts.new.click(lambda: _reset(parts), None, shown, cancels=running, queue=False, **PRIVATE)
 
 
-def _lay_out() -> Parts:
+def _lay_out() -> SimpleNamespace:
+    """Return the tab's components by name."""
+    parts = SimpleNamespace(sent=gr.State())
     with gr.Column(elem_id="batch-panel"):
-        status, stop, again, new = shell.work_bar("batch", START, "New pictures")
-        with gr.Row(elem_id="batch-choice") as choice:
-            with gr.Column(scale=3, min_width=320):
-                files = gr.File(
-                    label="Pictures",
-                    elem_id="batch-files",
-                    file_count="multiple",
-                    file_types=["image", ".zip"],
-                    height=360,
-                )
-            with gr.Column(scale=2, min_width=320):
-                gr.Examples(
-                    [[[str(EXAMPLE)]]],
-                    files,
-                    example_labels=["The example pictures, in a zip file"],
-                    label="Or try these",
-                    elem_id="batch-examples",
-                )
-                gr.HTML(f'<ul class="ed-card">{GAINS}</ul>', elem_id="batch-gains")
-                gr.Markdown(LIMITS, elem_classes="note")
-        with gr.Column(visible=False) as screen:
-            view = shell.scripted("batch", "batch-view")
-        with gr.Column(visible=False, elem_id="batch-tools") as tools:
-            csv = gr.DownloadButton("Download CSV", elem_id="batch-csv")
-            table = gr.Dataframe(
+        bar = shell.work_bar("batch", START, "New pictures")
+        parts.status, parts.stop, parts.again, parts.new = bar
+        with gr.Column(elem_id="batch-choice") as parts.choice:
+            parts.intake = shell.intake(
+                "batch",
+                "pictures, or a zip file with pictures,",
+                "image/*,.zip",
+                LIMITS,
+                _examples(),
+                "these",
+                gains=GAINS,
+            )
+        with gr.Column(visible=False) as parts.screen:
+            parts.view = shell.scripted("batch", "batch-view")
+        with gr.Column(visible=False, elem_id="batch-tools") as parts.tools:
+            parts.csv = gr.DownloadButton("Download CSV", elem_id="batch-csv")
+            parts.table = gr.Dataframe(
                 label="One row a face, or a file without one",
                 headers=list(batch_view.TABLE_COLUMNS),
                 datatype="str",  # file names are text, never HTML or Markdown
@@ -120,26 +96,20 @@ def _lay_out() -> Parts:
                 max_height=420,
                 interactive=False,
             )
-    return Parts(
-        status=status,
-        stop=stop,
-        again=again,
-        new=new,
-        choice=choice,
-        files=files,
-        screen=screen,
-        view=view,
-        tools=tools,
-        table=table,
-        csv=csv,
-    )
+    return parts
 
 
-def _reset(parts: Parts, message: str = START) -> Updates:
-    """Return what `parts.shown()` are without files."""
+def _examples() -> list[shell.Example]:
+    _, first = next(batch_files.pictures([(EXAMPLE.name, EXAMPLE)]))
+    return [shell.Example(read_picture(first).picture, "the example pictures, in a zip file")]
+
+
+def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates:
+    """Return what is shown without files."""
     return {
-        parts.status: html.message(message),
-        parts.choice: gr.Row(visible=True),
+        parts.sent: None,
+        parts.status: status,
+        parts.choice: gr.Column(visible=True),
         parts.screen: gr.Column(visible=False),
         parts.view: None,
         parts.tools: gr.Column(visible=False),
@@ -148,15 +118,12 @@ def _reset(parts: Parts, message: str = START) -> Updates:
     }
 
 
-def _analyze(parts: Parts, detective: EmotionDetective, files: list | None) -> Iterator[Updates]:
+def _analyze(
+    parts: SimpleNamespace, detective: EmotionDetective, found: list[tuple[str, Path]] | None
+) -> Iterator[Updates]:
     """Yield the totals after every file, and pictures, table and CSV at the end."""
-    if not files:
-        yield _reset(parts)
-        return
-    try:
-        found = uploads.uploaded_files(files)
-    except ValueError as error:
-        yield _reset(parts, str(error))
+    if not found:  # refused
+        yield {parts.sent: None}
         return
     total = batch_files.count(found)
     wanted = min(total, batch_files.MAX_FILES)
@@ -164,7 +131,7 @@ def _analyze(parts: Parts, detective: EmotionDetective, files: list | None) -> I
     rows, cards, lines, cut_short = [], [], [], 0
     yield {
         parts.status: html.progress(f"0 of {wanted} files", 0.0),
-        parts.choice: gr.Row(visible=False),
+        parts.choice: gr.Column(visible=False),
         parts.screen: gr.Column(visible=True),
         parts.view: {"counts": batch_view.totals(counts)},
         parts.tools: gr.Column(visible=False),

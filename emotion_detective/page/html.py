@@ -28,6 +28,11 @@ def message(text: str) -> str:
     return f'<p class="progress" role="status">{escape(text)}</p>'
 
 
+def error(text: str) -> str:
+    """Return a sentence that says what went wrong, as such."""
+    return f'<p class="progress error" role="alert">{escape(text)}</p>'
+
+
 def progress_at_once(text: str) -> str:
     """Return JavaScript that answers `progress(text)`, for before the server has taken the work."""
     return f"() => {json.dumps(progress(text))}"

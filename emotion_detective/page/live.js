@@ -29,20 +29,18 @@ let timer = 0;
 const start = async () => {
   forget();
   show("starting", "Allow the camera in your browser.");
-  let stream;
+  const visit = { points: [], shares: [], faces: [] };
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { ...SIZE, facingMode: "user" } });
-  } catch {
-    return show("idle", ""); // page.js says why
+    const wanted = { video: { ...SIZE, facingMode: "user" } };
+    visit.camera = await ed.camera(video, wanted, (why) => {
+      if (session === visit) stop(why === "away" ? AWAY : "The camera was turned off.");
+    });
+  } catch (error) {
+    return show("idle", error.message, error.link);
   }
   const random = crypto.getRandomValues(new Uint8Array(16));
   const visitor = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  session = { visitor, stream, points: [], shares: [], faces: [] };
-  const mine = session;
-  stream.getVideoTracks()[0].addEventListener("ended", () => {
-    if (session === mine) stop(inView() ? "The camera was turned off." : AWAY);
-  });
-  video.srcObject = stream;
+  const mine = (session = Object.assign(visit, { visitor }));
   await video.play().catch(() => {}); // the camera went off meanwhile
   if (session !== mine) return;
   screen.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
@@ -50,7 +48,6 @@ const start = async () => {
   run(mine);
 };
 const AWAY = "The camera is off because this tab was out of view.";
-const inView = () => !document.hidden && root.checkVisibility();
 
 const run = async (mine) => {
   let waits = true;
@@ -59,7 +56,7 @@ const run = async (mine) => {
     const begun = performance.now();
     const picture = waits ? null : await frame();
     if (session !== mine) return;
-    if (!inView()) return stop(AWAY); // page.js looks less often
+    if (!ed.isSeen(root)) return stop(AWAY); // the observer comes a little later
     try {
       const answer = await ask("frame", mine, picture);
       if (session !== mine) return;
@@ -81,9 +78,8 @@ const run = async (mine) => {
 const pause = (ms) => new Promise((done) => setTimeout(done, Math.max(0, ms)));
 
 const ask = async (what, { visitor }, body = null) => {
-  const place = location.pathname.replace(/\/?$/, "/gradio_api/live/");
   const headers = { "X-Visitor": visitor };
-  const response = await fetch(place + what, { method: "POST", headers, body, keepalive: !body });
+  const response = await fetch(ed.address(`live/${what}`), { method: "POST", headers, body, keepalive: !body });
   if (response.ok) return what === "frame" ? response.json() : response.text();
   const error = new Error(response.statusText);
   if (response.status < 500) error.refusal = await response.text();
@@ -103,8 +99,7 @@ const stop = async (words = "") => {
   const mine = session;
   session = null;
   clearInterval(timer);
-  mine.stream.getTracks().forEach((track) => track.stop());
-  video.srcObject = null;
+  mine.camera.off();
   boxes.replaceChildren();
   show("ended", words);
   part("left").textContent = "";
@@ -126,9 +121,13 @@ const forget = () => {
 // --- What is seen ------------------------------------------------------------------------------
 
 // The state decides which buttons are there (live.css).
-const show = (state, words) => {
+const show = (state, words, link = null) => {
   root.dataset.state = state;
   part("status").textContent = words;
+  part("status").classList.toggle("ed-error", state === "idle" && Boolean(words));
+  if (!link) return;
+  const opens = { href: link, target: "_blank", textContent: "Open it in a window of its own" };
+  part("status").append(" ", ed.make("a", opens));
 };
 
 const wait = ({ place, minutes }) => {

@@ -55,7 +55,7 @@ def tab() -> None:
     gr.HTML(
         html_template=TEMPLATE,
         js_on_load=SCRIPT,
-        elem_id="live",
+        elem_id="live-room",
         labels=LABELS,
         colors={**COLORS, UNSURE: UNSURE_COLOR},
         side_px=FRAME_SIDE_PX,

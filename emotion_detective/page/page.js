@@ -1,147 +1,304 @@
-/* What Gradio leaves undone: files get a type, examples a name, cameras go off and say why. */
-() => {
-  // Browsers have no clipboard to read on pages without https: there `page.css` hides Paste.
-  if (!navigator.clipboard?.read) document.body.style.setProperty("--ed-paste", "none");
-  const describe = (image) => {
-    const name = image.src.split("/").pop().split(".")[0]; // one_face
-    image.alt = "Example: " + name.replaceAll("_", " ");
+/* What all tabs share, in the page's <head>, before Gradio and each tab's own script: the tabs and
+   their addresses, how a file gets in, the camera, and what went wrong. */
+window.ed = (() => {
+  const TABS = ["photo", "live", "video", "batch", "about"];
+  // A photo above this is sent reduced: faces are looked for in a copy smaller than that.
+  const MAX_PIXELS = 2e6;
+  const JPEG_QUALITY = 0.9;
+  const PICTURES = /\.(jpe?g|jfif|png|gif|webp|bmp|tiff?|hei[cf]|avif|jxl|jp2|ico|p[bgp]m|tga)$/i;
+  const VIDEOS = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|m2?ts|3gp|ogv|wmv|flv)$/i;
+  const make = (tag, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
   };
-  const examples = "#examples img"; // come before or after this script
-  document.querySelectorAll(examples).forEach(describe);
-  const describeNew = ({ target }) => target.matches?.(examples) && describe(target);
-  document.addEventListener("load", describeNew, true);
+  const whenReady = (run) =>
+    document.readyState === "loading" ? addEventListener("DOMContentLoaded", run) : run();
 
-  // Browsers know no type of IMG_1.HEIC on some systems, nor of a name without an ending, and Gradio
-  // takes no file without a type. The server tells what a file is by its content.
-  const kinds = { photo: "image/any", "batch-files": "image/any", video: "video/any" };
-  const kindAt = (element) => kinds[Object.keys(kinds).find((id) => element.closest?.(`#${id}`))];
-  const typed = (files, type, folders = []) => {
-    const all = new DataTransfer();
-    for (const file of files) {
-      const isKnown = file.type || folders.includes(file.name);
-      all.items.add(isKnown ? file : new File([file], file.name, { type }));
+  // --- Tabs: each has an address; page.css shows the one that the root element names -------------
+  const root = document.documentElement;
+  const tab = () => root.dataset.tab;
+  const showTab = () => {
+    const name = location.hash.slice(1);
+    root.dataset.tab = TABS.includes(name) ? name : TABS[0];
+    for (const link of document.querySelectorAll(".ed-tabs a")) {
+      const isShown = link.hash === `#${tab()}`;
+      link.setAttribute("aria-selected", isShown);
+      link.tabIndex = isShown ? 0 : -1;
+      const panel = document.getElementById(`tab-${link.hash.slice(1)}`);
+      panel?.setAttribute("role", "tabpanel");
+      panel?.setAttribute("aria-labelledby", link.id);
     }
-    return all;
   };
-  const lackType = (files) => [...files].some((file) => !file.type);
-  const addTypes = ({ target }) => {
-    const kind = target.type === "file" && kindAt(target);
-    if (kind && lackType(target.files)) target.files = typed(target.files, kind).files;
+  const openTab = (name) => {
+    if (tab() === name) return;
+    location.hash = name;
+    showTab(); // at once: `hashchange` comes later
   };
-  document.addEventListener("change", addTypes, true);
-  const dropTyped = (event) => {
-    const kind = !event.isTyped && kindAt(event.target);
-    if (!kind || !lackType(event.dataTransfer?.files ?? [])) return;
+  const arrowKeys = (event) => {
+    const at = TABS.indexOf(event.target.hash?.slice(1));
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: TABS.length - 1 }[event.key];
+    if (to === undefined) return;
     event.preventDefault();
-    event.stopImmediatePropagation();
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
-    const folders = entries.filter((entry) => entry?.isDirectory).map((entry) => entry.name);
-    const dataTransfer = typed(event.dataTransfer.files, kind, folders);
-    const again = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
-    event.target.dispatchEvent(Object.assign(again, { isTyped: true }));
+    const name = TABS[(to + TABS.length) % TABS.length];
+    openTab(name);
+    document.querySelector(`.ed-tabs a[href="#${name}"]`).focus();
   };
-  document.addEventListener("drop", dropTyped, true);
+  const startTabs = (element) => {
+    element.querySelector(".ed-tabs").addEventListener("keydown", arrowKeys);
+    showTab();
+    setTimeout(showTab); // once the panels are there
+  };
+  addEventListener("hashchange", showTab);
+  showTab();
 
-  // A camera that nobody sees is off. Gradio lets one run on after a snapshot, a recording and a
-  // change of tab. This does not listen to Gradio's tabs and buttons, whose names change, but looks
-  // whether a <video> that is displayed shows the camera: that holds for any way to leave it.
-  const LOOK_MS = 200;
-  const UNSHOWN_MS = 5000; // from the permission to a slow camera's first picture
-  const reasons = {
-    NotAllowedError:
-      "The camera is blocked. Allow it beside the browser's address bar, then try again.",
-    NotFoundError: "No camera was found. Connect one, then try again.",
-    NotReadableError: "Another program is using the camera. Close it, then try again.",
-    SecurityError:
-      "This browser gives no camera to pages without https. Choose a file instead, " +
-      "or open this page with https.",
+  // --- What went wrong: one line over the page, read out ------------------------------------------
+  const line = make("div", { id: "ed-said" });
+  line.setAttribute("role", "alert");
+  whenReady(() => document.body.append(line));
+  const say = (text, again = null, link = null) => {
+    line.replaceChildren();
+    if (!text) return;
+    line.append(make("span", { textContent: text }));
+    const button = (words, act) =>
+      line.append(make("button", { type: "button", className: "ed-button", textContent: words,
+        onclick: () => (say(""), act()) }));
+    if (link) line.append(make("a", { href: link, target: "_blank", textContent: "Open it" }));
+    if (again) button("Try again", again);
+    button("Close", () => {});
   };
-  const cameras = new Map(); // each MediaStream given out -> what was asked for, and when
-  const refused = new WeakSet();
-  let refusal = null;
 
-  // Browsers have no `mediaDevices` on pages without https; a stand-in says why.
-  const devices = navigator.mediaDevices ?? {
-    getUserMedia: () => Promise.reject(new DOMException("no https", "SecurityError")),
-    enumerateDevices: () => Promise.resolve([]),
+  // --- A file gets in: chosen, dropped, pasted, or taken with the camera --------------------------
+  const kindOf = ({ name, type }) => {
+    if (/\.zip$/i.test(name) || /zip/.test(type)) return "zip";
+    if (type.startsWith("video/") || VIDEOS.test(name)) return "video";
+    // The server knows a picture by its content: a name without an ending may be one.
+    if (type.startsWith("image/") || PICTURES.test(name) || !(type || name.includes(".")))
+      return "picture";
+    return null;
   };
-  if (!navigator.mediaDevices) Object.defineProperty(navigator, "mediaDevices", { value: devices });
-  const askBrowser = devices.getUserMedia.bind(devices);
-  const ask = async (wanted) => {
+  const open = (all, wanted = null) => {
+    const files = [...all].filter(kindOf);
+    const odd = [...all].find((file) => !kindOf(file));
+    if (odd)
+      say(`“${odd.name}” is neither a picture, a video nor a zip file` +
+        (files.length ? "; it was left out." : ". Choose a file that is."));
+    else say("");
+    if (!files.length) return;
+    const [kind] = files.map(kindOf);
+    let name = files.length > 1 || kind === "zip" ? "batch" : kind === "video" ? "video" : "photo";
+    if (wanted === "batch" && kind === "picture") name = "batch";
+    if (wanted === "video" && files.length === 1 && !files[0].type) name = "video";
+    send(name, files);
+  };
+  const rooms = {}; // tab -> what shows its work: { begin, progress, failed }
+  const intakes = {}; // tab -> what tells the server of the files
+  const send = async (name, files, about = {}) => {
+    openTab(name);
+    const room = rooms[name];
+    const seen = await room.begin(files, about);
     try {
-      const stream = await askBrowser(wanted);
-      refusal = null;
-      return stream;
+      const sent = name === "photo" ? [await reduced(files[0])] : files;
+      const paths = await upload(sent, (share) => room.progress("Sending", share));
+      room.progress("Waiting for its turn");
+      const described = paths.map((path, i) => ({ path, orig_name: files[i].name }));
+      intakes[name]({ files: described, seen });
     } catch (error) {
-      refused.add(error);
-      refusal = reasons[error.name] ?? `The camera cannot be used: ${error.message}`;
-      look();
-      throw error;
+      room.failed();
+      say(error.message, error.isRefused ? null : () => send(name, files, about));
     }
   };
-  devices.getUserMedia = async (wanted) => {
-    const stream = await ask(wanted);
-    cameras.set(stream, { wanted, since: performance.now() });
-    look();
-    return stream;
+  const reduced = async (file) => {
+    try {
+      const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+      const scale = Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height));
+      if (scale >= 1) return file;
+      const canvas = make("canvas", { width: Math.round(bitmap.width * scale),
+        height: Math.round(bitmap.height * scale) });
+      const pen = canvas.getContext("2d");
+      pen.imageSmoothingQuality = "high";
+      pen.fillStyle = "#fff"; // behind what is transparent
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+      bitmap.close();
+      const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", JPEG_QUALITY));
+      return new File([jpeg], `${file.name.replace(/\.[^.]*$/, "")}.jpg`, { type: "image/jpeg" });
+    } catch {
+      return file; // not decoded by this browser, such as HEIC: the server does
+    }
   };
-  // Gradio catches no refusal: the console would call it a fault of the page.
-  window.addEventListener("unhandledrejection", (event) => {
-    if (refused.has(event.reason)) event.preventDefault();
+  const address = (route) => location.pathname.replace(/\/?$/, "/gradio_api/") + route;
+  const upload = (files, tell) => new Promise((done, fail) => {
+    const form = new FormData();
+    for (const file of files) form.append("files", file, file.name);
+    const request = new XMLHttpRequest();
+    request.open("POST", address("upload"));
+    request.upload.onprogress = ({ loaded, total }) => tell(loaded / total);
+    request.onerror = () => fail(new Error("The server does not answer."));
+    request.onload = () => {
+      if (request.status === 200) return done(JSON.parse(request.responseText));
+      const isSaid = [400, 413, 507].includes(request.status);
+      const said = request.status === 413 && !request.responseText.endsWith(".")
+        ? "These files are too large together. Send fewer at a time." : request.responseText;
+      const error = new Error(isSaid ? said : "The server could not take this file.");
+      fail(Object.assign(error, { isRefused: isSaid && request.status !== 507 }));
+    };
+    request.send(form);
   });
 
-  const isOn = (stream) => stream.getTracks().some((track) => track.readyState === "live");
-  const screens = (stream) =>
-    [...document.querySelectorAll("video")].filter((video) => video.srcObject === stream);
-  const isShown = (stream) => screens(stream).some((video) => video.checkVisibility());
-  const turnOff = (stream) => {
-    for (const track of stream.getTracks().filter((track) => track.readyState === "live")) {
-      track.stop();
-      track.dispatchEvent(new Event("ended")); // as if unplugged: `stop` alone tells nobody
+  // The whole window takes drops; what is dragged from elsewhere on the page is no file.
+  const target = make("div", { id: "ed-drop" }, make("p", {}, make("b", { textContent: "Drop it here" }),
+    "A picture opens in Photo, a film in Video, several pictures or a zip file in Batch."));
+  whenReady(() => document.body.append(target));
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  let leaving = 0;
+  addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    target.classList.add("on");
+    clearTimeout(leaving);
+    leaving = setTimeout(() => target.classList.remove("on"), 300); // it comes every 50 ms
+  });
+  addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    target.classList.remove("on");
+    const { items, files } = event.dataTransfer;
+    if ([...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory))
+      return say("A folder cannot be dropped here: choose the pictures in it, or pack it as a zip.");
+    open(files);
+  }, true);
+  addEventListener("paste", ({ clipboardData }) => clipboardData.files.length && open(clipboardData.files));
+  const pasteByButton = async (name) => {
+    try {
+      for (const item of await navigator.clipboard.read()) {
+        const type = item.types.find((one) => one.startsWith("image/"));
+        if (type) return open([new File([await item.getType(type)], "pasted.png", { type })], name);
+      }
+      say("There is no picture in the clipboard. Copy one first.");
+    } catch {
+      say("The browser does not give the clipboard. Press Ctrl+V instead.");
     }
   };
-  // Into the same stream: whoever shows it, or records from it, need not know.
-  const turnOn = async (stream) => {
-    const fresh = await ask(cameras.get(stream).wanted);
-    fresh.getTracks().forEach((track) => stream.addTrack(track));
-    look();
-  };
-  const look = () => {
-    for (const [stream, camera] of cameras) {
-      camera.seen ||= isShown(stream);
-      const starting = !camera.seen && performance.now() - camera.since < UNSHOWN_MS;
-      if (document.hidden || !(isShown(stream) || starting)) turnOff(stream);
-      // An empty stream has no size: a snapshot would be black, and Gradio takes none without size.
-      if (!isOn(stream)) stream.getTracks().forEach((track) => stream.removeTrack(track));
-      if (!isOn(stream) && !screens(stream).length) cameras.delete(stream);
-    }
-    tell();
-  };
-  setInterval(look, LOOK_MS);
-  document.addEventListener("visibilitychange", look);
-  window.addEventListener("pagehide", () => [...cameras.keys()].forEach(turnOff));
 
-  // One line in a corner, whichever tab the camera is on.
-  const line = document.body.appendChild(document.createElement("div"));
-  line.id = "camera";
-  line.setAttribute("role", "status");
-  const text = line.appendChild(document.createElement("span"));
-  const button = line.appendChild(document.createElement("button"));
-  const state = () => {
-    const on = [...cameras.keys()].filter(isOn);
-    const off = [...cameras.keys()].find((stream) => !isOn(stream) && isShown(stream));
-    if (on.length) return ["on", "Camera is on", "Turn off", () => on.forEach(turnOff)];
-    if (refusal) return ["refused", refusal, "Close", () => (refusal = null)];
-    if (off) return ["off", "Camera is off", "Turn on", () => turnOn(off)];
-    return ["", "", "", null];
+  // --- The camera: on only while the <video> that shows it is seen --------------------------------
+  const REASONS = {
+    NotAllowedError: "The camera is blocked. Allow it beside the browser's address bar.",
+    NotFoundError: "No camera was found. Connect one.",
+    NotReadableError: "Another program is using the camera. Close it.",
+    SecurityError: "This browser gives no camera to pages without https. Choose a file instead, " +
+      "or open this page with https.",
+    framed: "The page around this one gives it no camera. Open this page in a window of its own.",
   };
-  const tell = () => {
-    const [kind, words, action, act] = state();
-    button.onclick = async () => {
-      await act();
-      look();
+  const isSeen = (element) => !document.hidden && element.getClientRects().length > 0;
+  const camera = async (video, wanted, ended) => {
+    const framed = window !== top &&
+      (document.permissionsPolicy ?? document.featurePolicy)?.allowsFeature("camera") === false;
+    let stream;
+    try {
+      if (!navigator.mediaDevices) throw new DOMException("no https", "SecurityError");
+      stream = await navigator.mediaDevices.getUserMedia(wanted);
+    } catch (error) {
+      const reason = framed ? REASONS.framed : REASONS[error.name];
+      throw Object.assign(new Error(reason ?? `The camera cannot be used: ${error.message}`),
+        { link: framed ? location.href : null });
+    }
+    let isOn = true;
+    const off = (why = "") => {
+      if (!isOn) return;
+      isOn = false;
+      stream.getTracks().forEach((track) => track.stop());
+      video.srcObject = null;
+      watcher.disconnect();
+      document.removeEventListener("visibilitychange", look);
+      removeEventListener("pagehide", look);
+      ended(why);
     };
-    if (text.textContent === words) return; // or a screen reader would repeat it
-    [line.className, text.textContent, button.textContent] = [kind, words, action];
+    const look = (event) => {
+      if (event?.type === "pagehide" || !isSeen(video)) off("away");
+    };
+    const watcher = new ResizeObserver(look); // comes when its tab is hidden too
+    stream.getTracks().forEach((track) => (track.onended = () => off("unplugged")));
+    video.srcObject = stream;
+    watcher.observe(video);
+    document.addEventListener("visibilitychange", look);
+    addEventListener("pagehide", look);
+    return { stream, off };
   };
-};
+
+  // --- A tab's zone (intake.html): where files are chosen, the camera's lens, examples ------------
+  const intake = (element, tell) => {
+    const at = (selector) => element.querySelector(selector);
+    const { tab: name, camera: takes } = at(".intake").dataset;
+    const [video, shutter, told] = [at("video"), at(".shutter"), at(".refused")];
+    const input = at("input");
+    let lens = null, recorder = null;
+    at(".file").onclick = () => input.click();
+    input.onchange = () => {
+      open(input.files, name);
+      input.value = ""; // so that the same file can be chosen again
+    };
+    at(".paste").hidden = name !== "photo" || !navigator.clipboard?.read;
+    at(".paste").onclick = () => pasteByButton(name);
+    at(".camera").hidden = !takes;
+    const close = () => {
+      lens?.off();
+      element.classList.remove("looking");
+    };
+    at(".camera").onclick = async () => {
+      told.hidden = true;
+      element.classList.add("looking");
+      shutter.textContent = takes === "film" ? "Record" : "Take the picture";
+      shutter.disabled = true;
+      const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
+      try {
+        lens = await camera(video, { video: size, audio: false }, () => {
+          if (recorder?.state === "recording") recorder.onstop = null; // left: nothing is sent
+          recorder = lens = null;
+          element.classList.remove("looking");
+        });
+        await video.play().catch(() => {});
+        shutter.disabled = false;
+        shutter.focus();
+      } catch (error) {
+        element.classList.remove("looking");
+        told.hidden = false;
+        told.replaceChildren(error.message);
+        if (error.link) told.append(" ", make("a", { href: error.link, target: "_blank",
+          textContent: "Open it in a window of its own" }));
+      }
+    };
+    at(".cancel").onclick = close;
+    const photograph = async () => {
+      const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+      close();
+      send(name, [new File([jpeg], "snapshot.jpg", { type: jpeg.type })], { mirrored: true });
+    };
+    const record = () => {
+      if (recorder) return recorder.stop();
+      const pieces = [];
+      const mine = (recorder = new MediaRecorder(lens.stream));
+      shutter.textContent = "Stop and analyze";
+      mine.ondataavailable = ({ data }) => pieces.push(data);
+      mine.onstop = () => {
+        const ending = mine.mimeType.includes("mp4") ? "mp4" : "webm";
+        close();
+        send(name, [new File(pieces, `recording.${ending}`, { type: `video/${ending}` })]);
+      };
+      mine.start();
+    };
+    shutter.onclick = () => (takes === "film" ? record() : photograph());
+    element.addEventListener("click", ({ target: pressed }) => {
+      const card = pressed.closest("[data-example]");
+      if (!card) return;
+      const { src, dataset } = card.querySelector("img");
+      rooms[name].begin([], { picture: src, ratio: dataset.ratio });
+      tell({ example: Number(card.dataset.example) });
+    });
+    intakes[name] = tell;
+  };
+
+  return { make, say, open, openTab, startTabs, address, camera, isSeen, intake, rooms };
+})();

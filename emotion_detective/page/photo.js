@@ -19,53 +19,135 @@ const color = (face) => `var(--ed-${face.unsure ? "unsure" : face.label})`;
 const kind = (face) => (face.unsure ? " unsure" : "");
 const place = (face) => {
   const [left, top, width, height] = face.box;
-  return { left: shown.mirrored ? 1 - left - width : left, top, width, height };
+  return { left: about.mirrored ? 1 - left - width : left, top, width, height };
 };
 
-const show = () => {
-  shown = props.value?.faces ? props.value : null;
-  chosen = 0;
+// --- A picture, from the moment it is chosen -----------------------------------------------------
+
+let about = {}; // what the page knows of it without the server: whether it is mirrored
+let own = null; // address of the visitor's own file, which is never fetched back
+const summary = find("#summary");
+const say = (text, kind = "") => {
+  summary.className = kind;
+  summary.textContent = text;
+};
+const progress = (text, share) => {
+  say(text, "progress");
+  const bar = make(summary, "progress", { max: 1 });
+  if (share !== undefined) bar.value = share;
+};
+const reset = () => {
+  [shown, chosen, asked] = [null, 0, -Infinity];
   clearTimeout(hover);
   looks.clear();
-  asked = -Infinity;
-  stage.hidden = !shown;
-  if (!shown) return;
-  const { faces } = shown;
-  stage.classList.toggle("none", faces.length === 0);
-  stage.classList.toggle("single", faces.length === 1);
-  stage.classList.toggle("mirrored", shown.mirrored);
-  stage.style.setProperty("--ratio", shown.ratio);
-  Object.assign(picture, { src: shown.picture, alt: shown.alt });
   for (const old of [boxes, strip, find(".ed-bars")]) old.replaceChildren();
-  faces.forEach(addFace);
-  for (const label of faces.length ? shown.labels : []) {
-    const row = make(find(".ed-bars"), "li");
-    row.style.setProperty("--color", `var(--ed-${label})`);
-    row.append(...["span", "i", "b"].map((tag) => document.createElement(tag)));
-    row.firstChild.textContent = label;
+  if (own) URL.revokeObjectURL(own);
+  own = null;
+};
+const setStage = (isThere, ...kinds) => {
+  stage.hidden = find(".again").hidden = !isThere;
+  stage.className = ["stage", ...kinds].join(" ");
+};
+const canShow = async (address) => {
+  picture.src = address;
+  try {
+    await picture.decode();
+    const ratio = about.ratio ?? picture.naturalWidth / picture.naturalHeight;
+    stage.style.setProperty("--ratio", ratio);
+    return true;
+  } catch {
+    return false; // HEIC, in most browsers: the server's copy comes with the boxes
   }
-  if (faces.length) choose(0);
+};
+// Returns whether the browser can show it.
+const begin = async ([file], said) => {
+  reset();
+  about = said;
+  if (file) own = URL.createObjectURL(file);
+  setStage(true, "reading", about.mirrored ? "mirrored" : "");
+  progress(file ? "Opening" : "Reading");
+  picture.alt = "The picture that is being read";
+  picture.removeAttribute("src");
+  const seen = await canShow(own ?? about.picture);
+  stage.classList.toggle("unseen", !seen);
+  find(".again").focus({ preventScroll: true });
+  stage.scrollIntoView({ block: "nearest" });
+  return seen;
+};
+const clear = () => {
+  reset();
+  setStage(false);
+  say("");
+};
+ed.rooms.photo = { begin, progress, failed: clear };
+
+// --- What the server finds in it -----------------------------------------------------------------
+
+const show = async () => {
+  const value = props.value;
+  if (!value) return;
+  if (value.error) {
+    clear();
+    return say(value.error, "error");
+  }
+  const isNew = shown?.key !== value.key;
+  const known = shown?.faces.filter((face) => face.label).length ?? 0;
+  shown = value;
+  const { faces, found } = value;
+  const now = faces.filter((face) => face.label).length;
+  const kinds = [found ? "" : "none", found === 1 ? "single" : "", "summary" in value ? "" : "reading",
+    about.mirrored ? "mirrored" : "", value.whole ? "whole" : ""];
+  setStage(true, ...kinds);
+  if (isNew) {
+    stage.style.setProperty("--ratio", value.ratio);
+    if (value.picture) picture.src = value.picture;
+    for (const old of [boxes, strip, find(".ed-bars")]) old.replaceChildren();
+    faces.forEach(addFace);
+    for (const label of found ? value.labels : []) {
+      const row = make(find(".ed-bars"), "li");
+      row.style.setProperty("--color", `var(--ed-${label})`);
+      row.append(...["span", "i", "b"].map((tag) => document.createElement(tag)));
+      row.firstChild.textContent = label;
+    }
+  }
+  faces.slice(known, now).forEach((face, i) => nameFace(face, known + i));
+  if (now && (isNew || !known)) choose(0);
+  else placeTags();
+  if ("summary" in value) {
+    say(value.summary);
+    picture.alt = value.alt;
+    if (found) lookCloser();
+  } else progress(`${now} of ${found} ${found === 1 ? "face" : "faces"} read`, found ? now / found : 1);
 };
 
 const addFace = (face, index) => {
   const { left, top, width, height } = place(face);
-  const box = make(boxes, "i", { className: `box${kind(face)}` });
+  const box = make(boxes, "i", { className: "box" });
   box.style.cssText = `left:${100 * left}%;top:${100 * top}%;width:${100 * width}%;
-    height:${100 * height}%;--color:${color(face)}`;
-  const tag = make(boxes, "span", { className: `tag${kind(face)}` });
-  tag.style.setProperty("--color", color(face));
+    height:${100 * height}%`;
+  make(boxes, "span", { className: "tag", hidden: true });
   const button = make(strip, "button", { type: "button" });
   button.setAttribute("role", "radio");
-  button.setAttribute("aria-label", `Face ${index + 1}: ${face.verdict}`);
+  button.setAttribute("aria-label", `Face ${index + 1}`);
   make(button, "img", { src: face.crop, alt: "" });
-  const words = make(button, "span", { textContent: `${index + 1} ${face.unsure ? "unsure" : face.label}` });
-  words.style.setProperty("--color", color(face));
-  words.className = kind(face);
+  make(button, "span", { textContent: index + 1 });
+};
+const nameFace = (face, index) => {
+  const button = strip.children[index];
+  const words = button.lastChild;
+  const parts = [boxes.querySelectorAll(".box")[index], boxes.querySelectorAll(".tag")[index], words];
+  for (const part of parts) {
+    part.style.setProperty("--color", color(face));
+    part.classList.toggle("unsure", face.unsure);
+  }
+  words.textContent = `${index + 1} ${face.unsure ? "unsure" : face.label}`;
+  button.setAttribute("aria-label", `Face ${index + 1}: ${face.verdict}`);
 };
 
 const choose = (index) => {
-  chosen = index;
   const face = shown.faces[index];
+  if (!face.label) return; // not read yet
+  chosen = index;
   [...strip.children].forEach((button, i) => {
     button.setAttribute("aria-checked", i === index);
     button.tabIndex = i === index ? 0 : -1;
@@ -93,7 +175,8 @@ const choose = (index) => {
 // goes along the strip asks for the faces where it rests.
 const lookCloser = () => {
   const look = looks.get(chosen);
-  if (!look && performance.now() > asked + ANSWER_MS) {
+  const isRead = "summary" in shown; // the server has nothing to look at before
+  if (isRead && !look && performance.now() > asked + ANSWER_MS) {
     asked = performance.now();
     trigger("closer", { face: chosen });
   }
@@ -105,6 +188,7 @@ const lookCloser = () => {
   heat.alt = `Face ${chosen + 1} with the places in yellow that speak for ${look?.label}`;
 };
 window.addEventListener("photo-closer", ({ detail }) => {
+  if (detail.error) return ed.say(detail.error);
   if (detail.key !== shown?.key) return;
   looks.set(detail.face, detail);
   asked = -Infinity;
@@ -117,13 +201,14 @@ const meets = (a, b) =>
   a.top < b.top + b.height && b.top < a.top + a.height;
 const placeTags = () => {
   const [width, height] = [fit.clientWidth, fit.clientHeight];
-  if (!shown?.faces.length || !width) return;
+  if (!shown?.faces[chosen]?.label || !width) return;
   const areas = shown.faces.map((face) => {
     const { left, top, width: w, height: h } = place(face);
     return { left: left * width, top: top * height, width: w * width, height: h * height };
   });
   const first = areas.length > FEW ? [chosen] : []; // its tag is the only long one
-  const order = [...new Set([...first, ...areas.keys()])];
+  const named = [...areas.keys()].filter((index) => shown.faces[index].label);
+  const order = [...new Set([...first, ...named])];
   const taken = [];
   for (const index of order) {
     const tag = boxes.querySelectorAll(".tag")[index];
@@ -204,7 +289,15 @@ strip.addEventListener("keydown", (event) => {
   strip.children[chosen].focus({ preventScroll: true });
 });
 
-find(".whole").addEventListener("click", () => trigger("whole"));
+find(".whole").addEventListener("click", () => {
+  progress("Reading");
+  trigger("whole");
+});
+find(".again").addEventListener("click", () => {
+  clear();
+  trigger("cleared");
+  document.querySelector("#photo-intake .file").focus();
+});
 find(".save").addEventListener("click", ({ target }) => {
   const { kind } = target.dataset;
   if (!kind) return;
@@ -213,6 +306,7 @@ find(".save").addEventListener("click", ({ target }) => {
 });
 window.addEventListener("photo-saved", async ({ detail }) => {
   element.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
+  if (detail.error) return ed.say(detail.error);
   const link = document.createElement("a");
   const content = await (await fetch(detail.address)).blob();
   Object.assign(link, { href: URL.createObjectURL(content), download: detail.name });
@@ -220,14 +314,4 @@ window.addEventListener("photo-saved", async ({ detail }) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 });
 
-// A snapshot is what was taken while the camera's picture was shown: Gradio does not say.
-let snapshot = false;
-const note = (event) => {
-  const input = event.target.closest?.("#photo");
-  if (input) snapshot = event.type === "click" && Boolean(input.querySelector("video")?.srcObject);
-};
-for (const type of ["click", "drop", "change", "paste"]) document.addEventListener(type, note, true);
-window.photoIsSnapshot = () => snapshot;
-
 watch("value", show);
-show();

@@ -8,20 +8,22 @@ Gradio.
 import base64
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from emotion_detective import LABELS
-from emotion_detective.core import drawing, heatmap
+from emotion_detective.core import drawing, faces, heatmap
 from emotion_detective.core.detective import EmotionDetective, Prediction, compute
 from emotion_detective.core.rows import Row, file_rows, to_csv
 from emotion_detective.files import Opened
 from emotion_detective.page import api, html, share_card, words
 
+# Faces whose emotions are read together: the first are there after a tenth of a second.
+AT_ONCE = 4
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
 CROP_PX = 112
 SAVED_TYPES = {
@@ -46,19 +48,66 @@ class Analysis:
     seen: list[Image.Image]
     answer: api.PictureAnswer
     rows: list[Row]
-    key: str = field(default_factory=lambda: secrets.token_hex(4))
+    key: str
 
     def view(self) -> Image.Image:
         """Return the picture as shown, without boxes."""
         return Image.open(BytesIO(self.view_jpeg))
 
 
-def prepare(
-    detective: EmotionDetective, opened: Opened, path: Path, whole_picture: bool = False
+def read(
+    detective: EmotionDetective,
+    opened: Opened,
+    path: Path,
+    is_seen: bool = False,
+    whole_picture: bool = False,
+) -> Iterator[tuple[Analysis | None, dict]]:
+    """Yield what the stage shows of a picture as it is read; the analysis comes with the last.
+
+    First the boxes, then the faces with their emotions, `AT_ONCE` at a time.
+
+    Args:
+        is_seen: the browser has the picture; otherwise a view of it is among what is shown.
+    """
+    picture = opened.picture
+    if whole_picture:
+        found = [faces.whole_picture(picture)]
+    else:
+        found = compute(detective.detector.detect_any_rotation, picture)
+    crops = faces.crops(picture, found)
+    view, _ = drawing.to_view(picture, [])
+    shown = {
+        "key": secrets.token_hex(4),
+        "picture": None if is_seen else html.picture_address(view),
+        "ratio": picture.width / picture.height,
+        "labels": LABELS,
+        "found": len(found),
+        "faces": [
+            {"box": _fractions(face.box_xyxy, picture.size), "crop": _small(crop)}
+            for face, crop in zip(found, crops, strict=True)
+        ],
+    }
+    yield None, shown
+    predictions: list[Prediction] = []
+    metrics = {} if whole_picture else detective.classifier.metrics
+    for begin in range(0, len(found), AT_ONCE):
+        predictions += compute(detective.classify, picture, found[begin : begin + AT_ONCE])
+        told = [_emotion(face, metrics) for face in predictions]
+        known = [face | more for face, more in zip(shown["faces"], told, strict=False)]
+        shown = shown | {"faces": known + shown["faces"][len(known) :]}
+        yield None, shown
+    yield _finish(detective, opened, path, predictions, crops, shown, whole_picture)
+
+
+def _finish(
+    detective: EmotionDetective,
+    opened: Opened,
+    path: Path,
+    predictions: list[Prediction],
+    crops: Sequence[Image.Image],
+    shown: dict,
+    whole_picture: bool,
 ) -> tuple[Analysis, dict]:
-    """Return an opened picture's analysis, and what the stage shows of it."""
-    predictions = detective.analyze(opened.picture, whole_picture)
-    crops = [prediction.crop(opened.picture) for prediction in predictions]
     view, in_view = drawing.to_view(opened.picture, predictions)
     analysis = Analysis(
         path=path,
@@ -67,40 +116,40 @@ def prepare(
         seen=[heatmap.seen(detective.classifier, crop) for crop in crops],
         answer=api.picture_answer(detective.classifier, predictions, opened.notice),
         rows=file_rows(path.name, predictions),
+        key=shown["key"],
     )
-    return analysis, _describe(analysis, view.size, crops, detective.classifier.metrics)
-
-
-def _describe(
-    analysis: Analysis, size: tuple[int, int], crops: Sequence[Image.Image], metrics: dict
-) -> dict:
-    return {
-        "key": analysis.key,
-        "picture": _address(analysis.view_jpeg, "image/jpeg"),
-        "ratio": size[0] / size[1],
-        "alt": words.alternative(analysis.in_view),
-        "labels": LABELS,
-        "faces": [
-            _shown_face(face, size, crop, metrics)
-            for face, crop in zip(analysis.in_view, crops, strict=True)
-        ],
+    lead = f"{words.AS_ONE_FACE} " if whole_picture else f"{words.tally(predictions)}."
+    sentences = (lead, words.turned(predictions), opened.notice)
+    return analysis, shown | {
+        "summary": " ".join(filter(None, sentences)).strip(),
+        "alt": words.alternative(predictions),
     }
 
 
-def _shown_face(face: Prediction, size: tuple[int, int], crop: Image.Image, metrics: dict) -> dict:
-    """Return one face; its box is [left, top, width, height] in shares of the picture."""
-    left, top, right, bottom = face.box_xyxy
-    width, height = size
+def refusal(error: ValueError) -> dict:
+    """Return what the stage's script shows of an error; each is another value."""
+    return {"error": str(error), "key": secrets.token_hex(4)}
+
+
+def _fractions(box: faces.BoxXyxy, size: tuple[int, int]) -> list[float]:
+    """Return a box as [left, top, width, height] in fractions of the picture."""
+    (left, top, right, bottom), (width, height) = box, size
+    return [left / width, top / height, (right - left) / width, (bottom - top) / height]
+
+
+def _small(crop: Image.Image) -> str:
+    return html.picture_address(crop.resize((CROP_PX, CROP_PX)))
+
+
+def _emotion(face: Prediction, metrics: dict) -> dict:
     return {
-        "box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
         "label": face.label,
         "unsure": face.unsure,
         "tag": "unsure" if face.unsure else words.verdict(face),
         "verdict": words.looks(face),
         "shares": face.probabilities,
-        "percents": [drawing.percent(share) for share in face.probabilities],
+        "percents": words.percents(face.probabilities),
         "often": words.often_right(face, metrics),
-        "crop": html.picture_address(crop.resize((CROP_PX, CROP_PX))),
     }
 
 

@@ -6,14 +6,18 @@ it (`photo.css`, `photo.js`); `page.css` names the colours and shapes that all u
 `.ed-card`).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from PIL import Image, ImageOps
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from emotion_detective.core.drawing import COLORS, UNSURE_COLOR
-from emotion_detective.page import html
+from emotion_detective.page import html, uploads
 
 FOLDER = Path(__file__).resolve().parent
 NAME = "Emotion Detective"
@@ -33,6 +37,7 @@ PREVIEW = {
     "og:image": f"{{address}}{PREVIEW_ROUTE}",
     "twitter:card": "summary_large_image",
 }
+THUMBNAIL_PX = (240, 180)
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -105,24 +110,135 @@ LOOK = {
     "css": f":root {{ {' '.join(f'--ed-{name}: {c};' for name, c in _EMOTIONS.items())} }}",
     # The shared ones first, so that a tab's own come after what they change.
     "css_paths": sorted(FOLDER.glob("*.css"), key=lambda path: path.name != "page.css"),
-    "js": (FOLDER / "page.js").read_text(),
+    "head": f"<script>{(FOLDER / 'page.js').read_text()}</script>",
     "favicon_path": FOLDER / "icon.svg",
     "footer_links": ["api", "gradio"],
 }
+TABS = ("Photo", "Live", "Video", "Batch", "About")
+_LINKS = "".join(
+    f'<a role="tab" id="to-{name.lower()}" href="#{name.lower()}">{name}</a>' for name in TABS
+)
 _TITLE = f"""<div class="ed-head"><h1>{(FOLDER / "icon.svg").read_text()} {NAME}</h1>
 <p class="ed-line">{LINE}</p>
 <p class="ed-small">Reads expressions, not what someone feels; not for hiring, classrooms or
-work. Uploads are deleted within half an hour.
-<button type="button" class="ed-link">About</button></p>
-</div>"""
-_OPEN_ABOUT = """
-element.querySelector(".ed-link").addEventListener("click", () => trigger("about"));
+work. Uploads are deleted within half an hour. <a class="ed-link" href="#about">About</a></p>
+</div><div class="ed-tabs" role="tablist" aria-label="Sections">{_LINKS}</div>"""
+# What a tab's script does if the server does not answer any more.
+SERVER_GONE = "() => ed.say('The server does not answer. Try again in a moment.')"
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to try: a picture of it, and in words what it shows."""
+
+    picture: Image.Image
+    shows: str
+
+    def card(self, index: int) -> str:
+        """Return the HTML of a button for it."""
+        address, shows = html.picture_address(ImageOps.fit(self.picture, THUMBNAIL_PX)), self.shows
+        width, height = self.picture.size
+        return (
+            f'<button type="button" data-example="{index}">'
+            f'<img alt="" data-ratio="{width / height}" src="{address}">'
+            f"<span>{shows}</span></button>"
+        )
+
+
+def title() -> None:
+    """Lay out the title line and the links to the tabs."""
+    gr.HTML(_TITLE, js_on_load="ed.startTabs(element);", elem_id="title")
+
+
+def tab(name: str) -> gr.Column:
+    """Return the place of a tab, to be laid out in; page.js shows one of them."""
+    return gr.Column(elem_id=f"tab-{name.lower()}", elem_classes="ed-tab")
+
+
+def intake(
+    tab: str,
+    what: str,
+    accept: str,
+    limits: str,
+    examples: Sequence[Example],
+    try_: str,
+    camera: str = "",
+    gains: str = "",
+) -> gr.HTML:
+    """Lay out where files get in: to drop, choose, paste, take, or an example.
+
+    Its event `opened` says what was sent; `received` reads it. TAB.js calls `ed.intake`, which
+    page.js has, unless its own script is given the component.
+
+    Args:
+        what: what the tab takes, in words.
+        accept: the same for the browser's own dialog.
+        camera: "picture" or "film", what the camera takes; "" without one.
+        gains: HTML to stand below the examples.
+    """
+    texts = {
+        "TAB": tab,
+        "WHAT": what,
+        "ACCEPT": accept,
+        "LIMITS": limits,
+        "CAMERA": camera,
+        "TRY": try_,
+        "GAINS": gains,
+        "MULTIPLE": "multiple" if tab == "batch" else "",
+        # The last: the pictures in it are text, in which the other names may stand.
+        "CARDS": "".join(one.card(i) for i, one in enumerate(examples)),
+    }
+    return scripted("intake", f"{tab}-intake", **texts)
+
+
+def received(sent: gr.EventData, examples: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return `(name, path)` of what `opened` says was sent: uploads, or one of the examples."""
+    if hasattr(sent, "files"):
+        return uploads.uploaded_files(sent.files)
+    index = field(sent, "example", int)
+    if not 0 <= index < len(examples):
+        raise ValueError(f"There are {len(examples)} examples; choose one of them.")
+    return [(examples[index].name, examples[index])]
+
+
+def field(event: gr.EventData, name: str, kind: type) -> Any:
+    """Return what a script sent with an event; ValueError if someone else sent it."""
+    try:
+        value = getattr(event, name)
+    except (AttributeError, TypeError):
+        value = None
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"The page's own script sends {name} with this event; use the page, or the API."
+        )
+    return value
+
+
+def messenger(name: str) -> gr.HTML:
+    """Return a component that is not seen and hands its value to scripts as a window's event.
+
+    A value of its own would take the place of what the script shows.
+    """
+    script = f"""
+watch("value", () => {{
+  if (props.value) window.dispatchEvent(new CustomEvent("{name}", {{ detail: props.value }}));
+}});"""
+    return gr.HTML(None, html_template="<i></i>", js_on_load=script, visible="hidden")
+
+
+# While files are on their way, a tab's status is the browser's; the server's comes after it.
+_STATUS = """
+const before = props.value;
+const line = (text, share) => {
+  const bar = ed.make("progress", { max: 1 });
+  if (share !== undefined) bar.setAttribute("value", share);
+  const made = ed.make("p", { className: "progress" }, text, bar);
+  made.setAttribute("role", "status");
+  props.value = made.outerHTML;
+};
+const failed = () => (props.value = before);
+ed.rooms.TAB = { begin: () => line("Opening"), progress: line, failed };
 """
-
-
-def title() -> gr.HTML:
-    """Lay out the title line; its `about` event asks for the About tab."""
-    return gr.HTML(_TITLE, js_on_load=_OPEN_ABOUT, elem_id="title")
 
 
 def work_bar(tab: str, start: str, new: str) -> tuple[gr.HTML, gr.Button, gr.Button, gr.Button]:
@@ -135,7 +251,11 @@ def work_bar(tab: str, start: str, new: str) -> tuple[gr.HTML, gr.Button, gr.But
     """
     with gr.Row(elem_id=f"{tab}-bar"):
         return (
-            gr.HTML(html.message(start), elem_id=f"{tab}-status"),
+            gr.HTML(
+                html.message(start),
+                js_on_load=_STATUS.replace("TAB", tab),
+                elem_id=f"{tab}-status",
+            ),
             button("Stop", f"{tab}-stop"),
             button("Analyze again", f"{tab}-again"),
             button(new, f"{tab}-new"),

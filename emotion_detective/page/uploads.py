@@ -43,7 +43,6 @@ FILE_ROUTE = "/gradio_api/file="
 MAX_PATH_CHARACTERS = 4096
 
 _kept: weakref.WeakSet["Kept"] = weakref.WeakSet()
-_lasting: set[Path] = set()
 
 
 def folder() -> Path:
@@ -59,11 +58,6 @@ def claim() -> None:
     os.environ[VARIABLE] = str(own)
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     threading.Thread(target=_sweep_forever, args=[own], name="sweep", daemon=True).start()
-
-
-def spare_what_is_there() -> None:
-    """Keep the files that lie in the folder now for good: examples, which every visitor sees."""
-    _lasting.update(found for found in folder().rglob("*") if found.is_file())
 
 
 def uploaded_path(upload: Any) -> Path:
@@ -170,7 +164,7 @@ def sweep(own: Path) -> None:
     for kept in list(_kept):
         kept.forget_if_idle()
     for found in _inside(own):
-        if found not in _lasting and _is_older(found, KEEP_SECONDS):
+        if _is_older(found, KEEP_SECONDS):
             _delete(found)
 
 
@@ -184,8 +178,7 @@ async def emptied_at_end(app: object) -> AsyncIterator[None]:
         yield
     finally:
         for found in _inside(folder()):
-            if found not in _lasting:
-                _delete(found)
+            _delete(found)
 
 
 def _inside(own: Path) -> Iterator[Path]:

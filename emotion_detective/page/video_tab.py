@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.page import film, html, uploads
+from emotion_detective.page import film, html, shell, uploads
 from emotion_detective.page.gradio_seam import errors_as_messages
-from emotion_detective.page.video_layout import START, Parts, lay_out
+from emotion_detective.page.video_layout import EXAMPLE, START, lay_out
 from emotion_detective.video import follow
 
 WAITING = "Waiting: one video is read at a time"
@@ -41,43 +42,47 @@ class Followed:
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     parts = lay_out()
-    begun = gr.on(
-        [parts.source.change, parts.again.click],
-        partial(_begin, parts),
-        parts.source,
-        parts.shown(),
-        preprocess=False,
-        queue=False,
-        **PRIVATE,
-    )
-    analyzing = begun.success(
-        partial(_analyze, parts, detective),
-        [parts.source, parts.rate],
-        parts.shown(),
-        preprocess=False,
-        **CONCURRENCY,
-        **PRIVATE,
-    )
+    shown = [
+        *(parts.sent, parts.kept, parts.status, parts.choice, parts.screen, parts.player),
+        *(parts.tools, parts.csv, parts.copy, parts.copied, parts.copy_status),
+    ]
+
+    def receive(sent: gr.EventData) -> Updates:
+        try:
+            ((_, path),) = shell.received(sent, [EXAMPLE])
+            if path == EXAMPLE:
+                path = Path(uploads.keep(path.read_bytes(), path.name))
+        except ValueError as error:
+            return _reset(parts, html.error(str(error)))
+        return _begin(parts, path)
+
+    quick = {"queue": False, **PRIVATE}
+    received = parts.intake.opened(receive, None, shown, **quick)
+    asked = parts.again.click(partial(_begin, parts), parts.sent, shown, **quick)
+    analyzing = [
+        begun.success(
+            partial(_analyze, parts, detective),
+            [parts.sent, parts.rate],
+            shown,
+            **CONCURRENCY,
+            **PRIVATE,
+        )
+        for begun in (received, asked)
+    ]
     parts.stop.click(None, cancels=analyzing, **PRIVATE)
     # After the last progress, which may come after the click.
     stopped = html.progress_ends("Stopped.")
-    analyzing.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
+    for one in analyzing:
+        one.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
     copying = [
         _wire_copy(parts, parts.copy.click, for_player=False),
         _wire_copy(parts, parts.player.unplayable, for_player=True),
     ]
     parts.copy_stop.click(None, cancels=copying, **PRIVATE)
-    parts.new.click(
-        partial(_start_over, parts),
-        None,
-        [parts.source, *parts.shown()],
-        cancels=[analyzing, *copying],
-        queue=False,
-        **PRIVATE,
-    )
+    parts.new.click(partial(_reset, parts), None, shown, cancels=[*analyzing, *copying], **quick)
 
 
-def _wire_copy(parts: Parts, wanted: Callable, for_player: bool) -> gr.events.Dependency:
+def _wire_copy(parts: SimpleNamespace, wanted: Callable, for_player: bool) -> gr.events.Dependency:
     """Have a copy made when the event `wanted` comes; return the event that makes it."""
     waiting = html.progress_at_once(UNPLAYABLE if for_player else WAITING)
     wanted(None, None, parts.copy_status, js=waiting, **PRIVATE)
@@ -93,32 +98,26 @@ def _wire_copy(parts: Parts, wanted: Callable, for_player: bool) -> gr.events.De
     return copying
 
 
-def _begin(parts: Parts, upload: dict | None) -> Updates:
+def _begin(parts: SimpleNamespace, path: Path | None) -> Updates:
     """Return what stands there as soon as a video is chosen: the player, and that it must wait."""
-    if upload is None:
+    if path is None:
         return _reset(parts)
-    try:
-        value = {"video": uploads.as_download(str(uploads.uploaded_path(upload)))}
-    except ValueError as error:
-        return _reset(parts, str(error))
     return _reset(parts) | {
+        parts.sent: path,
         parts.status: html.progress(WAITING),
-        parts.choice: gr.Row(visible=False),
+        parts.choice: gr.Column(visible=False),
         parts.screen: gr.Column(visible=True),
-        parts.player: value,
+        parts.player: {"video": uploads.as_download(str(path))},
     }
 
 
-def _start_over(parts: Parts) -> Updates:
-    return _reset(parts) | {parts.source: None}
-
-
-def _reset(parts: Parts, message: str = START) -> Updates:
-    """Return what `parts.shown()` are without a video."""
+def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates:
+    """Return what is shown without a video."""
     return {
+        parts.sent: None,
         parts.kept: None,
-        parts.status: html.message(message),
-        parts.choice: gr.Row(visible=True),
+        parts.status: status,
+        parts.choice: gr.Column(visible=True),
         parts.screen: gr.Column(visible=False),
         parts.player: None,
         parts.tools: gr.Column(visible=False),
@@ -130,22 +129,22 @@ def _reset(parts: Parts, message: str = START) -> Updates:
 
 
 def _analyze(
-    parts: Parts, detective: EmotionDetective, upload: dict | None, rate_hz: float
+    parts: SimpleNamespace, detective: EmotionDetective, path: Path | None, rate_hz: float
 ) -> Iterator[Updates]:
     """Yield how far the work is, and everything that was found at the end."""
-    if upload is None:
+    if path is None:
         yield {parts.kept: None}
         return
     told_s = 0.0
     try:
-        path = uploads.uploaded_path(upload)
+        uploads.uploaded_path(str(path))  # it may have waited for too long
         for progress in follow.follow_faces(detective, path, rate_hz):
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 text = f"{progress.time_s:.0f} seconds of video read"
                 yield {parts.status: html.progress(text, progress.share)}
     except ValueError as error:
-        yield {parts.status: html.message(str(error))}
+        yield _reset(parts, html.error(str(error)))
         return
     if not progress.timeline.tracks:
         told = " ".join(["No face found in this video.", *progress.notices])
@@ -154,7 +153,7 @@ def _analyze(
     yield _show_result(parts, progress, path)
 
 
-def _show_result(parts: Parts, progress: follow.Progress, path: Path) -> Updates:
+def _show_result(parts: SimpleNamespace, progress: follow.Progress, path: Path) -> Updates:
     faces = film.over_time(progress.timeline)
     value = {
         "video": uploads.as_download(str(path)),
@@ -170,7 +169,9 @@ def _show_result(parts: Parts, progress: follow.Progress, path: Path) -> Updates
     }
 
 
-def _annotate(parts: Parts, for_player: bool, kept: uploads.Kept | None) -> Iterator[Updates]:
+def _annotate(
+    parts: SimpleNamespace, for_player: bool, kept: uploads.Kept | None
+) -> Iterator[Updates]:
     """Yield how far the annotated copy is, then the copy."""
     followed = kept and kept.value
     if followed is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import Prediction
-from emotion_detective.core.drawing import percent
+from emotion_detective.core.drawing import MOST_SURE, percent
 from emotion_detective.video.timeline import UNSURE
 
 # With more faces than this a sentence that names each one is no summary any more.
@@ -17,6 +17,7 @@ NAMED_FACES = 4
 NAMED_IN_VIDEO, NAMED_OTHERS = 2, 2
 # From these shares of its time on a face "mostly" or "often" looks so.
 MOSTLY, OFTEN = 0.5, 0.25
+AS_ONE_FACE = "No face found; the picture is read as if it were one."
 NO_FACE = (
     "No face found. If the picture is itself a face, cropped close, "
     "read the whole picture as one face."
@@ -67,12 +68,24 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
+def percents(probabilities: Sequence[float]) -> list[str]:
+    """Return probabilities in whole percent that add up to 100, by the largest remainders."""
+    whole = [int(100 * p) for p in probabilities]
+    order = sorted(range(len(whole)), key=lambda i: 100 * probabilities[i] - whole[i], reverse=True)
+    for i in order[: 100 - sum(whole)]:
+        whole[i] += 1
+    return [
+        percent(p) if p >= MOST_SURE else f"{part}%"
+        for p, part in zip(probabilities, whole, strict=True)
+    ]
+
+
 def verdict(prediction: Prediction) -> str:
     """Return a face's answer in a few words: "happy 93%" or "unsure: sad 41% or neutral 38%"."""
     first, second = _two_likeliest(prediction)
     if prediction.unsure:
-        return f"unsure: {first[0]} {percent(first[1])} or {second[0]} {percent(second[1])}"
-    return f"{first[0]} {percent(first[1])}"
+        return f"unsure: {' or '.join(' '.join(one) for one in (first, second))}"
+    return " ".join(first)
 
 
 def looks(prediction: Prediction) -> str:
@@ -80,12 +93,13 @@ def looks(prediction: Prediction) -> str:
     first, second = _two_likeliest(prediction)
     if prediction.unsure:
         return f"unsure between {first[0]} and {second[0]}"
-    return f"looks {first[0]} ({percent(first[1])})"
+    return f"looks {first[0]} ({first[1]})"
 
 
-def _two_likeliest(prediction: Prediction) -> list[tuple[str, float]]:
-    pairs = zip(LABELS, prediction.probabilities, strict=True)
-    return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:2]
+def _two_likeliest(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return the two likeliest emotions, each with its probability in percent."""
+    rows = zip(prediction.probabilities, LABELS, percents(prediction.probabilities), strict=True)
+    return [(label, share) for _, label, share in sorted(rows, key=lambda row: -row[0])[:2]]
 
 
 def often_right(face: Prediction, metrics: dict) -> str:

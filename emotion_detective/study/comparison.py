@@ -21,7 +21,7 @@ import torch
 
 from emotion_detective import data
 from emotion_detective.core.checkpoint import write_whole
-from emotion_detective.core.hub import first_line
+from emotion_detective.core.hub import display_name, first_line
 from emotion_detective.evaluation.metrics import compute_metrics
 from emotion_detective.study import comparison_report, lr_finder
 from emotion_detective.training import loop, machine, networks, run_folder
@@ -54,7 +54,7 @@ def compare(
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
     parts = data.load(source)
-    origin = {"dataset": data.display_name(source), "hardware": machine.describe_hardware()}
+    origin = {"dataset": display_name(source), "hardware": machine.describe_hardware()}
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)

@@ -31,7 +31,7 @@ def files(tmp_path_factory) -> list[Path]:
 
 def analyze(page, files: list[Path]) -> None:
     page.evaluate("shift = 0")
-    page.set_input_files("#batch-files input[type=file]", files)
+    page.set_input_files("#batch-intake input[type=file]", files)
     expect(page.locator(".batch .cards article").first).to_be_visible()
 
 
@@ -100,6 +100,6 @@ def test_a_phone_shows_all_without_scrolling_sideways_and_can_begin_again(visito
     expect(page.locator(".batch .totals")).to_be_in_viewport(ratio=1)
     assert page.evaluate("shift") < MAX_SHIFT
     page.locator("#batch-new").click()
-    expect(page.locator("#batch-files input[type=file]")).to_be_attached()
-    page.locator("#batch-examples button").first.click()
+    expect(page.locator("#batch-intake input[type=file]")).to_be_attached()
+    page.locator("#batch-intake .cards button").first.click()
     expect(page.locator(".batch .cards article").first).to_be_visible()

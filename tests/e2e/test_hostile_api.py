@@ -168,17 +168,22 @@ def test_no_file_of_the_machine_is_served(server, server_folder, route):
 
 def test_an_example_is_chosen_by_number_and_no_other_file_is_read(server):
     config = json.loads(request(server, "GET", "/config")[1])
-    (event,) = [
-        one
-        for one in config["dependencies"]
-        if [name for _, name in one["targets"]] == ["example"] and one["backend_fn"]
+    photo, *others = [
+        event["id"]
+        for event in config["dependencies"]
+        if [name for _, name in event["targets"]] == ["opened"]
     ]
-    assert '"success":true' in by_number(server, event["id"], [], {"index": 0})
-    for index in ("/etc/passwd", ["/etc/passwd"], {"path": "/etc/passwd"}, 99, -99, 1.5):
-        asked = {"index": index}
-        assert '"success":false' in by_number(server, event["id"], [], asked), index
-    for odd in (None, 5, "index", ["index"], {}):
-        assert '"success":false' in by_number(server, event["id"], [], odd), odd
+    assert '"success":true' in by_number(server, photo, [], {"example": 0})
+    outside = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    for odd in (
+        *({"example": one} for one in ("/etc/passwd", [0], outside, 99, -99, 1.5)),
+        *({"files": one} for one in ([outside], outside, ["/etc/passwd"], "/etc/passwd", None, [])),
+        *(None, 5, "example", ["example"], {}),
+    ):
+        for event in (photo, *others):
+            events = by_number(server, event, [], odd)
+            assert "root:" not in events
+            assert "1 face" not in events, (event, odd)
 
 
 def by_number(server: str, number: int, data: list, event_data: object = None) -> str:

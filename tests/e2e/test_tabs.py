@@ -26,7 +26,7 @@ def download(page, selector: str) -> list[dict]:
 
 def test_about_says_what_it_must_not_be_used_for(page):
     open_tab(page, "About")
-    about = page.get_by_role("tabpanel")
+    about = page.locator("#tab-about")
     expect(about.get_by_text("AI Act, Article 5(1)(f)")).to_be_visible()
     expect(about.get_by_text("deleted within 30 minutes").first).to_be_visible()
     expect(page.locator("#model")).to_have_text(
@@ -40,7 +40,7 @@ def test_the_page_asks_no_other_server_and_sets_no_cookie(browser, server):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(server)
-    page.set_input_files("#photo input[type=file]", EXAMPLES / "one_face.jpg")
+    page.set_input_files("#photo-intake input[type=file]", EXAMPLES / "one_face.jpg")
     expect(page.locator(".stage .ed-chip")).to_have_text("1")
     others = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
     assert others == []

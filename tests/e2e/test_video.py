@@ -36,7 +36,7 @@ def watching(visitor, two_faces):
     """A laptop's page on which the film has been followed; tests of this file share it."""
     page = visitor("Video", 1366, 768)
     page.evaluate("shift = 0")
-    page.set_input_files("#video input[type=file]", two_faces)  # nothing else is pressed
+    page.set_input_files("#video-intake input[type=file]", two_faces)  # nothing else is pressed
     expect(page.locator(".film .faces label")).to_have_count(2)
     page.wait_for_function("document.querySelector('.film video').readyState >= 2")
     return page
@@ -147,7 +147,7 @@ def test_the_table_and_a_copy_with_the_boxes_can_be_taken_away(watching):
 def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
     page = visitor("Video", 390, 844)
     page.evaluate("shift = 0")
-    page.set_input_files("#video input[type=file]", two_faces)
+    page.set_input_files("#video-intake input[type=file]", two_faces)
     expect(page.locator(".film .faces label")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.locator("#video-status")).to_be_in_viewport(ratio=1)
@@ -160,7 +160,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
 def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, tmp_path):
     page = visitor("Video", 1366, 768)
     page.route("**/file=**two.mp4", lambda route: route.abort())
-    page.set_input_files("#video input[type=file]", two_faces)
+    page.set_input_files("#video-intake input[type=file]", two_faces)
     expect(page.locator("#video-copied")).to_be_visible()
     page.wait_for_function("document.querySelector('.film video').videoWidth > 0")
     expect(page.locator(".film .box")).to_have_count(0)  # they are in its pictures
@@ -170,15 +170,15 @@ def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
     page = visitor("Video", 1366, 768)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
-    page.set_input_files("#video input[type=file]", broken)
+    page.set_input_files("#video-intake input[type=file]", broken)
     expect(page.locator("#video-status")).to_contain_text("no video that can be read")
-    page.locator("#video-new").click()
-    expect(page.locator("#video input[type=file]")).to_be_attached()
+    expect(page.locator("#video-intake .file")).to_be_visible()
+    expect(page.locator(".film")).to_have_count(0)
 
 
 def test_the_example_is_analysed_when_it_is_pressed(visitor):
     page = visitor("Video", 1366, 768)
     for _ in range(2):  # the second one begins as the first
-        page.locator("#video-examples button").first.click()
+        page.locator("#video-intake .cards button").first.click()
         expect(page.locator(".film .faces label").first).to_be_visible()
         page.locator("#video-new").click()

@@ -1,0 +1,1 @@
+ed.intake(element, (sent) => trigger("opened", sent)); // Gradio looks for the event's name here
