@@ -26,7 +26,7 @@ METRICS_FILE = "metrics.json"
 PLOTS_FOLDER = "plots"
 # FER2013's PrivateTest without disgusted: metrics of that many test images are FER2013's.
 FER_PRIVATE_COUNT = 3534
-# Below this confidence an answer is "unsure", for a checkpoint that does not say itself.
+# Below this confidence a prediction is "unsure", where the checkpoint names no threshold.
 UNSURE_BELOW = 0.5
 # Fields of timm's config that state where weights came from: wrong for every model saved here.
 PROVENANCE = (
@@ -50,7 +50,7 @@ def save_checkpoint(
     unsure_below: float = UNSURE_BELOW,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write `config.json` and `model.safetensors` that need no code of ours to give the answer.
+    """Write `config.json` and `model.safetensors`, which every client reads without code of ours.
 
     Args:
         network: trained on gray pictures repeated three times, normalised by GRAY_MEAN, GRAY_STD.
@@ -109,7 +109,7 @@ def convert_weights(source: Path | str, target: Path | str, dtype: torch.dtype) 
 
 
 def read_metrics(folder: Path | str) -> dict:
-    """Return the checkpoint's `metrics.json`, {} if it has none; ValueError if it is broken."""
+    """Return the checkpoint's `metrics.json`, {} if it has none."""
     path = Path(folder) / METRICS_FILE
     try:
         metrics = json.loads(path.read_text()) if path.is_file() else {}
@@ -139,11 +139,7 @@ def fold_luma(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def fold_temperature(network: torch.nn.Module, temperature: float) -> torch.nn.Module:
-    """Return a copy whose logits are divided by `temperature` (Guo et al. 2017, arXiv 1706.04599).
-
-    Raises:
-        ValueError: it is not above 0.
-    """
+    """Return a copy whose logits are divided by `temperature`."""
     if not temperature > 0:
         raise ValueError(f"The temperature must be above 0, not {temperature}.")
     network = copy.deepcopy(network)

@@ -40,15 +40,10 @@ from emotion_detective.engines import claim_device
 MODEL_VARIABLE = "EMOTION_MODEL"
 # How long the Hub may be silent before it counts as out of reach.
 HUB_TIMEOUT_S = 10
-# What a config.json that timm did not write makes of loading and of the first picture.
+# What loading and the first picture may raise where config.json is not one that timm wrote.
 UNUSABLE_CONFIG_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
 )
 # No face classifier reads more; a config that asks for 50,000 would fill the memory.
 MAX_INPUT_PX = 1024
@@ -59,13 +54,8 @@ def load_classifier(
 ) -> Classifier:
     """Load a checkpoint from a folder or from the Hub (`user/name` or `user/name@revision`).
 
-    Weights are computed with in float32 whatever they are stored in, on the device that
-    `runtime.claim_device` chooses. Pickles are never read.
-
-    Raises:
-        ValueError: no such folder or repository, the Hub out of reach, a file missing, other
-            labels than `LABELS`, weights that do not fit, or no such device; one sentence with the
-            remedy.
+    The network computes in float32, whatever dtype its weights are stored in, on the device that
+    `engines.claim_device` chooses.
     """
     device = claim_device(device)
     folder, commit = _fetch(str(source), revision)
@@ -85,7 +75,7 @@ def load_classifier(
         _try(classifier)
     except UNUSABLE_CONFIG_ERRORS as error:
         raise ValueError(
-            f"The checkpoint {source} gives no answer with what its {CONFIG_FILE} says "
+            f"The checkpoint {source} gives no prediction with what its {CONFIG_FILE} says "
             f"({first_line(error)}). Fetch it again, or name another model."
         ) from error
     return classifier
@@ -162,7 +152,7 @@ def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Mo
         architecture = str(config["architecture"])
         if not timm.is_model(architecture):  # but a Hub id, perhaps, which timm would fetch
             raise RuntimeError(f"timm has no architecture {architecture!r}")
-        # All that has timm load weights is said here: where `model_args` says it too, a TypeError.
+        # timm must load no other weights: where `model_args` names some too, it is a TypeError.
         network = timm.create_model(
             architecture,
             pretrained=False,
@@ -172,7 +162,7 @@ def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Mo
             num_classes=len(LABELS),
             **config.get("model_args", {}),
         )
-        # Copied into float32 one by one: converted beforehand, all would be held once more.
+        # Each is converted to float32 as it is copied: all at once would take the memory twice.
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, *UNUSABLE_CONFIG_ERRORS) as error:
         raise ValueError(
@@ -183,7 +173,7 @@ def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Mo
 
 
 def _try(classifier: Classifier) -> None:
-    """Classify one picture, so that what cannot answer is refused before a visitor asks."""
+    """Classify one picture, so that a checkpoint that cannot is refused before a visitor asks."""
     side = max(classifier.data_config["input_size"])
     if side > MAX_INPUT_PX:
         raise ValueError(f"its pictures have {side} pixels a side, the limit is {MAX_INPUT_PX}")

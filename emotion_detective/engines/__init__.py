@@ -4,7 +4,14 @@
 The room must import no other: it knows no pictures as files, no labels and no checkpoint.
 """
 
-from emotion_detective.engines.mtcnn import Mtcnn
 from emotion_detective.engines.runtime import CPU, claim_device, forward_pass, share_device
 
 __all__ = ["CPU", "Mtcnn", "claim_device", "forward_pass", "share_device"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "Mtcnn":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from emotion_detective.engines.mtcnn import Mtcnn  # training has no facenet-pytorch
+
+    return Mtcnn

@@ -13,15 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import threadpoolctl
 import torch
-from torch import Tensor, nn
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from facenet_pytorch.models.utils.detect_face import (
+    bbreg,
+    generateBoundingBox,
+    nms_numpy,
+    rerec,
+)
+from torch import Tensor
 from torchvision.ops import nms
 
 # Thresholds, overlaps and the pyramid's factor are facenet-pytorch's.
 PROPOSED_FROM, REFINED_FROM, FACE_FROM = 0.6, 0.7, 0.7
 LEVEL_OVERLAP, FACE_OVERLAP = 0.5, 0.7
 PYRAMID_FACTOR = 0.709
-# What the first network sees at once, and from one sight to the next, in pixels of a level.
-WINDOW_PX, STRIDE_PX = 12, 2
+# What the first network sees at once, in pixels of a level.
+WINDOW_PX = 12
 # Input side of the second and the third network, and candidates in a batch: what the layers make of
 # more no longer fits into a CPU's caches, and a candidate takes two to three times as long.
 REFINE_PX, REFINE_BATCH = 24, 64
@@ -34,14 +41,12 @@ class Mtcnn:
     """The three networks on a device; `find` keeps no state and may run in many threads."""
 
     def __init__(self, min_face_px: int, device: torch.device) -> None:
-        from facenet_pytorch.models import mtcnn  # training can do without
-
         self._min_face_px = min_face_px
         self._device = device
         # channels_last: max pooling with few channels is three times faster on a CPU.
         self._propose, self._refine, self._output = (
             network().eval().to(device, memory_format=torch.channels_last)
-            for network in (mtcnn.PNet, mtcnn.RNet, mtcnn.ONet)
+            for network in (PNet, RNet, ONet)
         )
         self._map = _side_by_side(device)
 
@@ -52,19 +57,17 @@ class Mtcnn:
         `pixels` are `(H, W, 3)` uint8 RGB. Boxes are left, top, right, bottom in pixels, may reach
         over the picture's edges, and come in no order.
         """
-        from facenet_pytorch.models.utils.detect_face import nms_numpy
-
         sums = torch.from_numpy(_sum_table(pixels)).to(self._device)
-        boxes = _squares(self._proposals(sums))
+        boxes = rerec(self._proposals(sums))
         boxes, scores, shifts = self._judge(
             self._refine, sums, boxes, REFINE_PX, REFINE_BATCH, REFINED_FROM
         )
         kept = nms(boxes, scores, FACE_OVERLAP)
-        boxes = _squares(_move(boxes[kept], shifts[kept]))
+        boxes = rerec(bbreg(boxes[kept], shifts[kept]))
         boxes, scores, shifts = self._judge(
             self._output, sums, boxes, OUTPUT_PX, OUTPUT_BATCH, FACE_FROM
         )
-        boxes, scores = _move(boxes, shifts).numpy(), scores.numpy()
+        boxes, scores = bbreg(boxes, shifts).numpy(), scores.numpy()
         if not len(boxes):
             return boxes, scores
         kept = nms_numpy(boxes, scores, FACE_OVERLAP, "Min")  # of the smaller area
@@ -85,7 +88,8 @@ class Mtcnn:
         def propose(scale: float) -> Tensor:
             level = _level(sums, int(height * scale + 1), int(width * scale + 1))
             shifts, probabilities = _propose_boxes(self._propose, level)
-            windows = _windows(shifts[0].cpu(), probabilities[0, 1].cpu(), scale)
+            faces = probabilities[:, 1].cpu()
+            windows, _ = generateBoundingBox(shifts.cpu(), faces, scale, PROPOSED_FROM)
             return windows[nms(windows[:, :4], windows[:, 4], LEVEL_OVERLAP)]
 
         windows = torch.cat([torch.zeros(0, 9), *self._map(propose, scales)])
@@ -95,7 +99,7 @@ class Mtcnn:
 
     def _judge(
         self,
-        network: nn.Module,
+        network: PNet | RNet | ONet,
         sums: Tensor,
         boxes: Tensor,
         side: int,
@@ -143,7 +147,7 @@ def _use_threads(count: int) -> None:
     threadpoolctl.threadpool_limits(count, "openmp")
 
 
-def _propose_boxes(network: nn.Module, level: Tensor) -> tuple[Tensor, Tensor]:
+def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `network(level)` does, in half the time: its pooling of ten channels is slow."""
     features = network.conv1(level)
     features = features.clamp(min=0).addcmul_(
@@ -208,24 +212,3 @@ def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
     before rows."""
     weights = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
     return (inside * weights[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)
-
-
-def _windows(shifts: Tensor, probabilities: Tensor, scale: float) -> Tensor:
-    """Return the first network's windows with a face: `(N, 9)` of box, probability and shifts."""
-    seen = probabilities >= PROPOSED_FROM
-    corner = STRIDE_PX * seen.nonzero().flip(1).float() + 1  # x, y
-    boxes = [(corner / scale).floor(), ((corner + WINDOW_PX - 1) / scale).floor()]
-    return torch.cat([*boxes, probabilities[seen][:, None], shifts[:, seen].T], dim=1)
-
-
-def _move(boxes: Tensor, shifts: Tensor) -> Tensor:
-    """Return boxes with their edges moved by these fractions of their size."""
-    return boxes + shifts * (boxes[:, 2:] - boxes[:, :2] + 1).repeat(1, 2)
-
-
-def _squares(boxes: Tensor) -> Tensor:
-    """Return the squares around the same centres, as wide as the longer side."""
-    size = boxes[:, 2:] - boxes[:, :2]
-    side = size.amax(dim=1, keepdim=True)
-    corner = boxes[:, :2] + size * 0.5 - side * 0.5
-    return torch.cat([corner, corner + side], dim=1)

@@ -1,9 +1,9 @@
-"""A network's forward pass by what computes it fastest: ONNX Runtime on the processor, else torch.
+"""A network's forward pass by what computes it fastest: ONNX Runtime on the CPU, torch elsewhere.
 
 torch rearranges a convolution's weights at every call; ONNX Runtime does it once, and computes
 convolution, batch normalisation, addition and ReLU in one step (benchmarks/throughput.py). Weights
-stay float32, and probabilities agree to 1e-6. `to_onnx` translates timm's residual networks, which
-`train_hub.py` trains; torch computes every other architecture.
+stay float32, and probabilities agree to 1e-6. `to_onnx` translates timm's residual networks; torch
+computes every other architecture.
 """
 
 import copy
@@ -34,27 +34,26 @@ STAYS_WITH_TORCH = (ImportError, NotImplementedError, fx.proxy.TraceError)
 
 def claim_device(wanted: torch.device | str | None = None) -> torch.device:
     """Return the device to compute on: the one wanted, or that of `DEVICE_VARIABLE`, or the
-    accelerator that torch names, or the processor.
+    accelerator that torch finds, or the CPU.
 
     On an NVIDIA GPU, convolutions of this process then keep float32's precision.
-
-    Raises:
-        ValueError: torch knows no device of this name, or none is there.
     """
     wanted = wanted or os.environ.get(DEVICE_VARIABLE)
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if not wanted:
-        device = accelerator or CPU
-    else:
-        device = _parse_device(wanted)
-        count = torch.accelerator.device_count() if accelerator else 0
-        there = accelerator and device.type == accelerator.type and (device.index or 0) < count
-        if device.type != "cpu" and not there:
-            raise ValueError(
-                f"There is no device {str(wanted)!r} here: torch finds "
-                f"{f'{count} x {accelerator.type}' if accelerator else 'no accelerator'}. Name "
-                f"another (device= or {DEVICE_VARIABLE}), or none."
-            )
+    try:
+        device = torch.device(wanted) if wanted else accelerator or CPU
+    except RuntimeError as error:
+        raise ValueError(
+            f"torch knows no device {wanted!r}; names are cpu, cuda, cuda:1, mps, xpu."
+        ) from error
+    count = torch.accelerator.device_count() if accelerator else 0
+    there = accelerator and device.type == accelerator.type and (device.index or 0) < count
+    if device.type != "cpu" and not there:
+        raise ValueError(
+            f"There is no device {str(wanted)!r} here: torch finds "
+            f"{f'{count} x {accelerator.type}' if accelerator else 'no accelerator'}. Name "
+            f"another (device= or {DEVICE_VARIABLE}), or none."
+        )
     if device.type == "cuda":
         # cuDNN would compute with ten bits of a value's 23.
         torch.backends.cudnn.allow_tf32 = False
@@ -70,22 +69,13 @@ def share_device(process: int) -> torch.device:
     return torch.device(device.type, process % torch.accelerator.device_count())
 
 
-def _parse_device(name: torch.device | str) -> torch.device:
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f"torch knows no device {name!r}; names are cpu, cuda, cuda:1, mps, xpu."
-        ) from error
-
-
 def forward_pass(
     network: nn.Module, device: torch.device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the network as a function that any thread may call.
 
-    It takes a float32 batch `(N, 3, S, S)` and returns float32 logits, both in the processor's
-    memory whatever `device` computes.
+    It takes a float32 batch `(N, 3, S, S)` and returns float32 logits, both in the CPU's memory
+    whatever `device` computes.
     """
     if device.type == "cpu":
         try:
@@ -165,18 +155,15 @@ def _translate(layer: nn.Module) -> tuple[str, dict]:
     """Return the ONNX operator of a layer and its attributes."""
     match layer:
         case nn.Conv2d(padding_mode="zeros", padding=tuple()):
-            window = _window(layer.kernel_size, layer.stride, layer.padding)
-            return "Conv", window | {"dilations": layer.dilation, "group": layer.groups}
+            return "Conv", _window(layer) | {"dilations": layer.dilation, "group": layer.groups}
         case nn.BatchNorm2d(affine=True, track_running_stats=True):
             return "BatchNormalization", {"epsilon": layer.eps}
         case nn.ReLU():
             return "Relu", {}
         case nn.MaxPool2d(dilation=1, return_indices=False):
-            window = _window(layer.kernel_size, layer.stride, layer.padding)
-            return "MaxPool", window | {"ceil_mode": int(layer.ceil_mode)}
+            return "MaxPool", _window(layer) | {"ceil_mode": int(layer.ceil_mode)}
         case nn.AvgPool2d(count_include_pad=False, divisor_override=None):
-            window = _window(layer.kernel_size, layer.stride, layer.padding)
-            return "AveragePool", window | {"ceil_mode": int(layer.ceil_mode)}
+            return "AveragePool", _window(layer) | {"ceil_mode": int(layer.ceil_mode)}
         case nn.AdaptiveAvgPool2d(output_size=1):
             return "GlobalAveragePool", {}
         case nn.Flatten(start_dim=1, end_dim=-1):
@@ -188,7 +175,8 @@ def _translate(layer: nn.Module) -> tuple[str, dict]:
     raise NotImplementedError(f"no translation of {layer} into ONNX")
 
 
-def _window(*sizes: int | tuple[int, int]) -> dict[str, list[int]]:
+def _window(layer: nn.Module) -> dict[str, list[int]]:
+    sizes = layer.kernel_size, layer.stride, layer.padding
     kernel, stride, padding = ([s, s] if isinstance(s, int) else list(s) for s in sizes)
     return {"kernel_shape": kernel, "strides": stride, "pads": padding * 2}
 

@@ -9,6 +9,7 @@ Pillow, and each library is loaded for its first file only.
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -214,7 +215,7 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _refuse_camera_raw(tags: dict) -> None:
+def _refuse_camera_raw(tags: Mapping) -> None:
     """Refuse a camera's raw file, of which Pillow would read the preview."""
     if DNG in tags or (OTHER_PICTURES in tags and tags.get(PREVIEW) == 1):
         raise Refused(refuse(CAMERA))
@@ -225,7 +226,8 @@ def _what_is_there(
 ) -> tuple[Image.Image, str]:
     """Return what can be read of a file that is cut short, and a sentence that says so."""
     picture.tile = []  # nothing more to decode: Pillow then shows what it has
-    percent = _percent_of_rows(picture)
+    rows = np.asarray(picture).reshape(picture.height, -1)
+    percent = int(100 * rows.any(axis=1).mean())  # how many rows hold anything
     if picture.format in ("JPEG", "MPO"):
         # Given an end, a JPEG is decoded as far as it goes; a progressive one is not without.
         picture = _open(content + JPEG_END, "JPEG")
@@ -240,11 +242,6 @@ def _what_is_there(
         if percent < 100
         else f"{CUT}: some of the picture may be missing."
     )
-
-
-def _percent_of_rows(picture: Image.Image) -> int:
-    """Return how many of a picture's rows hold anything, rounded down."""
-    return int(100 * np.asarray(picture).reshape(picture.height, -1).any(axis=1).mean())
 
 
 def _tiff_of_numbers(content: bytes) -> Decoded:

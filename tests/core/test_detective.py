@@ -53,11 +53,6 @@ def test_unsure_is_confidence_below_the_checkpoints_threshold(detective, astrona
         assert after.probabilities == pytest.approx(before.probabilities, abs=1e-6)
 
 
-def test_unreadable_bytes_are_one_sentence(detective):
-    with pytest.raises(ValueError, match="is an SVG drawing, which is not read"):
-        detective.analyze(b"<svg onload=alert(1)>")
-
-
 @pytest.fixture
 def computed_in(monkeypatch) -> set[str]:
     """The names of the threads that load a checkpoint, find faces or classify."""

@@ -31,23 +31,18 @@ def edit_config(checkpoint: Path, **fields) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def test_a_folder_gives_its_name_its_threshold_and_its_metrics(checkpoint):
+def test_a_folder_gives_its_name_its_threshold_and_its_metrics_or_defaults(checkpoint):
     edit_config(checkpoint, unsure_below=0.42)
     (checkpoint / METRICS_FILE).write_text('{"test": {"accuracy": 0.5}}')
-    classifier = loading.load_classifier(checkpoint)
-    assert classifier.name == "checkpoint"
-    assert classifier.revision is None
-    assert classifier.unsure_below == 0.42
-    assert classifier.metrics == {"test": {"accuracy": 0.5}}
-
-
-def test_a_checkpoint_without_threshold_and_metrics_gets_defaults(checkpoint):
+    full = loading.load_classifier(checkpoint)
+    assert (full.name, full.revision, full.unsure_below) == ("checkpoint", None, 0.42)
+    assert full.metrics == {"test": {"accuracy": 0.5}}
     config = json.loads((checkpoint / CONFIG_FILE).read_text())
     del config["unsure_below"]
     (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
-    classifier = loading.load_classifier(checkpoint)
-    assert classifier.unsure_below == UNSURE_BELOW
-    assert classifier.metrics == {}
+    (checkpoint / METRICS_FILE).unlink()
+    bare = loading.load_classifier(checkpoint)
+    assert (bare.unsure_below, bare.metrics) == (UNSURE_BELOW, {})
 
 
 # What is refused
@@ -69,27 +64,15 @@ def test_a_missing_folder_is_named(hub_here, tmp_path):
     assert hub_here.requests == []
 
 
-def test_a_folder_with_only_a_pickle_is_refused(checkpoint):
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE])
+def test_a_folder_that_lacks_a_file_is_refused(checkpoint, name):
     torch.save({}, checkpoint / "pytorch_model.bin")
-    (checkpoint / WEIGHTS_FILE).unlink()
-    refused(checkpoint, "has no model.safetensors", "pickled weights are never loaded")
-
-
-def test_a_folder_without_config_is_refused(checkpoint):
-    (checkpoint / CONFIG_FILE).unlink()
-    refused(checkpoint, "has no config.json")
+    (checkpoint / name).unlink()
+    refused(checkpoint, f"has no {name}", "pickled weights are never loaded")
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        "{",
-        "[]",
-        "{}",
-        "\x00",
-        '{"label_names": 6, "pretrained_cfg": {}, "architecture": "resnet50"}',
-        "null",
-    ],
+    "content", ["{", "[]", "{}", "\x00", "null", '{"label_names": 6, "pretrained_cfg": {}}']
 )
 def test_a_broken_config_is_refused(checkpoint, content):
     (checkpoint / CONFIG_FILE).write_text(content)
@@ -157,7 +140,7 @@ def test_a_config_cannot_name_another_checkpoint(hub_here, checkpoint, architect
 )
 def test_a_config_that_no_picture_fits_is_refused(checkpoint, wrong):
     edit_config(checkpoint, **wrong)
-    refused(checkpoint, "gives no answer with what its config.json says")
+    refused(checkpoint, "gives no prediction with what its config.json says")
 
 
 def test_weights_that_are_no_numbers_are_refused(checkpoint):
@@ -178,7 +161,7 @@ def test_a_pickle_under_the_name_of_safe_weights_is_not_unpickled(checkpoint):
     assert not (checkpoint / "been here").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '"n"'])
+@pytest.mark.parametrize("content", ["{", '"n"'])
 def test_broken_metrics_are_refused(checkpoint, content):
     (checkpoint / METRICS_FILE).write_text(content)
     refused(checkpoint, "metrics.json")
@@ -216,13 +199,7 @@ def test_a_model_pulled_once_is_there_without_the_hub(hub_here, tiny_checkpoint,
 
 
 @pytest.mark.parametrize(
-    ("request_line", "how"),
-    [
-        ("GET /api/models", "error"),
-        ("GET /api/models", "cut"),
-        ("GET /api/models", "slow"),
-        ("GET .*safetensors", "error"),
-    ],
+    ("request_line", "how"), [("GET /api/models", "slow"), ("GET .*safetensors", "error")]
 )
 def test_a_pull_that_fails_is_one_sentence_and_can_be_repeated(
     hub_here, tiny_checkpoint, request_line, how, monkeypatch

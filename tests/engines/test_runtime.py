@@ -11,7 +11,7 @@ from emotion_detective import EmotionDetective
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.engines import runtime
 
-RESIDUAL = ("test_resnet", "resnet18", "resnext50_32x4d", "resnet26d")
+RESIDUAL = ("test_resnet", "resnext50_32x4d", "resnet26d")
 
 
 def random_network(architecture: str) -> torch.nn.Module:
@@ -33,11 +33,10 @@ def by_torch(network: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", RESIDUAL)
-@pytest.mark.parametrize("side", [48, 75])
-def test_onnx_runtime_gives_torchs_logits(architecture, side):
+def test_onnx_runtime_gives_torchs_logits(architecture):
     network = random_network(architecture)
     runtime.to_onnx(network)  # no NotImplementedError: torch does not compute both
-    batch = torch.randn(3, 3, side, side)
+    batch = torch.randn(3, 3, 75, 75)
     expected = by_torch(network, batch)
     logits = runtime.forward_pass(network, runtime.CPU)(batch)
     torch.testing.assert_close(logits, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)

@@ -19,8 +19,10 @@ MAX_SECONDS = 20
 MAX_BYTES = 2_000_000_000
 # Longest sentence that anyone reads.
 MAX_LETTERS = 300
-# One in so many of the pictures goes through a batch too, which opens them the same way.
-BATCH_SAMPLE = 9
+# One in so many of the pictures goes through a batch too, which opens them the same way; and of
+# those that are damaged at random, one in so many is tried in a fast run.
+BATCH_SAMPLE, SAMPLE = 9, 4
+DAMAGED = ("truncated", "flipped")
 # What Pillow says to developers about broken files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
@@ -105,6 +107,14 @@ def pictures() -> list[OddFile]:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_picture_gets_an_answer_or_a_sentence(app, send, good, group):
+    files = GROUPS[group]()[:: SAMPLE if group in DAMAGED else 1]
+    assert problems(files, lambda odd: app.predict(send(odd))) == []
+    assert good()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", DAMAGED)
+def test_every_damaged_picture_gets_an_answer_or_a_sentence(app, send, good, group):
     assert problems(GROUPS[group](), lambda odd: app.predict(send(odd))) == []
     assert good()
 

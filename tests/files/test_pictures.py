@@ -125,6 +125,15 @@ def test_a_picture_is_rotated_as_its_exif_says_and_once(suffix, astronaut):
     assert read(shown).tobytes() == shown.tobytes()  # whoever hands it over again
 
 
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_every_orientation_is_shown_as_pillow_shows_it(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = encoded(noise(), "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    assert read(data).tobytes() == expected.tobytes()
+
+
 def test_deep_pictures_are_rotated_too(astronaut):
     upright = astronaut.crop((0, 0, 512, 400))
     lying = np.asarray(upright.transpose(Image.Transpose.ROTATE_90))
