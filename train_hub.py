@@ -22,12 +22,17 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"Emotion Detective needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
 
+import os
+
+IS_FIRST = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
+if not IS_FIRST:
+    os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported
+
 import argparse
 import dataclasses
 import json
 import logging
 import multiprocessing
-import os
 import threading
 import time
 import typing
@@ -37,17 +42,32 @@ import multiprocess
 from safetensors import SafetensorError
 
 from emotion_detective.core import hub
-from emotion_detective.training.recipe import FRESH, TrainConfig, option_names, read_recipe
+from emotion_detective.training.recipe import (
+    EMBEDDED,
+    FRESH,
+    QUICK,
+    TrainConfig,
+    option_names,
+    read_recipe,
+)
 
 DTYPES = ("float32", "float16")
+# Settings of the recipe that most runs are given; the others are best left to it.
+USUAL = (
+    *("architecture", "epochs", "batch_size", "learning_rate", "limit", "class_weights"),
+    *("votes", "teacher", "seed"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0, or 2 for input that cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO if IS_FIRST else logging.CRITICAL, format="%(message)s")
     # Their requests and notices would drown the one line an epoch.
-    for name in ("httpx", "httpx2", "timm", "datasets", "accelerate"):
+    for name in ("httpx", "httpx2", "datasets", "accelerate"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a pipe on Windows has few characters
     options = _parser().parse_args(arguments)
     try:
         if empty := [name for name, value in vars(options).items() if value == ""]:
@@ -56,60 +76,86 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"--{option} is empty; give it a value, or leave it out.")
         options.run(options)
     except ValueError as error:
-        print(f"train_hub.py {options.command}: {error}", file=sys.stderr)
-        return 2
+        return _complain(options.command, str(error))
     except (OSError, SafetensorError) as error:  # a full disk, a folder that cannot be written
-        print(f"train_hub.py {options.command}: {error}. Mend it and repeat.", file=sys.stderr)
-        return 2
+        return _complain(options.command, _explain(error))
+    except KeyboardInterrupt:
+        more = "; --resume goes on after the last whole epoch" if options.command == "train" else ""
+        return _complain(options.command, f"stopped{more}.", status=130)
     return 0
+
+
+def _complain(command: str, sentence: str, status: int = 2) -> int:
+    if IS_FIRST:
+        print(f"train_hub.py {command}: {sentence}", file=sys.stderr)
+    return status
+
+
+def _explain(error: Exception) -> str:
+    """Return what could not be read or written, and what to do."""
+    name, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
+    if not name:
+        return f"{error}. Mend it and repeat."
+    if ".cache" in Path(str(name)).parts:
+        return f"{name} cannot be written ({reason}): set HF_HOME to a folder that can."
+    return f"{name} cannot be read or written ({reason}). Mend it and repeat."
 
 
 def train(options: argparse.Namespace) -> None:
     """Train, calibrate, evaluate and write the checkpoint with its card."""
+    begin = time.perf_counter()
+    config, output = _train_config(options), Path(options.output)
+
     import torch
 
     from emotion_detective import data
-    from emotion_detective.training import loop, networks, run_folder
+    from emotion_detective.core.loading import load_classifier
+    from emotion_detective.training import export, loop, networks, run_folder
 
-    begin = time.perf_counter()
-    config = _train_config(options)
-    if config.init not in FRESH:
-        own = networks.create_network(init=config.init).pretrained_cfg["architecture"]
+    run_folder.check_free(output, options.resume)
+    start = None if config.init in FRESH else load_classifier(config.init)
+    if start:
+        own = start.network.pretrained_cfg["architecture"]
         config = dataclasses.replace(config, architecture=own)
     networks.check_architecture(config)
     parts = data.load(options.data)
-    output = Path(options.output)
+    config = _fit(config, options, parts)
+    before = export.measure(start, parts["validation"], "validation") if start else None
     network, history = loop.train(
         config, parts, output, resume=options.resume, compile_network=options.compile
     )
     if not loop.is_main_process():
         return
-    # After the hours of training, not before the first epoch.
-    from emotion_detective.publish import card
-    from emotion_detective.training import export
+    from emotion_detective.publish import card  # after the hours of training, not before
 
     run = export.describe_run(config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
-    metrics = export.export(network, parts, output, size, run, history, dtype)
+    metrics = export.export(network, parts, output, size, run, history, dtype, before)
     card.write_card(output)
     run_folder.remove_state(output)
     _print_summary(metrics["validation"], "validation")
+    if before:
+        _print_change(before, metrics["validation"], config.init)
     _print_summary(metrics["test"], "test")
     logging.info("wrote %s in %.0f s", output, time.perf_counter() - begin)
 
 
 def find_lr(options: argparse.Namespace) -> None:
     """Raise the learning rate batch by batch and suggest where to train."""
+    config = _train_config(options)
+
     from emotion_detective import data
     from emotion_detective.study import lr_finder
 
-    config = _train_config(options)
-    steps = options.steps or lr_finder.STEPS
-    test = lr_finder.find_lr(config, data.load(options.data), steps)
-    print(f"suggested: {test.suggestion:.2e}")
+    parts = data.load(options.data)
+    config = _fit(config, options, parts)
+    test = lr_finder.find_lr(config, parts, options.steps)
     for path in lr_finder.write(test, Path(options.output)):
         logging.info("wrote %s", path)
+    if test.suggestion is None:
+        raise ValueError(test.problem)
+    print(f"suggested: {test.suggestion:.2e} for batches of {config.batch_size}")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -117,19 +163,23 @@ def compare(options: argparse.Namespace) -> None:
 
     Each learns at the rate that its own range test suggests, where --lr names none.
     """
-    from emotion_detective.study import comparison
-
     options.epochs = max(options.lengths)
     config = _train_config(options)
+
+    from emotion_detective import data
+    from emotion_detective.study import comparison
+
     output = Path(options.output)
     given = dict(options.rates)
     if unknown := sorted(given.keys() - {"", *options.archs}):
         raise ValueError(f"--lr names {', '.join(unknown)}, which --archs does not.")
     for_all = {name: given[""] for name in options.archs} if "" in given else {}
+    parts = data.load(options.data)
+    config = _fit(config, options, parts)
     rows = comparison.compare(
-        config, options.archs, options.lengths, options.data, output, for_all | given
+        config, options.archs, options.lengths, parts, options.data, output, for_all | given
     )
-    print((output / "comparison.md").read_text())
+    print((output / "comparison.md").read_text(encoding="utf-8"))
     failed = [f"{row['architecture']}-{row['epochs']}" for row in rows if "error" in row]
     if failed:
         raise ValueError(f"{', '.join(failed)} failed; the same command tries only these again.")
@@ -220,6 +270,29 @@ def _print_summary(metrics: dict, split: str) -> None:
         )
 
 
+def _print_change(before: dict, after: dict, init: str) -> None:
+    better = after["accuracy"] > before["accuracy"]
+    print(
+        f"validation before: accuracy {before['accuracy']:.4f}, macro-F1 {before['macro_f1']:.4f}. "
+        + (
+            "The new checkpoint is better."
+            if better
+            else f"The new one is no better: keep {init}, or try more images or a lower --lr."
+        )
+    )
+
+
+def _fit(config: TrainConfig, options: argparse.Namespace, parts: typing.Mapping) -> TrainConfig:
+    """Return the recipe with batch and rate for few images, where the user gives neither."""
+    given = (options.batch_size, getattr(options, "recipe", None))
+    if given != (None, None):
+        return config
+    images = len(parts["train"])
+    fitted = config.for_images(min(images, config.limit or images))
+    rate = getattr(options, "learning_rate", None)
+    return fitted if rate is None else dataclasses.replace(fitted, learning_rate=rate)
+
+
 def _train_config(options: argparse.Namespace) -> TrainConfig:
     """Return the recipe for `--init`, or that of `--recipe`, with what the command line says."""
     given = {
@@ -229,8 +302,19 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
     }
     if "architecture" in given and options.init not in (None, *FRESH):
         raise ValueError(f"--init {options.init} has an architecture of its own: leave out --arch.")
+    given |= {name: None for name in ("votes", "teacher") if given.get(name) == "none"}
     if file := getattr(options, "recipe", None):
         return read_recipe(Path(file), given)
+    if getattr(options, "quick", False):
+        given = {"init": str(EMBEDDED)} | QUICK | given
+        logging.info(
+            "A first try: %d epochs on %d images at most, from %s. Without --quick the "
+            "recipe takes %d epochs on all of them.",
+            given["epochs"],
+            given["limit"],
+            hub.display_name(given["init"]),
+            TrainConfig.for_init("imagenet").epochs,
+        )
     return TrainConfig.for_init(given.pop("init", "imagenet"), **given)
 
 
@@ -293,6 +377,11 @@ def rate(word: str) -> tuple[str, float]:
 def _add_train(commands) -> None:
     command = _add_command(commands, train)
     command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
+    command.add_argument(
+        "--quick",
+        action="store_true",
+        help="a first try: few epochs from this repository's weights",
+    )
     command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     command.add_argument("--compile", action="store_true", help="torch.compile the network")
     command.add_argument(
@@ -304,23 +393,34 @@ def _add_train(commands) -> None:
 
 def _add_config_options(command: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Add an option for every field of TrainConfig; what is not given, the recipe decides."""
-    group = command.add_argument_group("recipe", "see TrainConfig; the defaults follow --init")
-    group.add_argument(
-        "--init", help="imagenet (the default), scratch, or a checkpoint to go on from"
+    usual = command.add_argument_group("what you may want to set")
+    rest = command.add_argument_group("what the recipe decides")
+    scratch, fine_tuning = (TrainConfig.for_init(init) for init in FRESH)
+    usual.add_argument(
+        "--init", help="imagenet (the default), scratch (random weights) or a checkpoint"
     )
     types = typing.get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
         if field.name in ("init", *without):
             continue
-        kinds = typing.get_args(types[field.name]) or (types[field.name],)
+        kind = (typing.get_args(types[field.name]) or (types[field.name],))[0]
         several = typing.get_origin(types[field.name]) is tuple
-        group.add_argument(
-            *option_names(field.name),
-            dest=field.name,
-            type=kinds[0],
-            nargs="+" if several else None,
-            metavar=kinds[0].__name__.upper(),
+        default, other = (_show(getattr(c, field.name)) for c in (fine_tuning, scratch))
+        text = f"{field.metadata['meaning']} (default: {default}"
+        text += ")" if other == default else f", from scratch {other})"
+        value = (
+            {"action": "store_true", "default": None}
+            if kind is bool
+            else {"type": kind, "nargs": "+" if several else None, "metavar": kind.__name__.upper()}
         )
+        group = usual if field.name in USUAL else rest
+        group.add_argument(*option_names(field.name), dest=field.name, help=text, **value)
+
+
+def _show(default: object) -> str:
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return "none" if default is None else "off" if default is False else str(default)
 
 
 def _add_evaluate(commands) -> None:

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from small import ROOT
 
-from emotion_detective.page import blocks
+from emotion_detective.page import gradio_seam
 
 REQUIREMENTS = ROOT / "requirements.txt"
 PROGRAM = (ROOT / "app.py", ROOT / "train_hub.py", *ROOT.glob("emotion_detective/**/*.py"))
@@ -59,7 +59,7 @@ def test_every_requirement_has_a_lower_and_an_upper_bound():
 def test_gradio_is_pinned_to_the_minor_version_that_the_space_runs_and_the_page_was_seen_with():
     version = SpaceCard.load(ROOT / "README.md").data.to_dict()["sdk_version"]
     assert str(required()["gradio"].specifier) == f"~={version}"
-    assert version.startswith(f"{blocks.SEEN_WITH}.")
+    assert version.startswith(f"{gradio_seam.SEEN_WITH}.")
 
 
 def test_requirements_resolve_for_the_python_of_the_space(tmp_path):

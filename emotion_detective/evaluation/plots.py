@@ -49,28 +49,42 @@ def write_plots(
 
 def plot_confusion_matrix(metrics: dict, path: Path) -> Path:
     """Draw the counts, shaded by and labelled with the fraction of each row."""
-    counts = np.array(metrics["confusion_matrix"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
+    title = f"Confusion matrix: faces and percent of the row ({_show_n(metrics)})"
+    _draw_confusion_matrix(figure.subplots(), metrics, title)
+    return save(figure, path)
+
+
+def plot_change(before: dict, after: dict, path: Path) -> Path:
+    """Draw the confusion matrices before and after training, on the same images, side by side."""
+    figure = Figure(figsize=(2 * WIDTH_INCHES, 7.6), layout="constrained")
+    named = (("before", before), ("after", after))
+    for axes, (name, metrics) in zip(figure.subplots(1, 2), named, strict=True):
+        title = f"{name}: {metrics['accuracy']:.1%} of {metrics['n']:,} predicted as labelled"
+        _draw_confusion_matrix(axes, metrics, title)
+    return save(figure, path)
+
+
+def _draw_confusion_matrix(axes: Axes, metrics: dict, title: str) -> None:
+    counts = np.array(metrics["confusion_matrix"])
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), fraction in np.ndenumerate(fractions):
         axes.text(
             column,
             row,
-            f"{counts[row, column]}\n{share:.0%}",
+            f"{counts[row, column]}\n{fraction:.0%}",
             ha="center",
             va="center",
             fontsize=12,
             fontweight="bold" if row == column else "normal",
-            color="white" if share > 0.5 else "black",
+            color="white" if fraction > 0.5 else "black",
         )
     axes.set_xticks(range(len(LABELS)), LABELS)
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
-    axes.set_title(f"Confusion matrix: faces and percent of the row ({_show_n(metrics)})")
-    return save(figure, path)
+    axes.set_title(title)
 
 
 def plot_per_class(metrics: dict, path: Path) -> Path:

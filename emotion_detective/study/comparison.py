@@ -19,13 +19,13 @@ import datasets
 import numpy as np
 import torch
 
-from emotion_detective import data
 from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.hub import display_name, first_line
 from emotion_detective.evaluation.metrics import compute_metrics
 from emotion_detective.study import comparison_report, lr_finder
-from emotion_detective.training import loop, machine, networks, run_folder
+from emotion_detective.training import duration, loop, machine, networks, run_folder
 from emotion_detective.training.recipe import FRESH, TrainConfig
+from emotion_detective.training.run import create_accelerator
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +38,16 @@ def compare(
     base: TrainConfig,
     architectures: list[str],
     lengths: list[int],
+    parts: datasets.DatasetDict,
     source: str,
     output: Path,
     rates: dict[str, float],
 ) -> list[dict]:
     """Run every missing cell and write table and plots into `output`; return a row for each cell.
 
-    An architecture that is not in `rates` learns at the rate that its range test suggests. The row
-    of a cell that failed has its `error`, and the next call tries it again.
+    `parts` were loaded from `source`. An architecture that is not in `rates` learns at the rate
+    that its range test suggests. The row of a cell that failed has its `error`, and the next call
+    tries it again.
     """
     if base.init not in FRESH:
         raise ValueError(
@@ -53,8 +55,12 @@ def compare(
             f"{' or '.join(FRESH)}."
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
-    parts = data.load(source)
     origin = {"dataset": display_name(source), "hardware": machine.describe_hardware()}
+    missing = {
+        name: [n for n in lengths if not (output / f"{name}-{n}" / RESULT_FILE).is_file()]
+        for name in architectures
+    }
+    _announce(base, missing, {name: len(part) for name, part in parts.items()})
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)
@@ -77,6 +83,21 @@ def compare(
             rows.append(row)
             comparison_report.write(rows, base, source, output)
     return rows
+
+
+def _announce(base: TrainConfig, missing: dict[str, list[int]], images: dict[str, int]) -> None:
+    """Log how long the epochs of the missing lengths of each architecture will take."""
+    accelerator = create_accelerator(base)
+    counts = [min(images[name], base.limit or images[name]) for name in ("train", "validation")]
+    for name, lengths in missing.items():
+        if not lengths:
+            continue
+        config = dataclasses.replace(base, architecture=name, epochs=sum(lengths))
+        try:
+            seconds = duration.estimate(config, accelerator, *counts)
+        except ValueError:  # the table will say what is wrong with it
+            continue
+        logger.info("%s, %d epochs: %s", name, config.epochs, duration.describe(seconds))
 
 
 def _keep(
@@ -111,6 +132,8 @@ def find_rate(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) ->
     """Run the range test of one architecture; return the rate to take."""
     test = lr_finder.find_lr(config, parts)
     lr_finder.write(test, folder)
+    if test.suggestion is None:
+        raise ValueError(test.problem)
     return {"learning_rate": test.suggestion}
 
 

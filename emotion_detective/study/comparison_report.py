@@ -48,7 +48,7 @@ def write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> Non
     }
     output.mkdir(parents=True, exist_ok=True)
     (output / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
-    (output / "comparison.md").write_text("\n".join(_render(result)) + "\n")
+    (output / "comparison.md").write_text("\n".join(_render(result)) + "\n", encoding="utf-8")
     done = [row for row in rows if "error" not in row]
     if done:
         _plot_accuracy(done, output / "accuracy_against_time.png")

@@ -7,24 +7,31 @@ find-lr`.
 """
 
 import csv
+import dataclasses
 import itertools
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import numpy as np
+from accelerate import Accelerator
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from emotion_detective.evaluation import plots
-from emotion_detective.training import loop
-from emotion_detective.training.recipe import TrainConfig
-from emotion_detective.training.run import prepare
+from emotion_detective.training import duration, loop
+from emotion_detective.training.recipe import SMALLEST_BATCH, TrainConfig
+from emotion_detective.training.run import create_accelerator, prepare
+
+logger = logging.getLogger(__name__)
 
 LOWEST_RATE = 1e-6
 HIGHEST_RATE = 1.0
 STEPS, MIN_STEPS = 150, 20
+# A test on a CPU takes as many images as it learns from in this time.
+CPU_SECONDS = 180
 # As in fastai, the loss is averaged with this memory and has diverged at four times its minimum.
 MEMORY = 0.98
 DIVERGED = 4.0
@@ -39,20 +46,53 @@ MIN_FALL = 0.005
 class RangeTest:
     """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rate.
 
-    Training takes `recipe_rate` where no rate is given.
+    Where none can be suggested, `problem` says why. Training takes `recipe_rate` where no rate is
+    given.
     """
 
     rates: np.ndarray
     losses: np.ndarray
-    suggestion: float
+    suggestion: float | None
+    problem: str
     recipe_rate: float
 
 
-def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS) -> RangeTest:
-    """Run the test with the recipe's network, batches and augmentation at its last image size."""
-    if steps < MIN_STEPS:
+def find_lr(
+    config: TrainConfig, parts: datasets.DatasetDict, steps: int | None = None
+) -> RangeTest:
+    """Run the test with the recipe's network and augmentation at its last image size.
+
+    On a CPU the batches are so small that it ends in about CPU_SECONDS, unless `steps` are given;
+    the rates of the curve are those for the recipe's batch (`TrainConfig.for_images`).
+    """
+    if steps is not None and steps < MIN_STEPS:
         raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
-    run = prepare(config, parts)
+    accelerator = create_accelerator(config)
+    seconds = duration.time_image(config, accelerator)
+    batch_size = min(config.batch_size, len(parts["train"]), config.limit or config.batch_size)
+    if steps is None:
+        steps = STEPS
+        if accelerator.device.type == "cpu":
+            batch_size = min(batch_size, max(SMALLEST_BATCH, int(CPU_SECONDS / seconds / STEPS)))
+            steps = min(STEPS, max(MIN_STEPS, int(CPU_SECONDS / seconds / batch_size)))
+    if accelerator.is_main_process:
+        time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
+        logger.info("a range test of %d steps with %d images each: %s", steps, batch_size, time)
+    rates, losses = _raise_rate(
+        dataclasses.replace(config, batch_size=batch_size), parts, accelerator, steps
+    )
+    rates *= math.sqrt(config.batch_size / batch_size)
+    try:
+        return RangeTest(rates, losses, suggest(rates, losses), "", config.learning_rate)
+    except ValueError as error:
+        return RangeTest(rates, losses, None, str(error), config.learning_rate)
+
+
+def _raise_rate(
+    config: TrainConfig, parts: datasets.DatasetDict, accelerator: Accelerator, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rates and smoothed losses, `(N,)`, of the steps before the loss diverges."""
+    run = prepare(config, parts, accelerator)
     run.network.train()
     rates, losses, average = [], [], 0.0
     batches = itertools.chain.from_iterable(itertools.repeat(run.loaders["train"]))
@@ -67,8 +107,7 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict, steps: int = STEPS
             break
         rates.append(rate)
         losses.append(smoothed)
-    curve = np.array(rates), np.array(losses)
-    return RangeTest(*curve, suggest(*curve), config.learning_rate)
+    return np.array(rates), np.array(losses)
 
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
@@ -110,9 +149,10 @@ def _plot(test: RangeTest, path: Path) -> Path:
     figure = Figure(figsize=(plots.WIDTH_INCHES, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.semilogx(test.rates, test.losses, color=plots.GRAY)
-    loss = np.interp(np.log(test.suggestion), np.log(test.rates), test.losses)
-    suggested = f"suggested: {test.suggestion:.2e}"
-    axes.plot(test.suggestion, loss, "o", color=plots.BLUE, markersize=9, label=suggested)
+    if test.suggestion:
+        loss = np.interp(np.log(test.suggestion), np.log(test.rates), test.losses)
+        suggested = f"suggested: {test.suggestion:.2e}"
+        axes.plot(test.suggestion, loss, "o", color=plots.BLUE, markersize=9, label=suggested)
     taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
     axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
     axes.set_xlabel("learning rate")

@@ -46,11 +46,13 @@ def export(
     record: dict,
     history: list[dict],
     dtype: torch.dtype,
+    before: dict | None = None,
 ) -> dict:
     """Write the checkpoint with its metrics and plots into `folder`; return the metrics.
 
-    `record` describes the training run (`describe_run`). The test split is read here, once a run,
-    after everything is chosen.
+    `record` describes the training run (`describe_run`); `before` is how the checkpoint that it
+    started from did on validation. The test split is read here, once a run, after everything is
+    chosen.
     """
     calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
     save_checkpoint(
@@ -64,6 +66,9 @@ def export(
     plots.plot_history(history, best_row(history)["epoch"], folder / PLOTS_FOLDER / "curves.png")
     classifier = load_classifier(folder)
     on_validation = measure(classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT)
+    if before:
+        record = record | {"before": {name: before[name] for name in ("n", "accuracy", "macro_f1")}}
+        plots.plot_change(before, on_validation, folder / PLOTS_FOLDER / "before_and_after.png")
     metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
     _write_metrics(folder, metrics)
     measure(classifier, parts["test"], "test", folder)

@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from emotion_detective import LABELS, data
-from emotion_detective.training import run_folder, targets
+from emotion_detective.training import duration, run_folder, targets
 from emotion_detective.training.augment import augment, normalize, to_float
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import EVALUATION_BATCH, Run, create_accelerator, prepare
@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 # The loss of guessing: a run that ends here has learned nothing.
 GUESSING_LOSS = math.log(len(LABELS))
+# Fewer steps teach a network nothing, whatever the rate.
+FEW_STEPS = 200
+# A GPU waits for nothing but the loss of every such step.
+CHECKED_EVERY = 20
 
 
 def train(
@@ -52,9 +56,22 @@ def train(
     accelerator = create_accelerator(config)
     learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
     learned_from |= targets.describe_sources(config)
-    run_folder.claim(accelerator, config.recorded(), learned_from, output, resume)
-    run = prepare(config, parts, accelerator, compile_network, output)
-    rows = run_folder.restore(accelerator, output) if resume else []
+    with run_folder.claim(accelerator, config.recorded(), learned_from, output, resume):
+        run = prepare(config, parts, accelerator, compile_network, output)
+        rows = run_folder.restore(accelerator, output) if resume else []
+        _train_epochs(run, rows, output)
+        network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
+        network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
+    if accelerator.is_main_process and best_row(rows)["validation_loss"] >= GUESSING_LOSS:
+        logger.warning("%s", _explain_failure(rows, config.epochs * len(run.loaders["train"])))
+    return network.float().eval(), rows
+
+
+def _train_epochs(run: Run, rows: list[dict], output: Path) -> None:
+    """Train the epochs that have no row yet; add their rows."""
+    config, accelerator = run.config, run.accelerator
+    if accelerator.is_main_process:
+        _announce(run, len(rows))
     unwritten: dict[str, torch.Tensor] = {}
     pace = run_folder.Pace()
     for epoch in range(len(rows), config.epochs):
@@ -68,11 +85,34 @@ def train(
             unwritten = {}
         if accelerator.is_main_process:
             _report(row, config.epochs)
-    network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
-    network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
-    if accelerator.is_main_process and best_row(rows)["validation_loss"] >= GUESSING_LOSS:
-        logger.warning("The network learned nothing: try a lower --lr (train_hub.py find-lr).")
-    return network.float().eval(), rows
+
+
+def _announce(run: Run, done: int) -> None:
+    counts = len(run.images["train"]), len(run.images["validation"])
+    seconds = duration.estimate(run.config, run.accelerator, *counts, done=done)
+    loader = run.loaders["train"]
+    logger.info(
+        "%d epochs of %d steps with %d images each: %s",
+        run.config.epochs - done,
+        len(loader),
+        loader.total_batch_size,
+        duration.describe(seconds),
+    )
+
+
+def _explain_failure(rows: list[dict], steps: int) -> str:
+    """Return why a run learned nothing that holds for validation, and what to do."""
+    if min(row["train_loss"] for row in rows) < 0.8 * GUESSING_LOSS:
+        return (
+            "The network learned the training images and nothing that holds for others: it takes "
+            "more images, or --init with a checkpoint."
+        )
+    if steps < FEW_STEPS:
+        return (
+            f"The network learned nothing in {steps} steps: it takes more --epochs, a smaller "
+            "--batch-size or more images."
+        )
+    return "The network learned nothing: try a lower --lr (train_hub.py find-lr)."
 
 
 def _copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -95,7 +135,7 @@ def predict_logits(
     """Return float32 logits `(N, 6)` and labels `(N,)` of a split; move the network to the CPU."""
     network.cpu().eval()
     images, labels = data.to_tensors(split, image_size)
-    batches = images.split(EVALUATION_BATCH)
+    batches = tqdm(images.split(EVALUATION_BATCH), desc="calibrating", leave=False)
     return torch.cat([network(normalize(to_float(b, image_size))) for b in batches]), labels
 
 
@@ -124,6 +164,8 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         run.scheduler.step_update(update)
         loss_sum += step(run, indices, side, config.augmentation_at(epoch))
         update += 1
+        if update % CHECKED_EVERY == 0 or update % len(loader) == 0:
+            _refuse_nan(loss_sum, update)
         run.ema.update(accelerator.unwrap_model(run.network), step=update)
     seconds = time.perf_counter() - begin
     images = len(loader) * loader.total_batch_size
@@ -135,6 +177,14 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         "images_per_second": round(images / seconds, 1),
         "seconds": round(seconds, 1),
     }
+
+
+def _refuse_nan(loss: torch.Tensor, update: int) -> None:
+    if not loss.isfinite():
+        raise ValueError(
+            f"The loss is {loss.item()} after {update} steps: nothing can be learned any more. "
+            "Start again in another --output with a lower --lr (train_hub.py find-lr suggests one)."
+        )
 
 
 def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> torch.Tensor:
@@ -168,7 +218,8 @@ def _validate(run: Run, epoch: int) -> dict:
     broadcast(list(run.ema.module.buffers()))
     image_size = run.config.image_size_at(epoch)
     gathered = []
-    for indices in run.loaders["validation"]:
+    bar = {"disable": not run.accelerator.is_main_process, "leave": False, "desc": "validating"}
+    for indices in tqdm(run.loaders["validation"], **bar):
         inputs = normalize(to_float(run.images["validation"][indices], image_size))
         labels = run.labels["validation"][indices]
         with run.accelerator.autocast():

@@ -3,6 +3,8 @@
 Architectures and weights are timm's. Called by `run.py`.
 """
 
+from difflib import get_close_matches
+
 import timm
 import torch
 import torchvision
@@ -34,9 +36,7 @@ def create_network(
         return load_classifier(init).network.train()
     if architecture == ALEXNET:
         return _create_alexnet(init)
-    if not timm.is_model(architecture):
-        near = ", ".join(timm.list_models(f"*{architecture[:4]}*")[:5]) or "timm.list_models()"
-        raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
+    _check_known(architecture)
     name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
     options = {"num_classes": len(LABELS)}
     if drop_path:
@@ -50,9 +50,16 @@ def create_network(
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
-            "Connect to the Hugging Face Hub, or train without them: --init scratch, or --init "
-            "FOLDER with a checkpoint."
+            "Connect to the Hugging Face Hub, or train without them: --init "
+            "models/emotion-detective-resnet50 goes on from this repository's checkpoint, --init "
+            "scratch from random weights."
         ) from error
+
+
+def _check_known(architecture: str) -> None:
+    if architecture != ALEXNET and not timm.is_model(architecture):
+        near = ", ".join(get_close_matches(architecture, timm.list_models(), n=5, cutoff=0))
+        raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
 
 
 def check_architecture(config: TrainConfig) -> None:
@@ -61,7 +68,8 @@ def check_architecture(config: TrainConfig) -> None:
     Gray and temperature are folded into a single first convolution and a single classifier.
     """
     architecture = config.architecture
-    known = timm.is_model(architecture) and timm.get_pretrained_cfg(architecture)
+    _check_known(architecture)
+    known = architecture != ALEXNET and timm.get_pretrained_cfg(architecture)
     if architecture == ALEXNET or (
         known and not (isinstance(known.first_conv, str) and isinstance(known.classifier, str))
     ):

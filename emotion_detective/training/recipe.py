@@ -6,10 +6,13 @@ them; the run and the checkpoint's `metrics.json` record them.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The checkpoint of this repository.
+EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "emotion-detective-resnet50"
 ARCHITECTURE = "resnet50"
 # Values of `init` for any architecture; a checkpoint has one of its own.
 FRESH = ("scratch", "imagenet")
@@ -21,6 +24,10 @@ FRACTIONS = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmu
 SIDE_STEP = 8
 # Settings that training has no more, with the value it now always has: records may hold them.
 RETIRED = {"mixup": 0.0, "optimizer": "adamw"}
+# Settings that older records lack, with the value that training had then.
+ADDED = {"class_weights": False}
+# A batch leaves so many steps an epoch, and has no fewer images for batch normalisation.
+STEPS_AN_EPOCH, SMALLEST_BATCH = 20, 16
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -41,7 +48,7 @@ class TrainConfig:
     init: str = _setting("scratch", "imagenet, scratch (random weights) or a checkpoint")
     architecture: str = _setting(ARCHITECTURE, "a network of timm")
     epochs: int = _setting(150, "passes over the training images")
-    batch_size: int = _setting(256, "images a step, of all processes together")
+    batch_size: int = _setting(256, "images a step; fewer where the data are few")
     learning_rate: float = _setting(2e-3, "the highest rate, after the warm-up")
     weight_decay: float = _setting(0.1, "how strongly AdamW pulls the weights towards 0")
     layer_decay: float | None = _setting(
@@ -76,7 +83,8 @@ class TrainConfig:
     )
     ema_decay: float = _setting(0.999, "memory of the moving average of the weights, which is kept")
     clip_norm: float = _setting(5.0, "largest norm of the gradient")
-    limit: int | None = _setting(None, "number of training images, drawn at random")
+    class_weights: bool = _setting(False, "let rare classes weigh as much as frequent ones")
+    limit: int | None = _setting(None, "train and validate on so many images, drawn at random")
     seed: int = _setting(0, "decides everything random")
 
     def __post_init__(self) -> None:
@@ -113,6 +121,18 @@ class TrainConfig:
                 "frozen_epochs": min(recipe["frozen_epochs"], overrides["epochs"] - 1)
             }
         return cls(**{"init": init, **recipe, **overrides})
+
+    def for_images(self, count: int) -> "TrainConfig":
+        """Return the recipe with a batch for `count` training images, and a rate for the batch.
+
+        A smaller batch has a noisier gradient; AdamW's rate follows the root of its size (Malladi
+        et al. 2022, arXiv 2205.10287).
+        """
+        batch_size = max(SMALLEST_BATCH, min(self.batch_size, count // STEPS_AN_EPOCH))
+        if batch_size >= self.batch_size:
+            return self
+        rate = self.learning_rate * math.sqrt(batch_size / self.batch_size)
+        return dataclasses.replace(self, batch_size=batch_size, learning_rate=float(f"{rate:.1e}"))
 
     def recorded(self) -> dict:
         """Return the fields as plain values, of files and folders only their names.
@@ -162,15 +182,28 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
             f"{path} is no record of a training run: name a checkpoint's metrics.json."
         ) from error
     known = {field.name for field in dataclasses.fields(TrainConfig)}
-    for name in [name for name, value in RETIRED.items() if recorded.get(name) == value]:
-        del recorded[name]
+    recorded = ADDED | {n: v for n, v in recorded.items() if n not in RETIRED or v != RETIRED[n]}
     if gone := sorted(recorded.keys() - known):
         raise ValueError(f"{path} has the settings {', '.join(gone)}, which training has no more.")
     if missing := sorted(known - recorded.keys() - given.keys()):
         options = ", ".join(option_names(name)[0] for name in missing)
         raise ValueError(f"{path} does not say {', '.join(missing)}: give {options}.")
-    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()}
-    return TrainConfig(**settings | given)
+    settings = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()
+    } | given
+    named = {name: settings[name] for name in ("init", "votes", "teacher") if name not in given}
+    if absent := {n: v for n, v in named.items() if v and v not in FRESH and is_absent(v)}:
+        raise ValueError(
+            f"{path} records a run with {', '.join(f'{n} {v!r}' for n, v in absent.items())}: not "
+            f"here. Give {', '.join(option_names(name)[0] for name in absent)}, for example --init "
+            "models/emotion-detective-resnet50 --votes none --teacher none."
+        )
+    return TrainConfig(**settings)
+
+
+def is_absent(name: str) -> bool:
+    """Return whether a record's name of a file or folder is neither here nor on the Hub."""
+    return "/" not in name and not Path(name).exists()
 
 
 def option_names(field: str) -> list[str]:
@@ -179,6 +212,8 @@ def option_names(field: str) -> list[str]:
     return [f"--{field.replace('_', '-')}", *short.get(field, [])]
 
 
+# `train --quick`: a first try, from the embedded weights, that takes minutes on a CPU.
+QUICK = dict(epochs=5, learning_rate=3e-4, limit=1000, size_spread=0.0)
 # As in the notebook that this project grew from, the classifier learns first, then all layers at
 # rates that fall towards the input. Size, augmentation and length are those of the last third of a
 # run from scratch. The rate was not measured: `find-lr` suggests one.

@@ -4,6 +4,7 @@ Images lie on the device as uint8. Optimiser, schedule and EMA are timm's; devic
 state are Accelerate's. `loop.py` trains what `prepare` returns.
 """
 
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,16 @@ from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from emotion_detective import data
+from emotion_detective import LABELS, data
 from emotion_detective.training import machine, targets
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
 
+logger = logging.getLogger(__name__)
+
 EVALUATION_BATCH = 256
+# Where a class has so many times the images of another, the rare one is hardly learned.
+UNEQUAL = 10
 # Warm-up begins at the learning rate divided by this, as in fastai's one-cycle schedule.
 WARMUP_DIVISOR = 25
 
@@ -33,8 +38,8 @@ class Run:
     """What the epochs of a run share; tensors are on the device, loaders yield indices.
 
     `images` are `(N, 1, S, S)` uint8 and `labels` `(N,)` of train and validation; `targets`,
-    `(N, 6)` probabilities, belong to train. `forward` is the network, compiled or not. `seed`
-    decides batches and augmentation.
+    `(N, 6)` probabilities times the weight of their class, belong to train. `forward` is the
+    network, compiled or not. `seed` decides batches and augmentation.
     """
 
     config: TrainConfig
@@ -97,7 +102,7 @@ def prepare(
     images, labels = {}, {}
     train_split = data.subset(parts["train"], config.limit, config.seed)
     splits = {"train": targets.leave_out_no_face(config, train_split)}
-    splits["validation"] = parts["validation"]
+    splits["validation"] = data.subset(parts["validation"], config.limit, config.seed)
     for name, split in splits.items():
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
@@ -118,7 +123,8 @@ def prepare(
         scheduler=_create_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
         images=images,
         labels=labels,
-        targets=targets.make_targets(config, splits["train"], taught).to(device),
+        targets=targets.make_targets(config, splits["train"], taught).to(device)
+        * _weigh_classes(config, labels["train"], accelerator.is_main_process),
         loaders=loaders,
         seed=seed,
     )
@@ -132,6 +138,24 @@ def _derive_seed(config: TrainConfig, network: nn.Module) -> int:
     weights = next(network.get_classifier().parameters()).detach().numpy().tobytes()
     mixed = np.random.SeedSequence([config.seed, zlib.crc32(weights)])
     return int(mixed.generate_state(1)[0]) >> 1
+
+
+def _weigh_classes(config: TrainConfig, labels: torch.Tensor, warn: bool) -> torch.Tensor:
+    """Return `(N, 1)` weights of the training images, 1 on average; warn of rare classes."""
+    counts = torch.bincount(labels, minlength=len(LABELS))
+    if config.class_weights:
+        return (len(labels) / ((counts > 0).sum() * counts))[labels, None]
+    rarest, most = counts.min().item(), counts.max().item()
+    if warn and most >= UNEQUAL * rarest:
+        logger.warning(
+            "train has %d images of %s and %d of %s, which will hardly be learned: find more of "
+            "them, or add --class-weights.",
+            most,
+            LABELS[counts.argmax()],
+            rarest,
+            LABELS[counts.argmin()],
+        )
+    return torch.ones(len(labels), 1, device=labels.device)
 
 
 def _create_scheduler(

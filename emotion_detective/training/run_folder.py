@@ -6,6 +6,7 @@ or absent whenever the run is killed.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -16,16 +17,22 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.hub import first_line
 
+logger = logging.getLogger(__name__)
+
 STATE_PREFIX = "state_"  # and the number of finished epochs
 BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
+LOCK_FILE = ".lock"
+# What `export.py` and the card add to the folder of a finished run.
+RESULT_FILES = ("config.json", "model.safetensors", "metrics.json", "README.md")
 TEACHER_FILE = "teacher_{:08x}.safetensors"
 # What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
@@ -42,49 +49,80 @@ def best_row(rows: list[dict]) -> dict:
     return max(at_last_size, key=lambda row: row["validation_accuracy"])
 
 
+@contextmanager
 def claim(
     accelerator: Accelerator, config: dict, learned_from: dict, output: Path, resume: bool
-) -> None:
-    """Make `output` this run's folder, or raise in all processes alike.
+) -> Iterator[None]:
+    """Have `output` for this run alone inside the block, or raise in all processes alike.
 
     A resumed run must have begun with the same `config` (the recipe as plain values) and the same
     `learned_from` (numbers of images, checksums of votes and teacher).
     """
-    problem = [None]
+    problem, lock = [None], FileLock(output / LOCK_FILE)
     if accelerator.is_main_process:
-        text = json.dumps({"config": config, "learned_from": learned_from}, indent=2) + "\n"
-        problem = [_find_problem(json.loads(text), output, resume)]
-        if problem == [None]:
-            output.mkdir(parents=True, exist_ok=True)
-            write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
-    broadcast_object_list(problem)
-    if problem[0]:
-        raise ValueError(problem[0])
+        try:
+            check_free(output, resume)
+            _claim(lock, {"config": config, "learned_from": learned_from}, output, resume)
+        except ValueError as error:
+            problem = [str(error)]
+    try:
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise ValueError(problem[0])
+        yield
+    finally:
+        lock.release()
 
 
-def _find_problem(now: dict, output: Path, resume: bool) -> str | None:
-    path = output / CONFIG_FILE
-    if not path.is_file():
-        missing = f"There is no run to resume in {output}: start one without --resume."
-        return missing if resume else None
-    history = output / HISTORY_FILE
-    done = len(history.read_text().splitlines()) if history.is_file() else 0
-    if not done and not _list_states(output):
-        return None  # it ended within its first epoch: nothing can be lost
-    if not resume:
-        return f"{output} holds a run already: add --resume, or name another --output."
-    before = json.loads(path.read_text())
-    now, before = (record["config"] | record["learned_from"] for record in (now, before))
-    changed = [name for name in now if before.get(name) != now[name]]
-    if changed:
-        name = changed[0]
-        return (
-            f"The run in {output} began with {name}={before.get(name)}, not {now[name]}: resume it "
-            "with the options it was started with, or name another --output."
+def check_free(output: Path, resume: bool) -> None:
+    """Refuse a folder that holds a run, or files that training would overwrite."""
+    if resume:
+        if not (output / CONFIG_FILE).is_file():
+            raise ValueError(f"There is no run to resume in {output}: start one without --resume.")
+        return
+    if _count_epochs(output):
+        raise ValueError(f"{output} holds a run already: add --resume, or name another --output.")
+    if there := [name for name in RESULT_FILES if (output / name).exists()]:
+        raise ValueError(
+            f"{output} holds {', '.join(there)}, which training would overwrite: name another "
+            "--output."
         )
-    if done == now["epochs"] and not _list_states(output):
-        return f"The run in {output} is finished: to train again name another --output."
-    return None
+
+
+def _claim(lock: FileLock, record: dict, output: Path, resume: bool) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(blocking=False)  # until the process ends, however it ends
+    except Timeout as error:
+        raise ValueError(
+            f"Another run is training in {output}: wait for it, or name another --output."
+        ) from error
+    text = json.dumps(record, indent=2) + "\n"
+    if _count_epochs(output):
+        _refuse_other(json.loads(text), output)
+    elif resume:
+        logger.info("No epoch of the run in %s was finished: it begins anew.", output)
+    write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
+
+
+def _refuse_other(now: dict, output: Path) -> None:
+    before = json.loads((output / CONFIG_FILE).read_text())
+    now, before = (record["config"] | record["learned_from"] for record in (now, before))
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"The run in {output} began with {name}={before.get(name)}, not {value}: resume it "
+                "with the options it was started with, or name another --output."
+            )
+    if _count_epochs(output) == now["epochs"] and not _list_states(output):
+        raise ValueError(f"The run in {output} is finished: to train again name another --output.")
+
+
+def _count_epochs(output: Path) -> int:
+    """Return how many epochs of the run in `output` are finished, by its rows or its state."""
+    history, states = output / HISTORY_FILE, _list_states(output)
+    rows = len(history.read_text().splitlines()) if history.is_file() else 0
+    return max(rows, len(states))
 
 
 def restore(accelerator: Accelerator, output: Path) -> list[dict]:
@@ -163,5 +201,9 @@ def remove_state(output: Path) -> None:
     """Delete the files that only `--resume` needs, hundreds of megabytes, of a finished run."""
     for state in _list_states(output):
         shutil.rmtree(state)
-    for path in (output / BEST_WEIGHTS_FILE, *output.glob("teacher_*.safetensors")):
+    for path in (
+        output / LOCK_FILE,
+        output / BEST_WEIGHTS_FILE,
+        *output.glob("teacher_*.safetensors"),
+    ):
         path.unlink(missing_ok=True)

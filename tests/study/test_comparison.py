@@ -15,14 +15,12 @@ LENGTHS = [1, 2]
 
 
 @pytest.fixture(scope="module")
-def study(source, tmp_path_factory):
+def study(parts, tmp_path_factory):
     """An architecture and one that does not exist."""
     folder = tmp_path_factory.mktemp("study")
     archs = [TINY, "nosuchnet"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
-        rows = comparison.compare(BASE, archs, LENGTHS, str(source), folder / "out", {})
-    return str(source), folder / "out", rows
+    rows = comparison.compare(BASE, archs, LENGTHS, parts, "fer", folder / "out", {})
+    return parts, folder / "out", rows
 
 
 def test_failing_architecture_does_not_lose_the_others(study):
@@ -39,7 +37,7 @@ def test_failing_architecture_does_not_lose_the_others(study):
 def test_a_checkpoint_cannot_be_the_start_of_several_architectures(tiny_checkpoint, tmp_path):
     base = dataclasses.replace(BASE, init=str(tiny_checkpoint))
     with pytest.raises(ValueError, match="compare from --init scratch or imagenet"):
-        comparison.compare(base, [TINY, "vgg16"], [1], "source", tmp_path, {})
+        comparison.compare(base, [TINY, "vgg16"], [1], {}, "fer", tmp_path, {})
 
 
 def test_every_length_has_its_own_schedule(study):
@@ -66,9 +64,9 @@ def test_an_architecture_learns_at_the_rate_that_is_given_for_it(tmp_path, monke
 
     begun = []
     monkeypatch.setattr(comparison, "_keep", note)
-    monkeypatch.setattr(comparison.data, "load", lambda source: {})
+    monkeypatch.setattr(comparison, "_announce", lambda *_: None)
     monkeypatch.setattr(comparison.comparison_report, "write", lambda *_: None)
-    comparison.compare(BASE, [TINY, "vgg16"], [1], "source", tmp_path, {"vgg16": 2e-5})
+    comparison.compare(BASE, [TINY, "vgg16"], [1], {}, "fer", tmp_path, {"vgg16": 2e-5})
     assert begun[1:] == [(f"{TINY}-1", 0.5), ("vgg16-1", 2e-5)]
     assert begun[0][0] == f"{TINY}-find-lr"
 
@@ -86,20 +84,20 @@ def test_table_json_and_plots_are_written(study):
 
 
 def test_finished_cells_are_not_run_again(study, monkeypatch):
-    source, output, rows = study
+    parts, output, rows = study
     monkeypatch.setattr(comparison.loop, "train", lambda *_, **__: pytest.fail("ran"))
-    assert comparison.compare(BASE, [TINY], LENGTHS, source, output, {}) == rows[:2]
+    assert comparison.compare(BASE, [TINY], LENGTHS, parts, "fer", output, {}) == rows[:2]
 
 
 def test_finished_cells_of_another_recipe_are_refused(study):
-    source, output, _ = study
+    parts, output, _ = study
     other = dataclasses.replace(BASE, limit=48)
     with pytest.raises(ValueError, match="holds a run with other options"):
-        comparison.compare(other, [TINY], [1], source, output, {})
+        comparison.compare(other, [TINY], [1], parts, "fer", output, {})
 
 
 def test_finished_cells_of_other_hardware_are_refused(study, monkeypatch):
-    source, output, _ = study
+    parts, output, _ = study
     monkeypatch.setattr(comparison.machine, "describe_hardware", lambda: "another")
     with pytest.raises(ValueError, match="options, data or hardware"):
-        comparison.compare(BASE, [TINY], [1], source, output, {})
+        comparison.compare(BASE, [TINY], [1], parts, "fer", output, {})
