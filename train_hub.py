@@ -41,7 +41,6 @@ from pathlib import Path
 import multiprocess
 from safetensors import SafetensorError
 
-from emotion_detective.core import hub
 from emotion_detective.training.recipe import (
     EMBEDDED,
     FRESH,
@@ -220,14 +219,14 @@ def prepare(options: argparse.Namespace) -> None:
     from emotion_detective.publish import dataset_card
 
     parts = data.load(options.data)
-    name = hub.display_name(options.data)
+    name = data.display_name(options.data)
     print(dataset_card.publish(parts, name, options.push_to, private=options.private))
 
 
 def join_votes(options: argparse.Namespace) -> None:
     """Write the votes of FER+ as the CSV that --votes takes."""
     from emotion_detective import data
-    from emotion_detective.data import ferplus
+    from emotion_detective.evaluation import ferplus
 
     parts = data.load(options.data)
     output = Path(options.output)
@@ -312,7 +311,7 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
             "recipe takes %d epochs on all of them.",
             given["epochs"],
             given["limit"],
-            hub.display_name(given["init"]),
+            Path(given["init"]).name,
             TrainConfig.for_init("imagenet").epochs,
         )
     return TrainConfig.for_init(given.pop("init", "imagenet"), **given)

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "files": set(),
     "engines": set(),
     "core": {"files", "engines"},
-    "data": {"files", "core", "evaluation"},
+    "data": {"files", "core"},
     "evaluation": {"core"},
     "video": {"core", "files"},
     "bulk": {"core", "data", "files", "engines"},

@@ -1,17 +1,14 @@
 """FER2013 and sources like it -> `datasets.DatasetDict` with six classes, free of leaks.
 
-A source (`sources.py`) lists its images and `splits.py` divides them; this module reads them, drops
-what would leak from one split into another, and turns a split into tensors. It knows no network and
-no optimiser.
+The way is straight: what the source is, its list of pictures (`sources.py`), their folders' names
+(`layout.py`), their splits (`splits.py`), and here the rows. Knows no network and no optimiser.
 """
 
 import hashlib
 import io
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -21,18 +18,18 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from emotion_detective import LABELS
-from emotion_detective.core import hub
-from emotion_detective.data import listing, sources, splits
-from emotion_detective.data.layout import SPLITS
-from emotion_detective.data.sources import Source
+from emotion_detective.data import listing, sources
+from emotion_detective.data.layout import SPLITS, Entry, arrange
+from emotion_detective.data.listing import Files
+from emotion_detective.data.splits import assign_splits
 from emotion_detective.files import DECODE_ERRORS, read_picture
 
 logger = logging.getLogger(__name__)
 
 # Part of the cache's key: raise it when what load() returns for the same source changes.
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 # What Pillow reads wherever it is installed.
-USUAL_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+USUAL_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 FEATURES = datasets.Features(
     image=datasets.Image(),
@@ -40,48 +37,53 @@ FEATURES = datasets.Features(
     file=datasets.Value("string"),
     clean=datasets.Value("bool"),
 )
+# Of the dataset that `train_hub.py prepare` publishes.
+PREPARED = dict.fromkeys(SPLITS, FEATURES)
 
 
 def load(source: str | Path) -> datasets.DatasetDict:
     """Return train, validation and test with `image`, `label`, `file` and `clean`.
 
     Of FER2013 validation is PublicTest and test is PrivateTest. Any other source keeps its own
-    splits; validation or test that it lacks is a stratified share of train, the same at every call:
-    no run may be validated on what an earlier one was trained on. Of images that stand pixel for
-    pixel in several splits, test keeps all, validation those not in test, train those in neither;
-    `clean` is False for those of validation and test that stand elsewhere too. An image that a
-    plain reader would show otherwise than the page does (16 bits, HEIC, turned by EXIF) is kept as
-    a PNG. `datasets` caches the result.
-
-    Raises:
-        ValueError: the source is missing, unsafe or incomplete, or has a broken image.
+    splits; validation or test that it lacks is a stratified fraction of train, the same at every
+    call: no run may be validated on what an earlier one was trained on. Of exact duplicates in
+    several splits, test keeps all, validation those not in test, train those in neither; `clean` is
+    False for those of validation and test that have a duplicate elsewhere. An image that a plain
+    reader would show otherwise than the page does (16 bits, HEIC, rotated by EXIF) is kept as a
+    PNG. `datasets` caches the result.
     """
-    if hub.is_on_hub(source):
-        published = hub.load_hub_dataset(str(source))
-        if _is_prepared(published):
+    if sources.is_on_hub(source):
+        published = sources.load_from_hub(str(source))
+        # As `train_hub.py prepare` made it, with its clean marks.
+        if {split: part.features for split, part in published.items()} == PREPARED:
             return datasets.DatasetDict({split: published[split] for split in SPLITS})
-        opened = sources.open_hub_dataset(str(source), published)
+        files = listing.list_dataset(str(source), published, by_class=True)
     else:
-        opened = sources.open_local(source)
-    opened = replace(opened, entries=splits.assign_splits(opened.name, opened.entries))
-    rows = _cache_rows(opened)
-    parts = datasets.DatasetDict()
+        files = sources.find_pictures(source)
+    entries = assign_splits(files.source, arrange(files.source, files.paths))
+    rows = _cache_rows(files, entries)
     column = np.asarray(rows.data.column("split"))
-    for split in SPLITS:  # rows come in the order of SPLITS, so each selection is one slice
-        parts[split] = rows.select(np.flatnonzero(column == split)).remove_columns("split")
-    _log_leaks(opened, parts)
+    rows = rows.remove_columns("split")  # they come in the order of SPLITS: slices, no copies
+    parts = datasets.DatasetDict({s: rows.select(np.flatnonzero(column == s)) for s in SPLITS})
+    _check_leaks(files.source, entries, parts)
     return parts
 
 
-def _log_leaks(source: Source, parts: datasets.DatasetDict) -> None:
-    known = Counter(entry.split for entry in source.entries if entry.label in LABELS)
+def _check_leaks(source: str, entries: list[Entry], parts: datasets.DatasetDict) -> None:
+    """Log how many images a later split took from each, and refuse splits that it took a class."""
+    known = Counter(entry.split for entry in entries if entry.label in LABELS)
     for split, part in parts.items():
         if left_out := known[split] - len(part):
             logger.info(
-                "%s: %d of %s left out, which stand in a later split too.",
-                source.name,
+                "%s: %d of %s are left out: exact duplicates of a later split.",
+                source,
                 left_out,
                 split,
+            )
+        if lost := [LABELS[i] for i in set(range(len(LABELS))).difference(part["label"])]:
+            raise ValueError(
+                f"{source}: every image of {', '.join(lost)} in {split} is an exact duplicate of "
+                f"one in a later split. Give {split} images of its own, or remove its folder."
             )
 
 
@@ -98,32 +100,19 @@ def to_tensors(split: datasets.Dataset, image_size: int) -> tuple[torch.Tensor, 
 
 
 def subset(split: datasets.Dataset, limit: int | None, seed: int) -> datasets.Dataset:
-    """Return `limit` rows drawn with the seed; all of them where there are no more, or no limit.
-
-    Raises:
-        ValueError: the split is empty.
-    """
-    if not len(split):
-        raise ValueError(
-            "No image is left to train on: all of train stand in validation or test too. Give each "
-            "split images of its own."
-        )
+    """Return `limit` rows drawn with the seed; all of them where there are no more, or no limit."""
     if limit is None or limit >= len(split):
         return split
     return split.shuffle(seed=seed).select(range(limit))
 
 
-def _is_prepared(parts: datasets.DatasetDict) -> bool:
-    """Return whether `train_hub.py prepare` made the splits, with their clean marks."""
-    return set(parts) == set(SPLITS) and all(part.features == FEATURES for part in parts.values())
-
-
-def _cache_rows(source: Source) -> datasets.Dataset:
+def _cache_rows(files: Files, entries: list[Entry]) -> datasets.Dataset:
     features = datasets.Features(**FEATURES, split=datasets.Value("string"))
-    key = listing.hash_lines((source.key, str(CACHE_VERSION)))
     try:
         return datasets.Dataset.from_generator(
-            lambda: _make_rows(source), features=features, fingerprint=key
+            lambda: _make_rows(files, entries),
+            features=features,
+            fingerprint=f"{CACHE_VERSION}-{files.key[:48]}",
         )
     except datasets.exceptions.DatasetGenerationError as error:
         if isinstance(error.__cause__, ValueError):  # our sentence about a broken image
@@ -131,79 +120,48 @@ def _cache_rows(source: Source) -> datasets.Dataset:
         raise
 
 
-def _make_rows(source: Source) -> Iterator[dict]:
+def _make_rows(files: Files, entries: list[Entry]) -> Iterator[dict]:
     """Yield the rows in the order of SPLITS; read every image twice rather than hold all."""
-    hashes = [
-        _hash_pixels(source, i) if entry.label in LABELS else None
-        for i, entry in enumerate(tqdm(source.entries, desc="reading", leave=False))
-    ]
-    members = {
-        split: {h for h, e in zip(hashes, source.entries, strict=True) if e.split == split}
-        for split in SPLITS
-    }
-    is_copy = _is_validation_test(source, hashes, members["test"])
-    for split in SPLITS:
-        for i, entry in enumerate(source.entries):
-            if entry.split != split or hashes[i] is None:
-                continue
-            elsewhere = {
-                other for other in SPLITS if other != split and hashes[i] in members[other]
-            }
-            later = elsewhere.intersection(SPLITS[SPLITS.index(split) + 1 :])
-            if later and not (is_copy and split == "validation"):
-                continue
+    entries = [entry for entry in entries if entry.label in LABELS]
+    entries.sort(key=lambda entry: SPLITS.index(entry.split))
+    hashes = [_hash_pixels(files, entry) for entry in tqdm(entries, desc="reading", leave=False)]
+    splits: dict[bytes, set[str]] = {}  # in which an image is
+    for pixels, entry in zip(hashes, entries, strict=True):
+        splits.setdefault(pixels, set()).add(entry.split)
+    for pixels, entry in zip(hashes, entries, strict=True):
+        if entry.split == max(splits[pixels], key=SPLITS.index):
+            with files.open(entry.index) as file:
+                image = _plain_image(file.read())
             yield {
-                "image": {"bytes": _to_plain_file(source.read(i)), "path": None},
+                "image": image,
                 "label": entry.label,
                 "file": entry.file,
-                "clean": not elsewhere,
-                "split": split,
+                "clean": len(splits[pixels]) == 1,
+                "split": entry.split,
             }
 
 
-def _is_validation_test(source: Source, hashes: list[bytes | None], test: set[bytes]) -> bool:
-    """Return whether validation would lose all images of a class to test; warn if so.
-
-    It is then test by another name, and is kept.
-    """
-    own = {
-        entry.label
-        for entry, pixels in zip(source.entries, hashes, strict=True)
-        if entry.split == "validation" and pixels not in test
-    }
-    if own.issuperset(LABELS):
-        return False
-    logger.warning(
-        "%s: validation holds the images of test, and is kept for want of others: what a run "
-        "chooses on it is chosen on test.",
-        source.name,
-    )
-    return True
-
-
-def _hash_pixels(source: Source, index: int) -> bytes:
+def _hash_pixels(files: Files, entry: Entry) -> bytes:
     try:
-        opened = read_picture(source.read(index))
+        with files.open(entry.index) as file:
+            opened = read_picture(file.read())
         if opened.notice:
             raise ValueError(opened.notice)
         gray = opened.picture.convert("L")
-    except (*DECODE_ERRORS, zipfile.BadZipFile) as error:
+    except (*DECODE_ERRORS, *listing.ZIP_ERRORS) as error:
         raise ValueError(
-            f"The image {source.entries[index].file} of {source.name} cannot be read: replace or "
-            "remove it."
+            f"The image {entry.file} of {files.source} cannot be read: replace or remove it."
         ) from error
     return hashlib.sha256(repr(gray.size).encode() + gray.tobytes()).digest()
 
 
-def _to_plain_file(content: bytes) -> bytes:
-    """Return the image file itself where every reader shows it as the page does, or else a PNG."""
+def _plain_image(content: bytes) -> dict | Image.Image:
+    """Return an image file itself where Pillow alone shows it as the page does, or its picture."""
     shown = read_picture(content).picture
     try:
-        with Image.open(io.BytesIO(content)) as plain:
-            if plain.format in USUAL_FORMATS and plain.convert("RGB").tobytes() == shown.tobytes():
-                return content
+        with Image.open(io.BytesIO(content), formats=USUAL_FORMATS) as plain:
+            if plain.convert("RGB").tobytes() == shown.tobytes():
+                return {"bytes": content, "path": None}
     except DECODE_ERRORS:
         pass
-    png = io.BytesIO()
-    shown.save(png, "PNG")
-    return png.getvalue()
+    return shown

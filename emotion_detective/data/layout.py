@@ -1,6 +1,6 @@
 """Names of folders, splits and classes as people write them -> our splits and labels.
 
-    entries = arrange("faces.zip", ["val/Happiness/a.jpg", ...])   # [(0, Entry(...)), ...]
+    entries = arrange("faces.zip", ["val/Happiness/a.jpg", ...])   # [Entry(...), ...]
 
 Two of the folders that a picture lies in, however deep, name its split and its class; class folders
 without any split are one undivided whole. The log counts and names what is left out. Used by
@@ -21,35 +21,23 @@ SPLITS = ("train", "validation", "test")
 # The split of images in class folders alone: `splits.py` divides them.
 UNDIVIDED = "all"
 DROPPED_LABELS = ("disgusted",)
+# Words of a folder's name, as in "01-train_images" and "Happy faces". `datasets` knows splits by
+# the same words, but for FER2013's own PublicTest and PrivateTest.
 SPLIT_NAMES = {
-    "train": ("train", "training", "trn"),
-    "validation": (
-        *("validation", "valid", "val", "validate", "vld", "dev", "development", "publictest"),
-        *("eval", "evaluation"),
-    ),
-    "test": ("test", "testing", "tst", "holdout", "privatetest"),
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "publictest"),
+    "test": ("test", "testing", "privatetest"),
 }
 CLASS_NAMES = {
     "angry": ("angry", "anger"),
     "disgusted": ("disgusted", "disgust"),
-    "fearful": ("fearful", "fear", "afraid", "scared", "frightened"),
-    "happy": ("happy", "happiness", "joy", "joyful"),
-    "neutral": ("neutral", "neutrality"),
+    "fearful": ("fearful", "fear"),
+    "happy": ("happy", "happiness"),
+    "neutral": ("neutral",),
     "sad": ("sad", "sadness"),
     "surprised": ("surprised", "surprise", "suprised", "suprise"),
 }
-# Words that say nothing about the split or class, as in "train_images" or "happy faces".
-FILLERS = frozenset(
-    {
-        *("images", "image", "imgs", "img", "pictures", "pics", "photos", "faces", "face"),
-        *("sets", "set", "data", "dataset", "dir", "folder", "split", "samples", "cross", "fer"),
-        *("emotions", "emotion", "expressions", "expression", "people", "persons", "person"),
-        *("class", "crops", "cropped"),
-    }
-)
-# Kaggle's emotion numbers in fer2013.csv.
-FER_CSV_LABELS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
-# Index of the folder that names the split, and of the one that names the class.
+# Indices of the folders that name the split and the class.
 Parts = tuple[int | None, int | None]
 
 
@@ -57,9 +45,11 @@ Parts = tuple[int | None, int | None]
 class Entry:
     """One image of a source, not read yet: its split and label in our names, and its place.
 
-    `origin` is the source's name of the split, `file` the path from there.
+    `index` is its place in the source's list, `origin` the source's name of the split, `file` the
+    path from there.
     """
 
+    index: int
     split: str
     label: str
     file: str
@@ -77,10 +67,9 @@ def label_of(name: str) -> str:
 
 
 def _find_meaning(name: str, known: dict[str, tuple[str, ...]]) -> str | None:
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    core = "".join(word for word in words if word not in FILLERS)
-    cores = {core, *(core.removesuffix(filler) for filler in FILLERS)}  # "trainset"
-    return next((ours for ours, theirs in known.items() if cores.intersection(theirs)), None)
+    words = set(re.findall("[a-z]+", name.lower()))
+    found = [ours for ours, theirs in known.items() if words.intersection(theirs)]
+    return found[0] if len(found) == 1 else None
 
 
 def hold_classes(paths: Iterable[str]) -> bool:
@@ -89,78 +78,51 @@ def hold_classes(paths: Iterable[str]) -> bool:
     return any(label_of(folder) in CLASS_NAMES for folder in folders)
 
 
-def arrange(name: str, paths: Sequence[str]) -> list[tuple[int, Entry]]:
-    """Return an entry, with its index, of each picture that lies in folders for split and class.
-
-    Raises:
-        ValueError: no picture does.
-    """
+def arrange(source: str, paths: Sequence[str]) -> list[Entry]:
+    """Return an entry of each picture that lies in folders for split and class."""
     folders = [tuple(path.split("/")[:-1]) for path in paths]
-    # Folder -> which of its parts name the split and the class.
     parts = {folder: _find_parts(folder) for folder in set(folders)}
-    if any(split is not None for split, _ in parts.values()):
-        parts = {
-            folder: (split, label if split is not None else None)
-            for folder, (split, label) in parts.items()
-        }
-    else:
-        parts = _find_undivided_classes(name, parts)
-    entries = [
-        (i, _make_entry(path, *parts[folder]))
-        for i, (path, folder) in enumerate(zip(paths, folders, strict=True))
-        if parts[folder][1] is not None
-    ]
+    around = {folder[:label] for folder, (_, label) in parts.items() if label is not None}
+    is_divided = any(split is not None for split, _ in parts.values())
+    if not is_divided and len(around) > 1:
+        logger.warning(
+            "%s: the class folders in %s are taken as one whole: none is named for a split "
+            "(train, validation, test).",
+            source,
+            listing.some_of("/".join(folder) or "the top" for folder in around),
+        )
+    entries, left_out = [], Counter()
+    for i, (path, folder) in enumerate(zip(paths, folders, strict=True)):
+        split, label = parts[folder]
+        if label is None:  # beside a class stand only classes, of whatever name
+            label = next((k for k in range(len(folder)) if folder[:k] in around), None)
+        if label is None or (is_divided and split is None):
+            left_out["/".join(folder) or "the top"] += 1
+        else:
+            entries.append(_make_entry(i, path, split, label))
     if not entries:
         raise ValueError(
-            f"{name} holds no pictures in folders named for classes, such as train/happy/ and "
-            "test/happy/ in Kaggle's ananthu017/emotion-detection-fer."
+            f"{source} holds no pictures in folders named for classes, such as train/happy/ and "
+            "test/happy/ in Kaggle's ananthu017/emotion-detection-fer, and no CSV with the columns "
+            "emotion and pixels."
         )
-    left_out = Counter(
-        "/".join(folder) or "the top" for folder in folders if parts[folder][1] is None
-    )
     if left_out:
-        listing.warn_left_out(
-            name, left_out.total(), "pictures in folders of no split and class", left_out
-        )
+        what = "pictures in folders of no split and class"
+        listing.warn_left_out(source, left_out.total(), what, left_out)
     return entries
 
 
 def _find_parts(folder: Sequence[str]) -> Parts:
     """Return which of a path's folders name its split and its class; the deepest of several."""
-    split = max((i for i, part in enumerate(folder) if split_of(part)), default=None)
-    known = [i for i, part in enumerate(folder) if label_of(part) in CLASS_NAMES]
-    if known or split is None:
-        return split, max(known, default=None)
-    return split, split + 1 if split + 1 < len(folder) else None  # an unknown class
+    return tuple(
+        max((i for i, part in enumerate(folder) if _find_meaning(part, known)), default=None)
+        for known in (SPLIT_NAMES, CLASS_NAMES)
+    )
 
 
-def _find_undivided_classes(
-    name: str, parts: dict[tuple[str, ...], Parts]
-) -> dict[tuple[str, ...], Parts]:
-    """Return the class of each folder where none has a split; beside a class stand only classes."""
-    parents = {folder[:label] for folder, (_, label) in parts.items() if label is not None}
-    if len(parents) > 1:
-        shown = sorted("/".join(folder) or "the top" for folder in parents)
-        logger.warning(
-            "%s: the class folders in %s are taken as one whole: none is named for a split "
-            "(train, validation, test).",
-            name,
-            listing.some_of(shown),
-        )
-    beside = {
-        folder: next((i for i in range(len(folder)) if folder[:i] in parents), None)
-        for folder in parts
-    }
-    return {
-        folder: (None, beside[folder] if label is None else label)
-        for folder, (_, label) in parts.items()
-    }
-
-
-def _make_entry(path: str, split: int | None, label: int) -> Entry:
+def _make_entry(i: int, path: str, split: int | None, label: int) -> Entry:
     parts = path.split("/")
     origin = "" if split is None else parts[split]
     start = label if split is None else min(split, label)
-    return Entry(
-        split_of(origin) or UNDIVIDED, label_of(parts[label]), "/".join(parts[start:]), origin
-    )
+    file = "/".join(parts[start:])
+    return Entry(i, split_of(origin) or UNDIVIDED, label_of(parts[label]), file, origin)

@@ -1,29 +1,55 @@
-"""What a folder of pictures or a Hub dataset holds, and a key that changes with it.
+"""The files of a folder or zip, or the pictures of a dataset -> their paths, none read yet.
 
-Knows no label and no split: `analysis.py` reads pictures by it, training its sources.
+Knows no labels and no splits.
 """
 
 import hashlib
+import io
 import logging
 import os
-from collections.abc import Iterable, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import datasets
 
 logger = logging.getLogger(__name__)
 
-NAMES_TOLD = 4
+NAMES_SHOWN = 4
+# What an entry that is broken, encrypted or packed in another way raises.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
 
 
-def files(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the files under a folder in order, and their paths from there.
+@dataclass(frozen=True)
+class Files:
+    """Files of a source by their paths in it, and a key that changes with them."""
+
+    source: str
+    paths: list[str]
+    open: Callable[[int], BinaryIO]  # takes the index of a path
+    key: str
+
+
+def warn_left_out(source: str, count: int, what: str, names: Iterable[str]) -> None:
+    """Log what of a source is not used, with some of its names."""
+    logger.warning("%s: %d %s are left out (%s).", source, count, what, some_of(names))
+
+
+def some_of(names: Iterable[str]) -> str:
+    """Return the first few of some names, and how many more there are."""
+    names = sorted(set(names))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def list_folder(folder: Path) -> Files:
+    """Return the files under a folder in order; an `OSError` is a folder that cannot be opened.
 
     Links to folders are followed, never into themselves; those that lead nowhere are logged.
-
-    Raises:
-        ValueError: a name that is no text, which no table can hold.
-        OSError: a folder that cannot be opened.
     """
     found, nowhere = [], []
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
@@ -32,14 +58,9 @@ def files(folder: Path) -> tuple[list[Path], list[str]]:
         for name in names:
             (found if (file := Path(parent, name)).is_file() else nowhere).append(file)
     if nowhere:
-        told = [path.relative_to(folder).as_posix() for path in nowhere]
-        warn_left_out(str(folder), len(nowhere), "links that lead to no file", told)
-    found.sort()
-    names = [path.relative_to(folder).as_posix() for path in found]
-    for name in names:
-        if name != name.encode(errors="replace").decode():
-            raise ValueError(f"The name of {name!r} in '{folder}' is no UTF-8: rename the file.")
-    return found, names
+        names = (ascii(path.relative_to(folder).as_posix())[1:-1] for path in nowhere)
+        warn_left_out(str(folder), len(nowhere), "links that lead to no file", names)
+    return list_files(str(folder), sorted(found), folder)
 
 
 def _raise(error: OSError) -> None:
@@ -50,46 +71,103 @@ def _parents(path: str, top: Path) -> list[Path]:
     return [parent for parent in Path(path).parents if parent.is_relative_to(top)]
 
 
-def warn_left_out(name: str, count: int, what: str, names: Iterable[str]) -> None:
-    """Log what of a source is not used, with some of its names."""
-    logger.warning("%s: %d %s are left out (%s).", name, count, what, some_of(names))
+def list_files(source: str, files: Sequence[Path], top: Path) -> Files:
+    """Return files by their paths from the folder `top`."""
+    paths = [file.relative_to(top).as_posix() for file in files]
+    for path in paths:
+        if path != path.encode(errors="replace").decode():
+            raise ValueError(f"The name of {path!r} in '{top}' is no UTF-8: rename the file.")
+    stats = [file.stat() for file in files]
+    lines = (
+        f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in zip(paths, stats, strict=True)
+    )
+    return Files(source, paths, partial(_open_path, files), _hash(lines))
 
 
-def some_of(names: Iterable[str]) -> str:
-    """Return the first few of some names, and how many more there are."""
-    names = sorted(set(names))
-    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    told = ", ".join(names[:NAMES_TOLD]) + more
-    return told.encode(errors="replace").decode()
+def _open_path(files: Sequence[Path], i: int) -> BinaryIO:
+    return files[i].open("rb")
 
 
-def is_gap(image: dict | None) -> bool:
-    """True where an undecoded image of a dataset is none: it is None, or holds None twice."""
-    return image is None or (image["bytes"] is None and image["path"] is None)
+def list_zip(path: Path) -> Files:
+    """Return the files in a zip, which is never unpacked."""
+    try:
+        entries = _open_zip(path, path.stat().st_mtime_ns).infolist()
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
+        raise ValueError(f"{path} is a broken zip file: fetch it again.") from error
+    entries = [entry for entry in entries if not entry.is_dir()]
+    paths = [entry.filename.replace("\\", "/") for entry in entries]
+    for name in paths:
+        if name.startswith("/") or ":" in name or ".." in name.split("/"):
+            raise ValueError(
+                f"{path} has an entry that points outside of it ({name!r}): do not use it."
+            )
+    read = partial(_open_entry, path, path.stat().st_mtime_ns, entries)
+    return Files(
+        str(path), paths, read, _hash(f"{entry.filename} {entry.CRC}" for entry in entries)
+    )
 
 
-def hash_parts(parts: datasets.DatasetDict) -> str:
-    """Return a key that changes with a Hub dataset's files, and is the same on every machine.
+@lru_cache(maxsize=1)
+def _open_zip(path: Path, changed_ns: int) -> zipfile.ZipFile:
+    """Return an open zip, which each process keeps: reading its directory takes long."""
+    return zipfile.ZipFile(path)
 
-    `datasets` keeps what it loads in a folder that is named after their hash.
+
+def _open_entry(
+    path: Path, changed_ns: int, entries: Sequence[zipfile.ZipInfo], i: int
+) -> BinaryIO:
+    return _open_zip(path, changed_ns).open(entries[i])
+
+
+def list_dataset(source: str, parts: datasets.DatasetDict, by_class: bool) -> Files:
+    """Return the pictures in the column `image` of each split by the path split/row.
+
+    `by_class` makes it split/class/row, by the column `label`.
     """
-    return hash_lines(
+    paths, places, undecoded = [], [], {}
+    for split, part in parts.items():
+        wanted = {"image": datasets.Image} | ({"label": datasets.ClassLabel} if by_class else {})
+        if not all(isinstance(part.features.get(name), kind) for name, kind in wanted.items()):
+            raise ValueError(
+                f"The split {split} of {source} has the columns {', '.join(part.features)}; it "
+                f"needs pictures in a column `image`{' and class names in `label`' * by_class}."
+            )
+        folders = _class_folders(source, split, part) if by_class else [split] * len(part)
+        paths += [f"{folder}/{row}" for row, folder in enumerate(folders)]
+        places += [(split, row) for row in range(len(part))]
+        images = part.select_columns("image")
+        undecoded[split] = images.cast_column("image", datasets.Image(decode=False))
+    # `datasets` names the folder of what it loads by the hash of the files that it came from, which
+    # is the same on every machine.
+    key = _hash(
         f"{split} {len(part)} {Path(file['filename']).parent.name}"
         for split, part in parts.items()
         for file in part.cache_files
     )
+    return Files(source, paths, partial(_open_row, undecoded, places), key)
 
 
-def hash_files(paths: Sequence[Path], names: Sequence[str]) -> str:
-    """Return a key that changes with the names, sizes and times of files."""
-    stats = [path.stat() for path in paths]
-    return hash_lines(
-        f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in zip(names, stats, strict=True)
-    )
+def _class_folders(source: str, split: str, part: datasets.Dataset) -> list[str]:
+    names = part.features["label"].names
+    for row, label in enumerate(labels := part["label"][:]):
+        if label in (None, -1):  # how `datasets` marks a missing label
+            raise ValueError(f"Row {row} of the split {split} of {source} has no label.")
+    return [f"{split}/{names[label].replace('/', ' ')}" for label in labels]
 
 
-def hash_lines(lines: Iterable[str]) -> str:
-    """Return the SHA-256 of lines, in hexadecimal."""
+def _open_row(
+    parts: dict[str, datasets.Dataset], places: Sequence[tuple[str, int]], i: int
+) -> BinaryIO:
+    split, row = places[i]
+    image = parts[split][row]["image"] or {"bytes": None, "path": None}
+    if image["bytes"] is not None:
+        return io.BytesIO(image["bytes"])
+    if image["path"] is None:
+        raise ValueError("The row has no picture.")
+    return open(image["path"], "rb")  # as datasets of image files have it
+
+
+def _hash(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line.encode() + b"\n")

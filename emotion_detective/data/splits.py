@@ -2,7 +2,7 @@
 
 A source keeps its own splits. FER2013 is known by its counts: its test folder is PublicTest, our
 validation, followed by PrivateTest, our test. A split that is missing is drawn from train. The log
-says what each split is made of. Called by `data.py`; reads no image.
+says what each split is made of. Reads no image.
 """
 
 import logging
@@ -30,11 +30,7 @@ DRAWN_SHARE, DRAWN_SEED = 0.1, 0
 
 
 def assign_splits(name: str, entries: list[Entry]) -> list[Entry]:
-    """Return the entries of the source `name`, each in one of the three splits.
-
-    Raises:
-        ValueError: an unknown class, or a split without an image of some class.
-    """
+    """Return the entries of the source `name`, each in one of the three splits."""
     counts = Counter(entry.label for entry in entries if entry.split == "test")
     are_numbered = all(FER_FILE.search(entry.file) for entry in entries)
     if are_numbered and all(counts[label] == count for label, count in FER_TEST_COUNTS.items()):

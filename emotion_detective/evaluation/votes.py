@@ -1,7 +1,7 @@
 """A second label set: FER+'s ten crowd votes an image, to learn from and to evaluate with.
 
 FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
-each image. `train_hub.py train --votes CSV` moves the training targets to `soft_targets`, and
+each image. `train_hub.py train --votes CSV` moves the training targets to `distributions`, and
 `evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
 `path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS;
 `ferplus.py` writes it.
@@ -122,30 +122,14 @@ def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
     return votes.others_each[:, OTHER_COLUMNS.index("NF")] > votes.total / 2
 
 
-def soft_targets(path: Path | str, files: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """Return `(N, 6)` float64 probabilities of each label given the votes of a training image.
+def distributions(votes: Votes, labels: np.ndarray) -> np.ndarray:
+    """Return `(N, 6)` float64 distributions of the votes for our six labels.
 
-    FER+'s voters name other emotions than FER2013's labels do, so the votes themselves are no
-    targets. A logistic regression from the shares of all ten answers to the `(N,)` labels, fitted
-    on these images, tells what the labels are among images with the same votes. An image without
-    votes keeps its label.
-
-    Raises:
-        ValueError: as `read_votes`, or the images with votes show fewer than two emotions.
+    Where the votes are no distribution, the image's label of `(N,)` `labels` has all of it.
     """
-    from sklearn.linear_model import LogisticRegression  # only training with votes needs it
-
-    votes = read_votes(path, files)
-    counts = np.column_stack((votes.counts, votes.others_each))
-    voted = counts.sum(axis=1) > 0
-    if len(np.unique(labels[voted])) < 2:
-        raise ValueError(f"{path} has votes for too few training images to learn from.")
-    shares = counts[voted] / counts[voted].sum(axis=1, keepdims=True)
-    features = np.column_stack((shares, np.sqrt(shares)))  # a tenth vote adds little
-    model = LogisticRegression(C=10, max_iter=2000).fit(features, labels[voted])
     targets = np.eye(len(LABELS))[labels]
-    targets[np.flatnonzero(voted)] = 0
-    targets[np.ix_(voted, model.classes_)] = model.predict_proba(features)
+    counts = votes.counts[votes.is_distribution]
+    targets[votes.is_distribution] = counts / counts.sum(axis=1, keepdims=True)
     return targets
 
 

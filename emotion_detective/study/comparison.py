@@ -19,8 +19,9 @@ import datasets
 import numpy as np
 import torch
 
+from emotion_detective import data
 from emotion_detective.core.checkpoint import write_whole
-from emotion_detective.core.hub import display_name, first_line
+from emotion_detective.core.hub import first_line
 from emotion_detective.evaluation.metrics import compute_metrics
 from emotion_detective.study import comparison_report, lr_finder
 from emotion_detective.training import duration, loop, machine, networks, run_folder
@@ -55,7 +56,7 @@ def compare(
             f"{' or '.join(FRESH)}."
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
-    origin = {"dataset": display_name(source), "hardware": machine.describe_hardware()}
+    origin = {"dataset": data.display_name(source), "hardware": machine.describe_hardware()}
     missing = {
         name: [n for n in lengths if not (output / f"{name}-{n}" / RESULT_FILE).is_file()]
         for name in architectures

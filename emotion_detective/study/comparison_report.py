@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from emotion_detective.core import hub
+from emotion_detective.data import display_name
 from emotion_detective.evaluation import plots
 from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop, machine
@@ -38,7 +38,7 @@ COLUMNS = {
 def write(rows: list[dict], base: TrainConfig, source: str, output: Path) -> None:
     """Write `comparison.{md,json}` and the plots of the rows without an error into `output`."""
     result = {
-        "dataset": hub.display_name(source),
+        "dataset": display_name(source),
         "init": base.init,
         "limit": base.limit,
         "seed": base.seed,

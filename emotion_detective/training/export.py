@@ -21,8 +21,8 @@ from emotion_detective.core.checkpoint import (
     save_checkpoint,
 )
 from emotion_detective.core.classifier import Classifier
-from emotion_detective.core.hub import display_name
 from emotion_detective.core.loading import load_classifier
+from emotion_detective.data import display_name
 from emotion_detective.evaluation import galleries, plots, votes
 from emotion_detective.evaluation.metrics import (
     choose_unsure_threshold,

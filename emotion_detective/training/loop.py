@@ -195,7 +195,8 @@ def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> t
     with torch.no_grad():
         faces = to_float(run.images["train"][indices], image_size)
         inputs = augment(faces, strength, run.config.erasing)
-    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), run.targets[indices])
+    targets = run.targets["train"][indices]
+    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
     run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(run.network.parameters(), run.config.clip_norm)
     run.optimizer.step()
@@ -213,7 +214,10 @@ def _freeze_body(network: nn.Module, frozen: bool) -> None:
 
 @torch.no_grad()
 def _validate(run: Run, epoch: int) -> dict:
-    """Return loss and accuracy of the EMA weights on the validation images, each counted once."""
+    """Return loss and accuracy of the EMA weights on the validation images, each counted once.
+
+    The loss is that to the targets. With votes there is the agreement with the voters' majority.
+    """
     # The statistics of batch normalisation differ by process; one network is validated and kept.
     broadcast(list(run.ema.module.buffers()))
     image_size = run.config.image_size_at(epoch)
@@ -224,21 +228,23 @@ def _validate(run: Run, epoch: int) -> dict:
         labels = run.labels["validation"][indices]
         with run.accelerator.autocast():
             logits = run.ema.module(inputs).float()
-        loss = cross_entropy(logits, labels, reduction="none")
-        hit = (logits.argmax(dim=1) == labels).float()
-        gathered.append(run.accelerator.gather_for_metrics(torch.stack((loss, hit), dim=1)))
+        loss = cross_entropy(logits, run.targets["validation"][indices], reduction="none")
+        predicted = logits.argmax(dim=1)
+        values = [loss, (predicted == labels).float()]
+        if run.majorities is not None:
+            majority = run.majorities[indices]
+            values.append((predicted == majority).float().where(majority >= 0, torch.nan))
+        gathered.append(run.accelerator.gather_for_metrics(torch.stack(values, dim=1)))
     each = torch.cat(gathered)
-    return {
-        "validation_images": len(each),
-        "validation_loss": each[:, 0].mean().item(),
-        "validation_accuracy": each[:, 1].mean().item(),
-    }
+    names = ("validation_loss", "validation_accuracy", "validation_agreement")
+    means = each.nanmean(dim=0).tolist()
+    return {"validation_images": len(each)} | dict(zip(names, means, strict=False))
 
 
 def _report(row: dict, epochs: int) -> None:
     logger.info(
         "epoch %3d/%d  %3d px  lr %.1e  train loss %.3f  val loss %.3f  val acc %.4f  "
-        "%5.0f images/s",
+        "voters %.4f  %5.0f images/s",
         row["epoch"],
         epochs,
         row["image_size"],
@@ -246,5 +252,6 @@ def _report(row: dict, epochs: int) -> None:
         row["train_loss"],
         row["validation_loss"],
         row["validation_accuracy"],
+        row.get("validation_agreement", math.nan),
         row["images_per_second"],
     )

@@ -73,7 +73,9 @@ class TrainConfig:
     erasing: float = _setting(0.1, "probability that a rectangle of an image is blanked")
     label_smoothing: float = _setting(0.0, "fraction of each target spread over all labels")
     votes: str | None = _setting(None, "CSV of FER+'s votes, as join-votes writes it")
-    vote_share: float = _setting(0.25, "fraction of each target that comes from the votes")
+    vote_share: float = _setting(
+        0.65, "fraction of each target that is the distribution of the votes"
+    )
     teacher: str | None = _setting(None, "checkpoint whose predictions are distilled")
     teacher_share: float = _setting(0.5, "fraction of each target that the teacher predicts")
     # Stochastic depth (Huang et al. 2016, arXiv 1603.09382); timm takes 0.05 for a ResNet-50 that

@@ -37,9 +37,10 @@ WARMUP_DIVISOR = 25
 class Run:
     """What the epochs of a run share; tensors are on the device, loaders yield indices.
 
-    `images` are `(N, 1, S, S)` uint8 and `labels` `(N,)` of train and validation; `targets`,
-    `(N, 6)` probabilities times the weight of their class, belong to train. `forward` is the
-    network, compiled or not. `seed` decides batches and augmentation.
+    `images` are `(N, 1, S, S)` uint8, `labels` `(N,)` and `targets` `(N, 6)` probabilities of train
+    and validation, those of train times the weight of their class. `majorities`, `(N,)` indices,
+    are what the voters see on validation images; None without votes. `forward` is the network,
+    compiled or not. `seed` decides batches and augmentation.
     """
 
     config: TrainConfig
@@ -51,7 +52,8 @@ class Run:
     scheduler: CosineLRScheduler
     images: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
-    targets: torch.Tensor
+    targets: dict[str, torch.Tensor]
+    majorities: torch.Tensor | None
     loaders: dict[str, torch.utils.data.DataLoader]
     seed: int
 
@@ -108,6 +110,12 @@ def prepare(
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
     with accelerator.main_process_first():  # it writes the teacher's predictions, others read them
         taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
+    wanted = {
+        "train": targets.make_targets(config, splits["train"], taught).to(device)
+        * _weigh_classes(config, labels["train"], accelerator.is_main_process),
+        # What is learned, without the teacher, who may be far from both labels and voters.
+        "validation": targets.make_targets(config, splits["validation"], None).to(device),
+    }
     loaders = _create_loaders(config, accelerator, len(images["train"]), len(images["validation"]))
     network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
         network, optimizer, loaders["train"], loaders["validation"]
@@ -123,8 +131,8 @@ def prepare(
         scheduler=_create_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
         images=images,
         labels=labels,
-        targets=targets.make_targets(config, splits["train"], taught).to(device)
-        * _weigh_classes(config, labels["train"], accelerator.is_main_process),
+        targets=wanted,
+        majorities=targets.find_majorities(config, splits["validation"], device),
         loaders=loaders,
         seed=seed,
     )

@@ -44,9 +44,16 @@ SHORT_WRITING_S = 0.1
 
 
 def best_row(rows: list[dict]) -> dict:
-    """Return the row with the highest validation accuracy at the image size of the last one."""
+    """Return the best row on validation at the image size of the last one.
+
+    It has the highest accuracy or, where there are votes, the highest mean of the accuracy and the
+    agreement with the voters' majority.
+    """
     at_last_size = [row for row in rows if row["image_size"] == rows[-1]["image_size"]]
-    return max(at_last_size, key=lambda row: row["validation_accuracy"])
+    return max(
+        at_last_size,
+        key=lambda row: row["validation_accuracy"] + row.get("validation_agreement", 0.0),
+    )
 
 
 @contextmanager

@@ -43,19 +43,24 @@ def leave_out_no_face(config: TrainConfig, split: datasets.Dataset) -> datasets.
 def make_targets(
     config: TrainConfig, split: datasets.Dataset, taught: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return `(N, 6)` targets; `taught` are the teacher's `(N, 6)` probabilities, if any.
-
-    Raises:
-        ValueError: as `votes.soft_targets`.
-    """
+    """Return `(N, 6)` targets; `taught` are the teacher's `(N, 6)` probabilities, if any."""
     labels = torch.tensor(split["label"])
     targets = one_hot(labels, len(LABELS)).float()
-    if config.votes is not None and config.vote_share:
-        voted = votes.soft_targets(config.votes, split["file"], labels.numpy())
+    if config.votes is not None:
+        voted = votes.distributions(votes.read_votes(config.votes, split["file"]), labels.numpy())
         targets = torch.lerp(targets, torch.from_numpy(voted).float(), config.vote_share)
     if taught is not None:
         targets = torch.lerp(targets, taught, config.teacher_share)
     return torch.lerp(targets, torch.full_like(targets, 1 / len(LABELS)), config.label_smoothing)
+
+
+def find_majorities(
+    config: TrainConfig, split: datasets.Dataset, device: torch.device
+) -> torch.Tensor | None:
+    """Return `(N,)` indices of what most voters see, `votes.NO_MAJORITY` included; None without."""
+    if config.votes is None:
+        return None
+    return torch.from_numpy(votes.read_votes(config.votes, split["file"]).majority).to(device)
 
 
 def describe_sources(config: TrainConfig) -> dict[str, int]:

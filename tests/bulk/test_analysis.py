@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import datasets
 import pandas as pd
@@ -22,6 +24,7 @@ import train_hub
 from emotion_detective.bulk import analysis
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.rows import FILE_COLUMNS, unreadable_row
+from emotion_detective.data.listing import Files
 from emotion_detective.page import batch_files
 
 pytest_plugins = ["hub_server"]
@@ -66,19 +69,6 @@ def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        None,
-        {"bytes": None, "path": None},
-        {"bytes": b"", "path": str(ROOT / "examples" / "one_face.jpg")},
-    ],
-)
-def test_a_gap_in_a_dataset_is_a_row_that_says_so(image, tiny_checkpoint):
-    rows = analysis.read_picture(EmotionDetective.from_pretrained(tiny_checkpoint), "0", image)
-    assert rows == [unreadable_row("0")]
-
-
 def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):
     arguments = str(tiny_checkpoint), str(folder), tmp_path
     analysis.write_rows(*arguments, shards=3)
@@ -112,9 +102,15 @@ def test_a_killed_shard_leaves_no_file_under_its_name(
     assert list(tmp_path.glob("*.parquet")) == []
 
 
-def test_a_whole_picture_is_one_face(folder, tiny_checkpoint, tmp_path):
-    analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path, whole_picture=True)
-    assert [row["box"] for row in rows_of(tmp_path)] == [[0, 0, 64, 64], [0, 0, 200, 200], None]
+def test_a_whole_picture_is_one_face_in_a_zip_too(folder, tiny_checkpoint, tmp_path):
+    zipped = shutil.make_archive(tmp_path / "pictures", "zip", folder)
+    analysis.write_rows(str(tiny_checkpoint), zipped, tmp_path / "out", whole_picture=True)
+    boxes = {row["file"]: row["box"] for row in rows_of(tmp_path / "out")}
+    assert boxes == {
+        "a/b/gray.PNG": [0, 0, 64, 64],
+        "a/face.jpg": [0, 0, 200, 200],
+        "broken.jpg": None,
+    }
 
 
 def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
@@ -133,54 +129,29 @@ def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
         analysis.write_rows(*arguments)
 
 
-def test_a_picture_that_is_replaced_by_one_as_large_is_another(tmp_path):
-    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 abc")
-    _, before = analysis.find_pictures(str(tmp_path))
-    (tmp_path / "z.ppm").write_bytes(b"P6 1 1 255 xyz")
-    os.utime(tmp_path / "z.ppm", (0, 0))
-    _, after = analysis.find_pictures(str(tmp_path))
-    assert after != before
-
-
-def test_what_is_left_out_is_counted_and_named(folder, tmp_path, caplog):
-    shutil.copytree(folder, tmp_path / "in")
-    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    (tmp_path / "in" / ".thumbs").mkdir()
-    (tmp_path / "in" / ".thumbs" / "face.jpg").write_bytes((folder / "a/face.jpg").read_bytes())
-    assert len(analysis.find_pictures(str(tmp_path / "in"))[0]) == 3
-    assert ": 1 links that lead to no file are left out (gone.jpg)." in caplog.text
-    hidden = ": 3 files that are hidden or no pictures are left out (._face.jpg, .thumbs/face.jpg,"
-    assert hidden in caplog.text
-
-
-def test_a_picture_without_permission_is_a_row_that_says_so(folder, tiny_checkpoint, monkeypatch):
-    def refuse(path: Path, *mode, **options):
-        if path.name == "face.jpg":
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return opened(path, *mode, **options)
-
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", refuse)
-    pictures, _ = analysis.find_pictures(str(folder))
-    detective = EmotionDetective.from_pretrained(tiny_checkpoint)
-    assert analysis.read_picture(detective, **pictures[1]) == [unreadable_row("a/face.jpg")]
-
-
-def test_a_name_that_is_no_text_is_named(tmp_path):
-    try:
-        Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")).touch()
-    except OSError:
-        pytest.skip("this file system takes UTF-8 only")
-    with pytest.raises(ValueError, match=r"caf\\udce9.png.* is no UTF-8: rename the file"):
-        analysis.find_pictures(str(tmp_path))
+@pytest.mark.parametrize(
+    ("error", "rows"),
+    [
+        (ValueError("The row has no picture."), [unreadable_row("a")]),
+        (PermissionError(errno.EACCES, "Permission denied"), [unreadable_row("a")]),
+        (zipfile.BadZipFile("Bad CRC-32"), [unreadable_row("a")]),
+        (OSError(errno.EIO, "Input/output error"), None),
+    ],
+)
+def test_a_picture_that_cannot_be_opened_is_a_row_and_a_failing_disk_stops(error, rows):
+    pictures = Files("source", ["a"], mock.Mock(side_effect=error), "key")
+    if rows:
+        assert analysis.analyze_file(None, pictures, 0) == rows
+    else:
+        with pytest.raises(OSError, match="Input/output error"):
+            analysis.analyze_file(None, pictures, 0)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"--data": "nowhere"}, "There is no folder 'nowhere'"),
-        ({"--data": "empty"}, "The folder 'empty' holds no pictures"),
-        ({"--data": "pictures.zip"}, "'pictures.zip' is a file: --data takes a folder of pictures"),
+        ({"--data": "nowhere"}, "There is no data at 'nowhere': --data takes"),
+        ({"--data": "empty"}, "'empty' holds no pictures"),
         ({"--shards": "0"}, "--shards must be 1 or more, not 0"),
         ({"--processes": "-1"}, "--processes must be 1 or more, not -1"),
     ],
@@ -190,7 +161,6 @@ def test_what_cannot_be_analyzed_is_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    Path("pictures.zip").touch()
     given = {"--model": str(tiny_checkpoint), "--data": str(folder), "--output": "out"} | options
     assert train_hub.main(["analyze", *[word for pair in given.items() for word in pair]]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -199,9 +169,8 @@ def test_what_cannot_be_analyzed_is_one_line(
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("count", [2, 5])
-def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch, count):
-    arguments = str(tiny_checkpoint), str(folder)
+def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch):
+    arguments, count = (str(tiny_checkpoint), str(folder)), 4  # one more than shards
     analysis.write_rows(*arguments, tmp_path / "one", shards=3)
     reports = []
     for rank in range(count):

@@ -110,28 +110,8 @@ def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
     assert found["distribution"]["cross_entropy"] == pytest.approx(np.log(6))
 
 
-def test_targets_are_what_the_labels_are_among_images_voted_alike(tmp_path):
-    """Of the images voted happy a quarter is labelled neutral, of the others none happy."""
-    happy, neutral = LABELS.index("happy"), LABELS.index("neutral")
-    rows = [f"h{i}.png,x,0,10,0,0,0,0,0,0,0,0" for i in range(400)]
-    rows += [f"n{i}.png,x,10,0,0,0,0,0,0,0,0,0" for i in range(400)]
-    labels = np.array([neutral] * 100 + [happy] * 300 + [neutral] * 400)
-    files = [row.split(",")[0] for row in rows]
-    targets = votes.soft_targets(votes_file(tmp_path, *rows), files, labels)
-    assert targets.shape == (800, 6)
-    assert targets.sum(axis=1) == pytest.approx(np.ones(800))
-    assert targets[:400, happy] == pytest.approx(np.full(400, 0.75), abs=0.02)
-    assert targets[:400, neutral] == pytest.approx(np.full(400, 0.25), abs=0.02)
-    assert targets[400:, neutral] == pytest.approx(np.ones(400), abs=0.02)
-
-
-def test_an_image_without_votes_keeps_its_label_as_target(tmp_path):
-    path = votes_file(tmp_path, "a.png,x,0,10,0,0,0,0,0,0,0,0", "b.png,x,10,0,0,0,0,0,0,0,0,0")
-    targets = votes.soft_targets(path, ["a.png", "c.png", "b.png"], np.array([2, 5, 3]))
-    assert targets[1].tolist() == [0, 0, 0, 0, 0, 1]
-
-
-def test_votes_for_one_emotion_only_are_refused_as_targets(tmp_path):
-    path = votes_file(tmp_path, "a.png,x,0,10,0,0,0,0,0,0,0,0")
-    with pytest.raises(ValueError, match="too few training images"):
-        votes.soft_targets(path, ["a.png", "c.png"], np.array([2, 5]))
+def test_distributions_are_the_votes_for_the_six_labels_or_else_the_label():
+    counts = np.array([[6, 0, 0, 2, 0, 0], [1, 0, 0, 0, 0, 2], [0] * 6])
+    others = np.array([[2, 0, 0, 0], [0, 7, 0, 0], [0] * 4])
+    made = votes.distributions(votes.Votes(counts, others), np.array([4, 4, 1]))
+    assert made.tolist() == [[0.75, 0, 0, 0.25, 0, 0], [0, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, 0]]

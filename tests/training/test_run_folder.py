@@ -223,3 +223,13 @@ def test_best_epoch_is_sought_at_the_final_image_size():
         dict(epoch=3, image_size=64, validation_accuracy=0.6),
     ]
     assert run_folder.best_row(rows)["epoch"] == 3
+
+
+def test_best_epoch_is_sought_by_labels_and_voters_alike():
+    row = dict(image_size=64)
+    rows = [
+        row | dict(epoch=1, validation_accuracy=0.7, validation_agreement=0.7),
+        row | dict(epoch=2, validation_accuracy=0.6, validation_agreement=0.9),
+        row | dict(epoch=3, validation_accuracy=0.5, validation_agreement=0.95),
+    ]
+    assert run_folder.best_row(rows)["epoch"] == 2

@@ -17,14 +17,21 @@ SMALL = SMALL_RUN | dict(epochs=1, image_sizes=(64,), size_spread=0.0, teacher_s
 
 
 def test_votes_move_the_targets_of_the_images_that_have_some(parts, tmp_path):
-    path = write_votes(tmp_path / "votes.csv", parts["train"], without_label=5)
-    config = TrainConfig(**SMALL, votes=str(path), vote_share=0.5)
-    made = targets.make_targets(config, parts["train"], None)
     labels = torch.tensor(parts["train"]["label"])
+    rows = [
+        f"{file},{','.join('6' if i == 0 else '2' if i == label else '0' for i in range(10))}"
+        for file, label in zip(parts["train"]["file"], labels.tolist(), strict=True)
+        if label not in (0, 5)
+    ]
+    path = tmp_path / "votes.csv"
+    path.write_text("\n".join([f"path,{','.join(votes.COUNTED)}", *rows]))
+    config = TrainConfig(**SMALL, votes=str(path), vote_share=0.4)
+    made = targets.make_targets(config, parts["train"], None)
     own = made[torch.arange(len(labels)), labels]
-    assert (own[labels == 5] == 1).all()
-    # All votes for the label: its probability is high, but no regression says 1.
-    assert ((own[labels != 5] > 0.9) & (own[labels != 5] < 1)).all()
+    assert (own[(labels == 5) | (labels == 0)] == 1).all()
+    voted = (labels != 5) & (labels != 0)
+    torch.testing.assert_close(own[voted], torch.full((int(voted.sum()),), 0.6 + 0.4 * 0.25))
+    torch.testing.assert_close(made[voted, 0], torch.full((int(voted.sum()),), 0.4 * 0.75))
 
 
 def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tiny_checkpoint):
@@ -36,7 +43,9 @@ def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tin
     both = [classifier.probabilities(faces) for faces in (pictures, mirrored)]
     answers = torch.tensor(sum(both) / 2)
     labels = torch.nn.functional.one_hot(run.labels["train"], 6)
-    torch.testing.assert_close(run.targets, (answers + labels) / 2, atol=0.01, rtol=0)  # bfloat16
+    torch.testing.assert_close(
+        run.targets["train"], (answers + labels) / 2, atol=0.01, rtol=0
+    )  # bfloat16
     assert not torch.allclose(torch.tensor(both[0]), torch.tensor(both[1]), atol=0.01)
 
 
@@ -46,7 +55,8 @@ def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(
     config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
     begun = prepare(config, parts, folder=tmp_path)
     monkeypatch.setattr(targets, "_average_flips", lambda *_: pytest.fail("asked again"))
-    assert torch.equal(prepare(config, parts, folder=tmp_path).targets, begun.targets)
+    again = prepare(config, parts, folder=tmp_path)
+    assert torch.equal(again.targets["train"], begun.targets["train"])
     run_folder.remove_state(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

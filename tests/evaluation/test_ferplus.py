@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import train_hub
-from emotion_detective.data import ferplus
-from emotion_detective.evaluation import votes
+from emotion_detective.evaluation import ferplus, votes
 
 FERPLUS_COLUMNS = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -46,12 +45,12 @@ def test_votes_are_found_by_an_image_s_pixels(source, parts, published, tmp_path
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("fer2013", lambda text: text.replace("pixels", "pictures"), "has no column pixels"),
+        ("fer2013", lambda text: text.replace("pixels", "pictures"), "lacks columns of pixels"),
         ("fer2013new", lambda text: text.rpartition("\n")[0], "they do not go together"),
         (
             "fer2013new",
             lambda text: text[:-3],
-            r"new\.csv is cut short in line 217: fetch",
+            r"new\.csv is cut short in row 216: fetch",
         ),
         ("fer2013", lambda text: re.sub("0,x,.*", "0,x,7 7", text), "None of the images of --data"),
         (

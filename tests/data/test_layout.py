@@ -1,0 +1,128 @@
+"""Names of folders become splits and classes; nothing is left out in silence."""
+
+import logging
+from collections import Counter
+
+import pytest
+
+from emotion_detective import LABELS
+from emotion_detective.data.layout import arrange
+from emotion_detective.data.splits import assign_splits
+
+
+def tree(splits: dict[str, int], classes=LABELS) -> list[str]:
+    """Return the paths of so many pictures of each class in each split."""
+    return [
+        f"{split}/{label}/im{i}.png".lstrip("/")
+        for split, count in splits.items()
+        for label in classes
+        for i in range(count)
+    ]
+
+
+def divide(paths: list[str]) -> dict[str, Counter]:
+    """Return how many images of each class the splits have."""
+    found = {"train": Counter(), "validation": Counter(), "test": Counter()}
+    for entry in assign_splits("faces", arrange("faces", paths)):
+        found[entry.split][entry.label] += 1
+    return found
+
+
+def sizes(paths: list[str]) -> list[int]:
+    return [counts.total() for counts in divide(paths).values()]
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("Train", "val", "TEST"),
+        ("Training", "PublicTest", "PrivateTest"),
+        ("train_set", "valid", "test images"),
+        ("images/train", "images/Validation", "images/test"),
+        ("FER2013Train", "dev", "FER2013Test"),
+        ("01-train_dir", "cross-validation", "03-testing"),
+    ],
+)
+def test_other_names_of_the_splits_are_used_and_logged(train, validation, test, caplog):
+    names = {train: 5, validation: 3, test: 2}
+    with caplog.at_level(logging.INFO):
+        assert sizes(tree(names)) == [30, 18, 12]
+    for split, name in zip(("train", "validation", "test"), names, strict=True):
+        assert f"{split} has {6 * names[name]} images, from {name.split('/')[-1]}." in caplog.text
+
+
+def test_other_names_of_the_classes_are_the_same_classes():
+    names = ("Angry People", "fear", "Happiness", "NEUTRAL_expression", "1_sadness", "suprise")
+    assert divide(tree({"train": 5, "test": 2}, names)) == divide(tree({"train": 5, "test": 2}))
+
+
+@pytest.mark.parametrize("top", ["", "faces", "archive/faces"])
+def test_class_folders_alone_are_divided_the_same_way_each_time_and_logged(top, caplog):
+    paths = tree({top: 20})
+    assert divide(paths) == {
+        "train": Counter(dict.fromkeys(LABELS, 16)),
+        "validation": Counter(dict.fromkeys(LABELS, 2)),
+        "test": Counter(dict.fromkeys(LABELS, 2)),
+    }
+    sentence = "has no validation and no test: a stratified 10% of train becomes validation and as "
+    assert sentence in caplog.text
+    once, again = (assign_splits("faces", arrange("faces", paths)) for _ in range(2))
+    assert once == again
+
+
+def test_folders_of_no_splits_name_are_one_whole_and_the_log_says_so(caplog):
+    assert sum(sizes(tree({"first batch": 20, "second batch": 4}))) == 144
+    sentence = ": the class folders in first batch, second batch are taken as one whole: none is"
+    assert sentence in caplog.text
+
+
+def test_a_folder_without_test_gets_one_and_keeps_its_validation():
+    entries = assign_splits("faces", arrange("faces", tree({"train": 20, "val": 3})))
+    assert Counter(entry.split for entry in entries) == dict(train=108, validation=18, test=12)
+    assert all(e.file.startswith("val/") for e in entries if e.split == "validation")
+
+
+def test_folders_inside_a_class_and_around_all_are_looked_into():
+    paths = [f"a/b/{path.replace('/im', '/c/d/im')}" for path in tree({"train": 20, "test": 4})]
+    assert sizes(paths) == [108, 12, 24]
+    assert arrange("faces", paths)[0].file == "train/angry/c/d/im0.png"
+
+
+@pytest.mark.parametrize("top", ["train/", ""])
+def test_an_unknown_class_beside_the_others_is_named(top):
+    paths = [path.removeprefix("" if top else "train/") for path in tree({"train": 20})]
+    with pytest.raises(ValueError, match=r"'bored'; the known .* angry, .* Rename or remove it\.$"):
+        sizes([*paths, f"{top}bored/im0.png"])
+
+
+def test_what_is_left_out_is_counted_and_named(caplog):
+    others = ["extra/happy/im0.png", "train/im0.png", "train/disgust/im0.png"]
+    assert sizes([*tree({"train": 20, "test": 4}), *others]) == [109, 12, 24]
+    folders = "2 pictures in folders of no split and class are left out (extra/happy, train)."
+    assert folders in caplog.text
+    assert "1 images of classes that are not used are left out (disgusted)." in caplog.text
+
+
+def test_five_images_a_class_are_enough_to_divide_and_one_is_not():
+    assert sizes(tree({"train": 5, "test": 1})) == [24, 6, 6]
+    with pytest.raises(ValueError, match=r"validation: .* train 2 of each where validation"):
+        sizes(tree({"train": 1, "test": 1}))
+
+
+def test_an_empty_class_is_named():
+    with pytest.raises(ValueError, match="no images of surprised for the split test"):
+        sizes([*tree({"train": 20}), *tree({"test": 4}, LABELS[:-1])])
+
+
+def test_public_and_private_files_in_one_folder_are_two_splits(caplog):
+    paths = tree({"train": 20})
+    for part in ("PublicTest", "PrivateTest"):
+        paths += [path.replace("im", f"{part}_") for path in tree({"test": 2})]
+    with caplog.at_level(logging.INFO):
+        assert sizes(paths) == [120, 12, 12]
+    assert "validation has 12 images, from test, files PublicTest." in caplog.text
+
+
+def test_pictures_in_no_class_folders_are_refused():
+    with pytest.raises(ValueError, match="holds no pictures in folders named for classes, such as"):
+        sizes(["holiday/im0.png"])
