@@ -195,7 +195,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if folder and not folder.is_dir():
         raise ValueError(f"--update writes into a checkpoint folder; {folder} is none.")
     classifier = load_classifier(options.model)
-    split = data.load(options.data)[options.split]
+    split = data.load_split(options.data, options.split)
     metrics = export.measure(classifier, split, options.split, folder, options.votes)
     if folder:
         card.write_card(folder)

@@ -114,9 +114,10 @@ def write_rows(
 
 def find_pictures(source: str) -> Files:
     """Return the pictures of a folder, a zip or a Hub dataset, of which the paths are split/row."""
-    if sources.is_on_hub(source):
-        return list_dataset(source, sources.load_from_hub(source), by_class=False)
-    return sources.find_pictures(source)
+    published = sources.open_dataset(source)
+    if published is None:
+        return sources.find_pictures(source)
+    return list_dataset(source, published, by_class=False)
 
 
 def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) -> dict:

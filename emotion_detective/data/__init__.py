@@ -3,8 +3,8 @@
 It must not know networks, recipes or the page.
 """
 
-from emotion_detective.data.dataset import FEATURES, load, subset, to_tensors
+from emotion_detective.data.dataset import FEATURES, load, load_split, subset, to_tensors
 from emotion_detective.data.layout import SPLITS
 from emotion_detective.data.sources import display_name
 
-__all__ = ["FEATURES", "SPLITS", "display_name", "load", "subset", "to_tensors"]
+__all__ = ["FEATURES", "SPLITS", "display_name", "load", "load_split", "subset", "to_tensors"]

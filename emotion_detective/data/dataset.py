@@ -52,39 +52,43 @@ def load(source: str | Path) -> datasets.DatasetDict:
     reader would show otherwise than the page does (16 bits, HEIC, rotated by EXIF) is kept as a
     PNG. `datasets` caches the result.
     """
-    if sources.is_on_hub(source):
-        published = sources.load_from_hub(str(source))
-        # As `train_hub.py prepare` made it, with its clean marks.
-        if {split: part.features for split, part in published.items()} == PREPARED:
-            return datasets.DatasetDict({split: published[split] for split in SPLITS})
-        files = listing.list_dataset(str(source), published, by_class=True)
-    else:
+    parts = _load(source, None)
+    if lost := set(range(len(LABELS))).difference(parts["train"]["label"]):
+        raise ValueError(
+            f"{source}: every image of {', '.join(LABELS[i] for i in sorted(lost))} in train is an "
+            "exact duplicate of one in validation or test. Give each split images of its own."
+        )
+    return parts
+
+
+def load_split(source: str | Path, split: str) -> datasets.Dataset:
+    """Return one split to be measured, of the classes that it has; other splits may be missing.
+
+    Class folders alone are that split as a whole.
+    """
+    return _load(source, split)[split]
+
+
+def _load(source: str | Path, measured: str | None) -> datasets.DatasetDict:
+    published = sources.open_dataset(source)
+    if published is None:
         files = sources.find_pictures(source)
-    entries = assign_splits(files.source, arrange(files.source, files.paths))
+    # As `train_hub.py prepare` made it, with its clean marks.
+    elif {split: part.features for split, part in published.items()} == PREPARED:
+        return datasets.DatasetDict({split: published[split] for split in SPLITS})
+    else:
+        files = listing.list_dataset(str(source), published, by_class=True)
+    entries = assign_splits(files.source, arrange(files.source, files.paths), measured)
     rows = _cache_rows(files, entries)
     column = np.asarray(rows.data.column("split"))
     rows = rows.remove_columns("split")  # they come in the order of SPLITS: slices, no copies
     parts = datasets.DatasetDict({s: rows.select(np.flatnonzero(column == s)) for s in SPLITS})
-    _check_leaks(files.source, entries, parts)
-    return parts
-
-
-def _check_leaks(source: str, entries: list[Entry], parts: datasets.DatasetDict) -> None:
-    """Log how many images a later split took from each, and refuse splits that it took a class."""
     known = Counter(entry.split for entry in entries if entry.label in LABELS)
     for split, part in parts.items():
         if left_out := known[split] - len(part):
-            logger.info(
-                "%s: %d of %s are left out: exact duplicates of a later split.",
-                source,
-                left_out,
-                split,
-            )
-        if lost := [LABELS[i] for i in set(range(len(LABELS))).difference(part["label"])]:
-            raise ValueError(
-                f"{source}: every image of {', '.join(lost)} in {split} is an exact duplicate of "
-                f"one in a later split. Give {split} images of its own, or remove its folder."
-            )
+            sentence = "%s: %d of %s are left out: exact duplicates of a later split."
+            logger.info(sentence, files.source, left_out, split)
+    return parts
 
 
 def to_tensors(split: datasets.Dataset, image_size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,11 +112,13 @@ def subset(split: datasets.Dataset, limit: int | None, seed: int) -> datasets.Da
 
 def _cache_rows(files: Files, entries: list[Entry]) -> datasets.Dataset:
     features = datasets.Features(**FEATURES, split=datasets.Value("string"))
+    counts = Counter(entry.split for entry in entries)
+    sizes = "-".join(str(counts[split]) for split in SPLITS)  # as `load` and `load_split` differ
     try:
         return datasets.Dataset.from_generator(
             lambda: _make_rows(files, entries),
             features=features,
-            fingerprint=f"{CACHE_VERSION}-{files.key[:48]}",
+            fingerprint=f"{CACHE_VERSION}-{sizes}-{files.key[:32]}",
         )
     except datasets.exceptions.DatasetGenerationError as error:
         if isinstance(error.__cause__, ValueError):  # our sentence about a broken image
@@ -128,8 +134,24 @@ def _make_rows(files: Files, entries: list[Entry]) -> Iterator[dict]:
     splits: dict[bytes, set[str]] = {}  # in which an image is
     for pixels, entry in zip(hashes, entries, strict=True):
         splits.setdefault(pixels, set()).add(entry.split)
+    validation = [
+        (entry.label, "test" in splits[pixels])
+        for pixels, entry in zip(hashes, entries, strict=True)
+        if entry.split == "validation"
+    ]
+    # Validation would lose a class to test.
+    is_copy = {label for label, _ in validation} != {
+        label for label, in_test in validation if not in_test
+    }
+    if is_copy:
+        logger.warning(
+            "%s: validation holds the images of test, and is kept for want of others: what a run "
+            "chooses on it is chosen on test.",
+            files.source,
+        )
     for pixels, entry in zip(hashes, entries, strict=True):
-        if entry.split == max(splits[pixels], key=SPLITS.index):
+        is_last = entry.split == max(splits[pixels], key=SPLITS.index)
+        if is_last or (is_copy and entry.split == "validation"):
             with files.open(entry.index) as file:
                 image = _plain_image(file.read())
             yield {

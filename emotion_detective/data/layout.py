@@ -3,8 +3,8 @@
     entries = arrange("faces.zip", ["val/Happiness/a.jpg", ...])   # [Entry(...), ...]
 
 Two of the folders that a picture lies in, however deep, name its split and its class; class folders
-without any split are one undivided whole. The log counts and names what is left out. Used by
-`sources.py`; opens no file.
+without any split are one undivided whole. The log counts and names what is left out. Opens no
+file.
 """
 
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 # The split of images in class folders alone: `splits.py` divides them.
 UNDIVIDED = "all"
-DROPPED_LABELS = ("disgusted",)
+DROPPED_LABELS = ("contempt", "disgusted")
 # Words of a folder's name, as in "01-train_images" and "Happy faces". `datasets` knows splits by
 # the same words, but for FER2013's own PublicTest and PrivateTest.
 SPLIT_NAMES = {
@@ -30,6 +30,7 @@ SPLIT_NAMES = {
 }
 CLASS_NAMES = {
     "angry": ("angry", "anger"),
+    "contempt": ("contempt",),
     "disgusted": ("disgusted", "disgust"),
     "fearful": ("fearful", "fear"),
     "happy": ("happy", "happiness"),

@@ -97,7 +97,7 @@ def list_zip(path: Path) -> Files:
     entries = [entry for entry in entries if not entry.is_dir()]
     paths = [entry.filename.replace("\\", "/") for entry in entries]
     for name in paths:
-        if name.startswith("/") or ":" in name or ".." in name.split("/"):
+        if name.startswith("/") or ".." in name.split("/"):
             raise ValueError(
                 f"{path} has an entry that points outside of it ({name!r}): do not use it."
             )

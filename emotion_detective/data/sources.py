@@ -22,6 +22,8 @@ from emotion_detective.files import formats
 
 # A source with such a name is a file, or one that is missing.
 FILE_SUFFIXES = (".zip", ".csv")
+# Where the Hub keeps a dataset's rows.
+PARQUET = ("*.parquet", "data/*.parquet")
 
 
 def is_on_hub(source: str | Path) -> bool:
@@ -39,13 +41,19 @@ def display_name(source: str) -> str:
     return Path(source).name if Path(source).exists() else source
 
 
-def load_from_hub(repo_id: str) -> datasets.DatasetDict:
-    """Return a Hub dataset as it is there."""
+def open_dataset(source: str | Path) -> datasets.DatasetDict | None:
+    """Return a dataset of the Hub or of a folder of parquet files as on the Hub; None of others."""
+    if not is_on_hub(source) and not any(
+        path for pattern in PARQUET for path in Path(source).glob(pattern)
+    ):
+        return None
     try:
-        return datasets.load_dataset(repo_id)
+        return datasets.load_dataset(str(source))
     except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
+        if not is_on_hub(source):
+            raise ValueError(f"{source} is no dataset ({first_line(error)}).") from error
         raise ValueError(
-            f"There is no folder {repo_id!r} here, and no dataset {repo_id} could be loaded from "
+            f"There is no folder '{source}' here, and no dataset {source} could be loaded from "
             f"the Hub ({first_line(error)}). Check the path, or the id, your token if it is "
             "private, and the network."
         ) from error

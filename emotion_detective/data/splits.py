@@ -25,19 +25,26 @@ FER_PUBLIC_COUNTS = dict(zip(LABELS, (467, 496, 895, 607, 653, 415), strict=True
 FER_FILE = re.compile(r"/im(\d+)\.png$")
 # Kaggle's msambare/fer2013 keeps PublicTest_1.jpg and PrivateTest_2.jpg in one test folder.
 FER_PART = re.compile(r"(public|private)test_\d+\.\w+$", re.IGNORECASE)
-# The share of train that becomes validation or test where a source has none, and its seed.
-DRAWN_SHARE, DRAWN_SEED = 0.1, 0
+# The fraction of train that becomes validation or test where a source has none, and its seed.
+DRAWN_FRACTION, DRAWN_SEED = 0.1, 0
+# FER2013's own classes differ by a factor of 2.3.
+MAX_IMBALANCE = 10
 
 
-def assign_splits(name: str, entries: list[Entry]) -> list[Entry]:
-    """Return the entries of the source `name`, each in one of the three splits."""
+def assign_splits(name: str, entries: list[Entry], measured: str | None = None) -> list[Entry]:
+    """Return the entries of the source `name`, each in one of the three splits.
+
+    With `measured` this split alone must have images, of any class, and gets all undivided ones.
+    """
     counts = Counter(entry.label for entry in entries if entry.split == "test")
     are_numbered = all(FER_FILE.search(entry.file) for entry in entries)
     if are_numbered and all(counts[label] == count for label, count in FER_TEST_COUNTS.items()):
         entries = _divide_by_number(entries)
     entries = _divide_by_file_name(entries)
     if all(entry.split == UNDIVIDED for entry in entries):
-        entries = [replace(entry, split="train") for entry in entries]
+        if measured:
+            logger.warning("%s has no splits: all of it is measured, trained on or not.", name)
+        entries = [replace(entry, split=measured or "train") for entry in entries]
     present = {entry.split for entry in entries}
     missing = [split for split in SPLITS if split not in present]
     if missing and "train" in present:
@@ -45,12 +52,12 @@ def assign_splits(name: str, entries: list[Entry]) -> list[Entry]:
             "%s has no %s: a stratified %d%% of train becomes %s.",
             name,
             " and no ".join(missing),
-            round(100 * DRAWN_SHARE),
+            round(100 * DRAWN_FRACTION),
             " and as much ".join(missing),
         )
         entries = _draw(entries, missing)
     _log_splits(name, entries)
-    _check_classes(name, entries)
+    _check_classes(name, entries, measured)
     return entries
 
 
@@ -69,7 +76,7 @@ def _divide_by_number(entries: list[Entry]) -> list[Entry]:
 
 
 def _divide_by_file_name(entries: list[Entry]) -> list[Entry]:
-    """Call PublicTest validation where the file names tell FER2013's two parts of test apart."""
+    """Call PublicTest validation where the file names distinguish FER2013's two parts of test."""
     parts = {i: FER_PART.search(e.file) for i, e in enumerate(entries) if e.split == "test"}
     names = {part and part[1].lower() for part in parts.values()}
     if names != {"public", "private"} or any(entry.split == "validation" for entry in entries):
@@ -91,11 +98,11 @@ def _draw(entries: list[Entry], splits: list[str]) -> list[Entry]:
         if len(indices) <= len(splits):
             continue
         drawn = rng.permutation(indices)
-        count = max(1, round(DRAWN_SHARE * len(indices)))
+        count = max(1, round(DRAWN_FRACTION * len(indices)))
         for number, split in enumerate(splits):
             for i in drawn[number * count : (number + 1) * count]:
                 origin = entries[i].origin or "the class folders"
-                divided[i] = replace(entries[i], split=split, origin=f"a share of {origin}")
+                divided[i] = replace(entries[i], split=split, origin=f"a fraction of {origin}")
     return divided
 
 
@@ -106,25 +113,39 @@ def _log_splits(name: str, entries: list[Entry]) -> None:
     counts = Counter((e.split, e.origin) for e in entries if e.label not in DROPPED_LABELS)
     for split in SPLITS:
         origins = {origin: n for (of, origin), n in counts.items() if of == split}
-        folders = " and ".join(origin or "its class folders" for origin in sorted(origins))
-        source = f", from {folders}" if folders else ""
-        logger.info("%s: %s has %d images%s.", name, split, sum(origins.values()), source)
+        if folders := " and ".join(origin or "its class folders" for origin in sorted(origins)):
+            count = sum(origins.values())
+            logger.info("%s: %s has %d images, from %s.", name, split, count, folders)
 
 
-def _check_classes(name: str, entries: list[Entry]) -> None:
+def _check_classes(name: str, entries: list[Entry], measured: str | None) -> None:
     counts = Counter((entry.split, entry.label) for entry in entries)
     unknown = sorted({label for _, label in counts} - set(LABELS) - set(DROPPED_LABELS))
     if unknown:
         raise ValueError(
             f"{name} has the unknown class {', '.join(map(repr, unknown))}; the known ones "
-            f"are {', '.join(LABELS)} and their usual other names ({', '.join(DROPPED_LABELS)} is "
-            "dropped). Rename or remove it."
+            f"are {', '.join(LABELS)} and their usual other names ({' and '.join(DROPPED_LABELS)} "
+            "are dropped). Rename or remove it."
         )
-    for split in SPLITS:
+    for split in (measured,) if measured else SPLITS:
         empty = [label for label in LABELS if not counts[split, label]]
-        if empty:
+        if measured and 0 < len(empty) < len(LABELS):
+            logger.warning("%s has no images of %s in %s.", name, ", ".join(empty), split)
+        elif empty:
             raise ValueError(
                 f"{name} has no images of {', '.join(empty)} for the split {split}: every "
                 "split needs an image of each class, and train 2 of each where validation or test "
                 "is missing, 3 where both are."
             )
+    sizes = {label: counts["train", label] for label in LABELS}
+    most, least = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
+    if not measured and sizes[most] > MAX_IMBALANCE * sizes[least]:
+        logger.warning(
+            "%s: train has %d images of %s and %d of %s. A network that always names the first "
+            "would be right often: judge by macro-F1, and add images of the rare classes.",
+            name,
+            sizes[most],
+            most,
+            sizes[least],
+            least,
+        )

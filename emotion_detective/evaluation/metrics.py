@@ -100,13 +100,14 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     classes = range(len(LABELS))
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
     scores, sampled = score_classes(confusion), score_classes(_bootstrap(confusion))
+    present = confusion.any(axis=1)  # a class without images has no F1
     answered_share, answered_accuracy = _score_answered(confidence, correct, unsure_below)
     return {
         "n": len(labels),
         "accuracy": float(correct.mean()),
         "accuracy_interval": bootstrap_interval(correct),
-        "macro_f1": float(scores["f1"].mean()),
-        "macro_f1_interval": _to_interval(sampled["f1"].mean(axis=-1)),
+        "macro_f1": float(scores["f1"][present].mean()),
+        "macro_f1_interval": _to_interval(sampled["f1"][:, present].mean(axis=-1)),
         "per_class": {
             label: {
                 "support": int(confusion[i].sum()),

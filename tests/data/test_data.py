@@ -65,11 +65,43 @@ def test_exact_duplicates_stay_in_the_last_split_alone(few):
     assert test["file"][~test["clean"]].tolist() == ["test/happy/im0.png", "test/sad/im0.png"]
 
 
-def test_a_split_that_loses_a_class_to_a_later_one_is_refused(few):
-    (few / "val" / "sad" / "im2.png").write_bytes((few / "test" / "sad" / "im0.png").read_bytes())
-    sentence = "every image of sad in validation is an exact duplicate of one in a later split"
+def test_a_validation_that_is_test_is_kept_with_a_warning(few, caplog):
+    for label in LABELS:
+        png = (few / "test" / label / "im0.png").read_bytes()
+        (few / "val" / label / "im2.png").write_bytes(png)
+    parts = data.load(few)
+    assert [len(part) for part in parts.values()] == [12, 6, 6]
+    assert not any(parts["validation"]["clean"]) and not any(parts["test"]["clean"])
+    assert "validation holds the images of test, and is kept for want of others" in caplog.text
+
+
+def test_a_train_that_is_test_can_be_measured_and_not_trained_on(few):
+    for label in LABELS:
+        png = (few / "test" / label / "im0.png").read_bytes()
+        for number in range(2):
+            (few / "train" / label / f"im{number}.png").write_bytes(png)
+    assert len(data.load_split(few, "test")) == 6
+    sentence = "every image of angry, .*, surprised in train is an exact duplicate of one in"
     with pytest.raises(ValueError, match=sentence):
         data.load(few)
+
+
+def test_class_folders_are_measured_whole_and_divided_for_training(few):
+    for _ in range(2):  # the second time from the cache
+        assert len(data.load_split(few / "train", "test")) == 12
+    with pytest.raises(ValueError, match="every split needs an image of each class"):
+        data.load(few / "train")
+
+
+def test_parquet_files_as_on_the_hub_are_read_from_a_folder(few, parts, tmp_path):
+    for split, part in parts.items():
+        part.to_parquet(tmp_path / "prepared" / f"{split}-00000-of-00001.parquet")
+        other = part.remove_columns(["clean", "file"])
+        other.to_parquet(tmp_path / "other" / "data" / f"{split}-00000-of-00001.parquet")
+    prepared, other = data.load(tmp_path / "prepared"), data.load(tmp_path / "other")
+    for split, part in parts.items():
+        assert prepared[split]["file"] == part["file"]
+        assert other[split]["label"] == part["label"]
 
 
 def test_a_second_load_takes_the_cache_and_a_changed_source_is_read_again(few, monkeypatch):

@@ -97,10 +97,11 @@ def test_an_unknown_class_beside_the_others_is_named(top):
 
 def test_what_is_left_out_is_counted_and_named(caplog):
     others = ["extra/happy/im0.png", "train/im0.png", "train/disgust/im0.png"]
-    assert sizes([*tree({"train": 20, "test": 4}), *others]) == [109, 12, 24]
+    others += ["train/contempt/im0.png"]
+    assert sizes([*tree({"train": 20, "test": 4}), *others]) == [110, 12, 24]
     folders = "2 pictures in folders of no split and class are left out (extra/happy, train)."
     assert folders in caplog.text
-    assert "1 images of classes that are not used are left out (disgusted)." in caplog.text
+    assert "2 images of classes that are not used are left out (contempt, disgusted)" in caplog.text
 
 
 def test_five_images_a_class_are_enough_to_divide_and_one_is_not():
@@ -121,6 +122,31 @@ def test_public_and_private_files_in_one_folder_are_two_splits(caplog):
     with caplog.at_level(logging.INFO):
         assert sizes(paths) == [120, 12, 12]
     assert "validation has 12 images, from test, files PublicTest." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("paths", "measured", "sentence"),
+    [
+        (tree({"test": 2}), 12, ""),
+        (tree({"": 2}), 12, "faces has no splits: all of it is measured, trained on or not."),
+        (tree({"test": 2}, LABELS[:4]), 8, "faces has no images of sad, surprised in test."),
+        (tree({"train": 20, "validation": 2}), 12, "has no test: a stratified 10% of train"),
+    ],
+)
+def test_what_is_measured_needs_no_other_split_and_not_every_class(
+    paths, measured, sentence, caplog
+):
+    entries = assign_splits("faces", arrange("faces", paths), "test")
+    assert sum(entry.split == "test" for entry in entries) == measured
+    assert sentence in caplog.text
+    with pytest.raises(ValueError, match=r"no images of angry, .*, surprised for the split test"):
+        assign_splits("faces", arrange("faces", tree({"validation": 2})), "test")
+
+
+def test_a_train_with_few_images_of_a_class_is_said_to_be_so(caplog):
+    few = tree({"train": 12, "test": 2}, LABELS[1:])
+    assert sum(sizes([*tree({"train": 400, "test": 2}, LABELS[:1]), *few])) == 472
+    assert "train has 360 images of angry and 11 of fearful. A network that always" in caplog.text
 
 
 def test_pictures_in_no_class_folders_are_refused():
