@@ -24,7 +24,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from emotion_detective.page import uploads
+if __name__ == "__main__":  # imports take seconds, on a cold disk a minute
+    print("Loading the model ...", flush=True)
+
+from emotion_detective.page import surroundings, uploads
+
+if __name__ == "__main__" and (reason := surroundings.unfit()):
+    sys.exit(reason)
+surroundings.reach_own_address()
 
 # Gradio notes the folder when it is imported; if it was before, files of tools lie elsewhere.
 TOOLS_ARE_SWEPT = "gradio" not in sys.modules

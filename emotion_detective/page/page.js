@@ -92,9 +92,11 @@ window.ed = (() => {
     send(name, files);
   };
   const rooms = {}; // tab -> what shows its work: { begin, progress, failed }
+  const latest = {}; // tab -> what was sent last, to try again
   const intakes = {}; // tab -> what tells the server of the files
   const send = async (name, files, about = {}) => {
     openTab(name);
+    latest[name] = () => send(name, files, about);
     const room = rooms[name];
     const seen = await room.begin(files, about);
     try {
@@ -105,8 +107,12 @@ window.ed = (() => {
       intakes[name]({ files: described, seen });
     } catch (error) {
       room.failed();
-      say(error.message, error.isRefused ? null : () => send(name, files, about));
+      say(error.message, error.isRefused ? null : latest[name]);
     }
+  };
+  const gone = (name) => {
+    rooms[name].failed();
+    say("The server does not answer.", latest[name]);
   };
   const reduced = async (file) => {
     try {
@@ -226,6 +232,28 @@ window.ed = (() => {
     return { stream, off };
   };
 
+  // --- First sight: an example that is read already, its verdict moving from face to face ---------
+  const STEP_MS = 1800;
+  const goThrough = (first) => {
+    const boxes = [...(first?.querySelectorAll(".box") ?? [])];
+    if (!boxes.length) return;
+    let at = -1;
+    const next = () => {
+      at = (at + 1) % boxes.length;
+      boxes.forEach((box, i) => box.classList.toggle("chosen", i === at));
+      const { number, words } = boxes[at].dataset;
+      const chip = first.querySelector(".ed-chip");
+      chip.textContent = number;
+      chip.style.setProperty("--color", boxes[at].style.getPropertyValue("--color"));
+      first.querySelector(".words").textContent = words[0].toUpperCase() + words.slice(1);
+    };
+    next();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    // It rests under the pointer and with the focus.
+    const moves = () => isSeen(first) && !first.matches(":hover, :focus-visible");
+    setInterval(() => moves() && next(), STEP_MS);
+  };
+
   // --- A tab's zone (intake.html): where files are chosen, the camera's lens, examples ------------
   const intake = (element, tell) => {
     const at = (selector) => element.querySelector(selector);
@@ -293,12 +321,15 @@ window.ed = (() => {
     element.addEventListener("click", ({ target: pressed }) => {
       const card = pressed.closest("[data-example]");
       if (!card) return;
-      const { src, dataset } = card.querySelector("img");
-      rooms[name].begin([], { picture: src, ratio: dataset.ratio });
+      latest[name] = () => card.click();
+      const { src, dataset, naturalWidth, naturalHeight } = card.querySelector("img");
+      const ratio = dataset.ratio ?? naturalWidth / naturalHeight;
+      rooms[name].begin([], { picture: src, ratio });
       tell({ example: Number(card.dataset.example) });
     });
+    goThrough(element.querySelector(".first"));
     intakes[name] = tell;
   };
 
-  return { make, say, open, openTab, startTabs, address, camera, isSeen, intake, rooms };
+  return { make, say, gone, open, openTab, startTabs, address, camera, isSeen, intake, rooms };
 })();

@@ -238,7 +238,8 @@ const findSpot = (tag, texts, areas, index, taken, width, height) => {
     if (!spots.length) spots.push({ left, top: 0, ...size });
     const free = spots.filter((spot) => !taken.some((other) => meets(spot, other)));
     const clear = free.find((spot) => !areas.some((a, i) => i !== index && meets(spot, a)));
-    if (clear || free.length) return clear ?? free[0];
+    if (clear) return clear;
+    if (free.length && text === texts.at(-1)) return free[0]; // a number hides little of a face
     first ??= spots[0];
   }
   if (index !== chosen) return null;

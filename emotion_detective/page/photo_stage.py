@@ -126,6 +126,29 @@ def _finish(
     }
 
 
+def first_sight(
+    view: Image.Image, size: tuple[int, int], predictions: Sequence[Prediction], example: int
+) -> str:
+    """Return the HTML of an example that is read already: a button that opens it."""
+    boxes = ""
+    for number, face in enumerate(predictions, start=1):
+        left, top, width, height = (
+            f"{100 * part:.2f}%" for part in _fractions(face.box_xyxy, size)
+        )
+        color = f"var(--ed-{'unsure' if face.unsure else face.label})"
+        boxes += (
+            f'<i class="box" style="left:{left};top:{top};width:{width};height:{height};'
+            f'--color:{color}" data-number="{number}" data-words="{words.looks(face)}"></i>'
+        )
+    return (
+        f'<button type="button" class="first" data-example="{example}">'
+        f'<span class="fit" style="--ratio:{size[0] / size[1]}"><img alt="Open this example: '
+        f'{words.tally(predictions)}" src="{html.picture_address(view)}">{boxes}</span>'
+        '<span class="ed-verdict"><span class="ed-chip"></span><span class="words"></span></span>'
+        "</button>"
+    )
+
+
 def refusal(error: ValueError) -> dict:
     """Return what the stage's script shows of an error; each is another value."""
     return {"error": str(error), "key": secrets.token_hex(4)}

@@ -20,9 +20,11 @@ EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLES = {
     "one_face.jpg": "one face",
     "six_people.jpg": "six people, six emotions",
-    "blurred.jpg": "too blurred to be sure",
+    "surprised_or_fearful.jpg": "surprised or fearful?",
     "no_face.jpg": "no face",
 }
+# What one sees first, already read.
+FIRST, FIRST_PX = "six_people.jpg", (900, 900)
 LIMITS = (
     f"Up to {MAX_FILE_BYTES / 1e6:.0f} MB and {MAX_PIXELS / 1e6:.0f} million pixels; "
     f"the {faces.MAX_FACES} largest faces are read."
@@ -40,7 +42,14 @@ def tab(detective: EmotionDetective) -> None:
     kept = gr.State()
     stage = shell.scripted("photo", "photo-stage")
     intake = shell.intake(
-        "photo", "a picture", "image/*", LIMITS, _examples(), "one of these", camera="picture"
+        "photo",
+        "a picture",
+        "image/*",
+        LIMITS,
+        _examples(),
+        "one of these",
+        camera="picture",
+        first=_first_sight(detective),
     )
     closer, saved = (shell.messenger(f"photo-{name}") for name in ("closer", "saved"))
 
@@ -83,7 +92,7 @@ def tab(detective: EmotionDetective) -> None:
         stage.whole(read_whole, kept, [kept, stage], **PRIVATE),
     ]
     for step in steps:
-        step.failure(None, js=shell.SERVER_GONE, **PRIVATE)
+        step.failure(None, js="() => ed.gone('photo')", **PRIVATE)
     stage.cleared(lambda: (None, None), None, [kept, stage], cancels=steps, queue=False, **PRIVATE)
     stage.closer(look_closer, kept, closer, trigger_mode="multiple", **PRIVATE)
     # A session's last values stay in memory: a file not for longer than it takes to send it.
@@ -95,6 +104,15 @@ def _examples() -> list[shell.Example]:
         shell.Example(read_picture(EXAMPLES_FOLDER / name).picture, shows)
         for name, shows in EXAMPLES.items()
     ]
+
+
+def _first_sight(detective: EmotionDetective) -> str:
+    """Return the HTML of an example with what was found in it, which page.js goes through."""
+    picture = read_picture(EXAMPLES_FOLDER / FIRST).picture
+    predictions = detective.analyze(picture)
+    view = picture.copy()
+    view.thumbnail(FIRST_PX)
+    return photo_stage.first_sight(view, picture.size, predictions, list(EXAMPLES).index(FIRST))
 
 
 def _there(kept: uploads.Kept | None) -> photo_stage.Analysis:

@@ -123,8 +123,6 @@ _TITLE = f"""<div class="ed-head"><h1>{(FOLDER / "icon.svg").read_text()} {NAME}
 <p class="ed-small">Reads expressions, not what someone feels; not for hiring, classrooms or
 work. Uploads are deleted within half an hour. <a class="ed-link" href="#about">About</a></p>
 </div><div class="ed-tabs" role="tablist" aria-label="Sections">{_LINKS}</div>"""
-# What a tab's script does if the server does not answer any more.
-SERVER_GONE = "() => ed.say('The server does not answer. Try again in a moment.')"
 
 
 @dataclass(frozen=True)
@@ -164,6 +162,7 @@ def intake(
     try_: str,
     camera: str = "",
     gains: str = "",
+    first: str = "",
 ) -> gr.HTML:
     """Lay out where files get in: to drop, choose, paste, take, or an example.
 
@@ -175,6 +174,7 @@ def intake(
         accept: the same for the browser's own dialog.
         camera: "picture" or "film", what the camera takes; "" without one.
         gains: HTML to stand below the examples.
+        first: HTML to stand in the zone, an example that is read already.
     """
     texts = {
         "TAB": tab,
@@ -184,8 +184,10 @@ def intake(
         "CAMERA": camera,
         "TRY": try_,
         "GAINS": gains,
+        "DROP": f"Now yours: drop {what} here" if first else f"Drop {what} here",
         "MULTIPLE": "multiple" if tab == "batch" else "",
-        # The last: the pictures in it are text, in which the other names may stand.
+        # The last: the pictures in them are text, in which the other names may stand.
+        "FIRST": first,
         "CARDS": "".join(one.card(i) for i, one in enumerate(examples)),
     }
     return scripted("intake", f"{tab}-intake", **texts)
