@@ -51,14 +51,14 @@ def damaged_films(folder: Path) -> Iterator[OddFile]:
     dice = random.Random(0)
     for suffix, codec in (("mp4", "libx264"), ("webm", "libvpx"), ("avi", "libx264")):
         content = film(folder / f"noisy.{suffix}", noisy(12), codec=codec).read_bytes()
-        for eighth in range(1, 8):
+        for eighth in (1, 4, 7):
             cut = content[: len(content) * eighth // 8]
             yield OddFile(f"cut-{eighth}.{suffix}", cut, None)
-        for number in range(8):
+        for number in range(4):
             data = bytearray(content)
             reach = len(data) if number % 2 else 600
             for _ in range(dice.choice([1, 10, 100])):
-                place = dice.randrange(reach) - (0 if number % 4 else reach)  # or from the end
+                place = dice.randrange(reach) - (0 if number % 3 else reach)  # or from the end
                 data[place] ^= 1 << dice.randrange(8)
             yield OddFile(f"flipped-{number}.{suffix}", bytes(data), None)
 

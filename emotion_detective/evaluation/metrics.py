@@ -72,10 +72,10 @@ def choose_unsure_threshold(
     probabilities, labels = check_answers(probabilities, labels)
     confidence, correct = _judge(probabilities, labels)
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
-        share, accuracy = _score_answered(confidence, correct, threshold)
+        fraction, accuracy = _score_answered(confidence, correct, threshold)
         hits = accuracy >= ANSWERED_ACCURACY_TARGET
         if hits and _find_lower_limit(correct[confidence >= threshold]) >= ANSWERED_ACCURACY_FLOOR:
-            return float(threshold), share, accuracy
+            return float(threshold), fraction, accuracy
     return 1.0, *_score_answered(confidence, correct, 1.0)
 
 

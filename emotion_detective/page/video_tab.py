@@ -142,7 +142,7 @@ def _analyze(
             if time.monotonic() - told_s > TELL_EVERY_S:
                 told_s = time.monotonic()
                 text = f"{progress.time_s:.0f} seconds of video read"
-                yield {parts.status: html.progress(text, progress.share)}
+                yield {parts.status: html.progress(text, progress.fraction)}
     except ValueError as error:
         yield _reset(parts, html.error(str(error)))
         return

@@ -63,15 +63,15 @@ class Moment:
 class Progress:
     """The state of an analysis; the last one is the result.
 
-    `time_s` is the time of the last frame, and `share` that of the video, 0 to 1, None if the file
-    states no length. `timeline` is the same object in all, with boxes in pixels of the video as
-    shown; `size` is the video's width and height. `moments` are in the order of labels;
+    `time_s` is the time of the last frame, and `fraction` the part of the video before it, None if
+    the file states no length. `timeline` is the same object in all, with boxes in pixels of the
+    video as shown; `size` is the video's width and height. `moments` are in the order of labels;
     `portraits`, by track, are faces at their largest, squares of `PORTRAIT_SIDE_PX` at most.
     """
 
     timeline: Timeline
     time_s: float
-    share: float | None
+    fraction: float | None
     moments: tuple[Moment, ...]
     notices: tuple[str, ...]
     size: tuple[int, int]
@@ -99,10 +99,10 @@ def follow_faces(
         faces = reader.read(picture)
         readings = timeline.add(time_s, _resize_boxes(faces, picture.size, shown.size))
         portraits.look(picture, faces, [one.track for one in readings])
-        share = min(time_s / stated_s, 1.0) if stated_s else None
+        fraction = min(time_s / stated_s, 1.0) if stated_s else None
         moments = _collect_moments(progress.moments, timeline, picture, shown.size)
         progress = Progress(
-            timeline, time_s, share, moments, tuple(notices), shown.size, portraits.by_track
+            timeline, time_s, fraction, moments, tuple(notices), shown.size, portraits.by_track
         )
         yield progress
         if timeline.dropped_frames:
@@ -111,7 +111,7 @@ def follow_faces(
     if reader.rotation_degrees:
         degrees = reader.rotation_degrees
         notices.append(f"Found with the video turned by {degrees} degrees clockwise.")
-    yield replace(progress, share=1.0, notices=tuple(notices))
+    yield replace(progress, fraction=1.0, notices=tuple(notices))
 
 
 def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterator[float]:

@@ -1,7 +1,7 @@
 """A decoded frame -> the picture that is shown: upright, in square pixels, reduced. No files.
 
-A phone stores its pictures as the sensor lies and states in the header how to turn them; the frames
-carry that statement as their display matrix. Used by decoding.py.
+A phone stores its pictures as the sensor lies and states their rotation in the header; the frames
+carry it as their display matrix. Used by decoding.py.
 """
 
 import struct
@@ -15,9 +15,9 @@ from PIL import Image
 MAX_PIXELS = 1280 * 720
 # Pixels of old cameras are up to twice as wide as high; a file may state anything.
 MAX_PIXEL_ASPECT = 4
-# Signs of a, b, c and d of a display matrix -> how to transpose the stored picture of a turned
+# Signs of a, b, c and d of a display matrix -> how to transpose the stored picture of a rotated
 # phone or of a mirrored selfie.
-TURNS = {
+ROTATIONS = {
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
@@ -26,7 +26,7 @@ TURNS = {
     (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
-SIDEWAYS = {turn for (a, *_), turn in TURNS.items() if not a}
+SIDEWAYS = {rotation for (a, *_), rotation in ROTATIONS.items() if not a}
 MATRIX = struct.Struct("=9i")
 
 
@@ -36,7 +36,7 @@ def shown_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:  # no camera's
         aspect = 1.0
     size = max(1, round(frame.width * aspect)), frame.height
-    return size[::-1] if _find_turn(frame) in SIDEWAYS else size
+    return size[::-1] if _find_rotation(frame) in SIDEWAYS else size
 
 
 def to_picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int]) -> Image.Image:
@@ -46,11 +46,11 @@ def to_picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int]) ->
     fitted = tuple(max(1, round(side * scale)) for side in shown)
     if max(abs(one - other) for one, other in zip(fitted, size, strict=True)) <= 1:  # rounded
         fitted = size
-    turn = _find_turn(frame)
-    width, height = fitted[::-1] if turn in SIDEWAYS else fitted
+    rotation = _find_rotation(frame)
+    width, height = fitted[::-1] if rotation in SIDEWAYS else fitted
     picture = frame.to_image(width=width, height=height, interpolation="AREA")
-    if turn is not None:
-        picture = picture.transpose(turn)
+    if rotation is not None:
+        picture = picture.transpose(rotation)
     if picture.size == size:
         return picture
     padded = Image.new("RGB", size)
@@ -58,10 +58,10 @@ def to_picture(frame: VideoFrame, stream: VideoStream, size: tuple[int, int]) ->
     return padded
 
 
-def _find_turn(frame: VideoFrame) -> Image.Transpose | None:
+def _find_rotation(frame: VideoFrame) -> Image.Transpose | None:
     matrix = bytes(frame.side_data.get("DISPLAYMATRIX") or b"")
     if len(matrix) != MATRIX.size:
         return None
     a, b, _, c, d, *_ = MATRIX.unpack(matrix)
     least = max(map(abs, (a, b, c, d))) / 2
-    return TURNS.get(tuple((value > least) - (value < -least) for value in (a, b, c, d)))
+    return ROTATIONS.get(tuple((value > least) - (value < -least) for value in (a, b, c, d)))

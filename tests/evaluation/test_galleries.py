@@ -28,12 +28,6 @@ def test_top_losses_show_the_worst_images_first_with_their_names(
     ]
 
 
-def test_a_gallery_of_one_picture_of_another_mode_is_drawn(tmp_path):
-    path = galleries.draw([Image.new("RGBA", (30, 50))], ["one"], "Title", tmp_path / "g.png")
-    with Image.open(path) as picture:
-        assert picture.width == 1200
-
-
 def test_images_that_contradict_their_label_become_a_gallery(tmp_path, small_split):
     files = small_split["file"]
     read = votes.Votes(np.tile([0, 0, 10, 0, 0, 0], (12, 1)), np.zeros((12, 4), int))

@@ -1,4 +1,4 @@
-"""A Space deployed to a Hub on loopback: what goes up, what it is told, and what it refuses."""
+"""A Space deployed to a Hub on loopback: what goes up, its settings, and what is refused."""
 
 import shutil
 from pathlib import Path
