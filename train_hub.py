@@ -32,13 +32,10 @@ import argparse
 import dataclasses
 import json
 import logging
-import multiprocessing
-import threading
 import time
 import typing
 from pathlib import Path
 
-import multiprocess
 from safetensors import SafetensorError
 
 from emotion_detective.training.recipe import (
@@ -242,7 +239,7 @@ def deploy_space(options: argparse.Namespace) -> None:
 
 
 def analyze(options: argparse.Namespace) -> None:
-    """Rate every face in a folder of pictures or a Hub dataset; write the rows as parquet."""
+    """Rate every face in the pictures of a folder, zip or dataset; write the rows as parquet."""
     from emotion_detective.bulk import analysis
 
     report = analysis.write_rows(
@@ -467,31 +464,12 @@ def _add_analyze(commands) -> None:
     command = _add_command(commands, analyze)
     command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
     command.add_argument("--output", required=True, metavar="DIR", help="for the parquet files")
-    command.add_argument("--shards", type=int, help="parquet files; a thousand pictures each")
+    command.add_argument("--shards", type=int, help="parquet files; at most 250 pictures each")
     command.add_argument("--processes", type=int, default=1, help="shards at the same time")
     command.add_argument(
         "--whole-picture", action="store_true", help="for pictures cropped to a face already"
     )
 
 
-def _end_with_parent() -> None:
-    """Have this process end as soon as its parent is gone, killed perhaps.
-
-    It would finish what it is at, beside the process that the next call starts, and then wait for
-    more for ever.
-    """
-
-    def follow() -> None:
-        # Both are None while this process still reads what it is to do.
-        while not (parent := multiprocess.parent_process() or multiprocessing.parent_process()):
-            time.sleep(0.1)
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-if __name__ == "__mp_main__":  # a process that `datasets` or `multiprocessing` started
-    _end_with_parent()
 if __name__ == "__main__":
     sys.exit(main())

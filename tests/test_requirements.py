@@ -46,7 +46,7 @@ def test_requirements_are_what_is_imported():
     distributions = packages_distributions()
     imported = {canonicalize_name(distributions[name][0]) for name in imported_modules()}
     # gradio and datasets pin the versions that fit them.
-    comes_with = {"gradio-client", "multiprocess"}
+    comes_with = {"gradio-client"}
     assert imported - comes_with == set(required())
 
 

@@ -11,20 +11,23 @@ appears under its name once it is whole: a run that was killed continues with th
 
 import hashlib
 import json
-import math
+import multiprocessing
 import os
+import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import datasets
-import multiprocess
-import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from emotion_detective import LABELS
-from emotion_detective.core import hub
 from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.detective import EmotionDetective
@@ -35,11 +38,11 @@ from emotion_detective.data.listing import ZIP_ERRORS, Files, list_dataset
 from emotion_detective.engines.runtime import share_device
 from emotion_detective.files import MAX_FILE_BYTES
 
-# What a kill may cost: some minutes of one core; and a million pictures become a thousand files.
-SHARD_PICTURES = 1000
+# What is done is written each minute or so, at some pictures a second; a million pictures become
+# four thousand files.
+MIN_SHARD, MAX_SHARD = 20, 250
 # Readers of a folder of parquet pass over names that start like this.
 PLAN_FILE = "_analysis.json"
-STATUSES = ("ok", "no_face", "unreadable")
 FEATURES = datasets.Features(
     file=datasets.Value("string"),
     status=datasets.Value("string"),
@@ -51,6 +54,10 @@ FEATURES = datasets.Features(
 )
 # One file does not stop the rest; a disk that fails does.
 UNREADABLE = (ValueError, PermissionError, *ZIP_ERRORS)
+
+
+# Of a process that shares the work.
+_writer: "ShardWriter | None" = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,9 @@ def write_rows(
     pictures = find_pictures(source)
     if not pictures.paths:
         raise ValueError(f"{source!r} holds no pictures.")
-    shards = min(shards or math.ceil(len(pictures.paths) / SHARD_PICTURES), len(pictures.paths))
+    count = len(pictures.paths)
+    size = min(max(MIN_SHARD, count // 1000), MAX_SHARD)
+    shards = min(shards or -(-count // size), count)
     classifier = load_classifier(model, device="cpu")
     # As `torchrun` and `accelerate launch` say; nodes need not start at the same time.
     rank, nodes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -156,38 +165,61 @@ def _claim(output: Path, plan: dict, rank: int) -> None:
     os.replace(fresh, path)
 
 
-def _threads(processes: int) -> int:
-    """Return how many threads each process may use beside the others of this machine."""
-    beside = processes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, (os.cpu_count() or 1) // beside)
-
-
 def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> Counter:
     """Write the missing shards, and count their rows by status."""
-    if not missing:
-        return Counter()
-    if processes > 1:
-        # A fresh interpreter for each: neither CUDA nor torch's threads can be forked.
-        multiprocess.set_start_method("spawn", force=True)
-    try:
-        counts = datasets.Dataset.from_dict({"shard": missing}).map(
-            writer,
-            with_rank=True,
-            num_proc=min(processes, len(missing)) if processes > 1 else None,
-            new_fingerprint=os.urandom(8).hex(),  # nothing is cached: the files are the result
-            desc="Shards",
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f"A process ended before its work ({hub.first_line(error)}): repeat the command, with "
-            "fewer --processes if memory ran out. Finished shards are kept."
-        ) from error
-    return Counter({status: sum(counts[status]) for status in STATUSES})
+    rows = Counter()
+    with tqdm(total=sum(len(writer.indices(shard)) for shard in missing), unit="picture") as bar:
+        try:
+            for shard, statuses in _run(writer, missing, min(processes, len(missing))):
+                rows += statuses
+                bar.update(len(writer.indices(shard)))
+        except BrokenProcessPool as error:
+            raise ValueError(
+                "A process ended before its work: repeat the command, with fewer --processes if "
+                "memory ran out. Finished shards are kept."
+            ) from error
+    return rows
 
 
-@dataclass
+def _run(
+    writer: "ShardWriter", missing: list[int], processes: int
+) -> Iterator[tuple[int, Counter]]:
+    """Yield each finished shard and the statuses of its rows."""
+    if processes <= 1:
+        yield from map(writer.write, missing)
+        return
+    # A fresh interpreter for each: neither CUDA nor torch's threads can be forked.
+    context = multiprocessing.get_context("spawn")
+    ranks = context.SimpleQueue()
+    for rank in range(processes):
+        ranks.put(rank)
+    with ProcessPoolExecutor(processes, context, _start, (writer, ranks)) as pool:
+        tasks = [pool.submit(_write, shard) for shard in missing]
+        try:
+            yield from (task.result() for task in as_completed(tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start(writer: "ShardWriter", ranks: "multiprocessing.SimpleQueue") -> None:
+    """Prepare a process, which ends as soon as its parent is gone, killed perhaps."""
+    global _writer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _writer = replace(writer, rank=ranks.get())
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _write(shard: int) -> tuple[int, Counter]:
+    return _writer.write(shard)
+
+
+@dataclass(frozen=True)
 class ShardWriter:
-    """What a process needs to write any shard; each process loads the model once."""
+    """What a process needs to write any shard."""
 
     pictures: Files
     model: str
@@ -195,33 +227,36 @@ class ShardWriter:
     whole_picture: bool
     output: Path
     processes: int
-    detective: EmotionDetective | None = None
+    rank: int = 0
 
     def path(self, shard: int) -> Path:
         """Return where the rows of a shard belong."""
         return self.output / f"part-{shard:05d}-of-{self.shards:05d}.parquet"
 
-    def __call__(self, work: dict[str, int], rank: int | None) -> dict[str, int]:
-        """Analyze the pictures of a shard, write their rows, and count these by status.
+    def indices(self, shard: int) -> range:
+        """Return which pictures are a shard's: as many as another's, or one more."""
+        size, more = divmod(len(self.pictures.paths), self.shards)
+        begin = shard * size + min(shard, more)
+        return range(begin, begin + size + (shard < more))
 
-        `rank` is the process's number, None for the only one.
-        """
-        if self.detective is None:
-            datasets.disable_progress_bars()  # one bar, over shards, is enough
-            torch.set_num_threads(_threads(self.processes))
-            beside = int(os.environ.get("LOCAL_RANK", 0)) * self.processes
-            device = share_device(beside + (rank or 0))
-            self.detective = EmotionDetective.from_pretrained(self.model, device=device)
-        shard = work["shard"]
+    @cached_property
+    def detective(self) -> EmotionDetective:
+        """The detective of this process, beside the others of this machine."""
+        beside = self.processes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
+        rank = int(os.environ.get("LOCAL_RANK", 0)) * self.processes + self.rank
+        return EmotionDetective.from_pretrained(self.model, device=share_device(rank))
+
+    def write(self, shard: int) -> tuple[int, Counter]:
+        """Analyze the pictures of a shard and write their rows; return it and their statuses."""
         rows = [
             row
-            for i in np.array_split(np.arange(len(self.pictures.paths)), self.shards)[shard]
+            for i in self.indices(shard)
             for row in analyze_file(self.detective, self.pictures, i, self.whole_picture)
         ]
         table = datasets.Dataset.from_list(rows, features=FEATURES)
         write_whole(self.path(shard), table.to_parquet)
-        counts = Counter(row["status"] for row in rows)
-        return {status: counts[status] for status in STATUSES}
+        return shard, Counter(row["status"] for row in rows)
 
 
 def analyze_file(
