@@ -299,20 +299,33 @@ find(".again").addEventListener("click", () => {
   trigger("cleared");
   document.querySelector("#photo-intake .file").focus();
 });
-find(".save").addEventListener("click", ({ target }) => {
+const take = (name, blob) => {
+  const link = document.createElement("a");
+  Object.assign(link, { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+};
+const card = () => {
+  const face = shown.faces[chosen];
+  const paint = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--ed-${name}`);
+  const bars = shown.labels.map((label, i) => ({ label, share: face.shares[i],
+    percent: face.percents[i], color: paint(label) }));
+  const { box, often } = face;
+  const color = paint(face.unsure ? "unsure" : face.label);
+  const verdict = find(".words").textContent;
+  return ed.card({ picture, box, color, verdict, bars, often, model: shown.model });
+};
+find(".save").addEventListener("click", async ({ target }) => {
   const { kind } = target.dataset;
+  if (kind === "card") return take("emotion-card.png", await card());
   if (!kind) return;
   target.setAttribute("aria-busy", true);
-  trigger("save", { kind, face: chosen });
+  trigger("save", { kind });
 });
 window.addEventListener("photo-saved", async ({ detail }) => {
   element.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
   if (detail.error) return ed.say(detail.error);
-  const link = document.createElement("a");
-  const content = await (await fetch(detail.address)).blob();
-  Object.assign(link, { href: URL.createObjectURL(content), download: detail.name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  take(detail.name, await (await fetch(detail.address)).blob());
 });
 
 watch("value", show);

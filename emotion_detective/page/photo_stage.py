@@ -20,14 +20,13 @@ from emotion_detective.core import drawing, faces, heatmap
 from emotion_detective.core.detective import EmotionDetective, Prediction, compute
 from emotion_detective.core.rows import Row, file_rows, to_csv
 from emotion_detective.files import Opened
-from emotion_detective.page import api, html, share_card, words
+from emotion_detective.page import api, html, words
 
 # Faces whose emotions are read together: the first are there after a tenth of a second.
 AT_ONCE = 4
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
 CROP_PX = 112
 SAVED_TYPES = {
-    "card": ("emotion-card.png", "image/png"),
     "png": ("faces.png", "image/png"),
     "json": ("faces.json", "application/json"),
     "csv": ("faces.csv", "text/csv"),
@@ -49,10 +48,6 @@ class Analysis:
     answer: api.PictureAnswer
     rows: list[Row]
     key: str
-
-    def view(self) -> Image.Image:
-        """Return the picture as shown, without boxes."""
-        return Image.open(BytesIO(self.view_jpeg))
 
 
 def read(
@@ -81,6 +76,7 @@ def read(
         "picture": None if is_seen else html.picture_address(view),
         "ratio": picture.width / picture.height,
         "labels": LABELS,
+        "model": detective.classifier.name,
         "found": len(found),
         "faces": [
             {"box": _fractions(face.box_xyxy, picture.size), "crop": _small(crop)}
@@ -192,28 +188,21 @@ def look_closer(detective: EmotionDetective, analysis: Analysis, index: int) -> 
     }
 
 
-def save(detective: EmotionDetective, analysis: Analysis, kind: str, index: int) -> dict:
-    """Return a file to download: its name, type and content, which is written nowhere.
-
-    Args:
-        kind: one of `SAVED_TYPES`.
-        index: of the face that the share card shows.
-    """
+def save(analysis: Analysis, kind: str) -> dict:
+    """Return a file to download: its name, type and content, which is written nowhere."""
     if kind not in SAVED_TYPES:
         raise ValueError(f"{kind!r} cannot be saved; choose from {', '.join(SAVED_TYPES)}.")
     name, media_type = SAVED_TYPES[kind]
-    content = _content(detective, analysis, kind, index)
-    return {"name": name, "address": _address(content, media_type)}
+    return {"name": name, "address": _address(_content(analysis, kind), media_type)}
 
 
-def _content(detective: EmotionDetective, analysis: Analysis, kind: str, index: int) -> bytes:
+def _content(analysis: Analysis, kind: str) -> bytes:
     if kind == "json":
         return json.dumps(analysis.answer, indent=2).encode()
     if kind == "csv":
         return to_csv(analysis.rows).encode()
-    if kind == "png":
-        return _png(drawing.draw_faces(analysis.view(), analysis.in_view))
-    return _png(share_card.draw(analysis.view(), analysis.in_view, index, detective.classifier))
+    view = Image.open(BytesIO(analysis.view_jpeg))
+    return _png(drawing.draw_faces(view, analysis.in_view))
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -78,14 +78,7 @@ def tab(detective: EmotionDetective) -> None:
         )
 
     def save(kept: uploads.Kept | None, asked: gr.EventData) -> dict:
-        return _said(
-            lambda: photo_stage.save(
-                detective,
-                _there(kept),
-                shell.field(asked, "kind", str),
-                shell.field(asked, "face", int),
-            )
-        )
+        return _said(lambda: photo_stage.save(_there(kept), shell.field(asked, "kind", str)))
 
     steps = [
         intake.opened(read, None, [kept, stage], **PRIVATE),

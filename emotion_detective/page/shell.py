@@ -105,12 +105,13 @@ THEME = gr.themes.Default(
     loader_color_dark="*primary_300",
 )
 _EMOTIONS = {**COLORS, "unsure": UNSURE_COLOR}
+_SCRIPTS = "".join((FOLDER / name).read_text() for name in ("page.js", "card.js"))
 LOOK = {
     "theme": THEME,
     "css": f":root {{ {' '.join(f'--ed-{name}: {c};' for name, c in _EMOTIONS.items())} }}",
     # The shared ones first, so that a tab's own come after what they change.
     "css_paths": sorted(FOLDER.glob("*.css"), key=lambda path: path.name != "page.css"),
-    "head": f"<script>{(FOLDER / 'page.js').read_text()}</script>",
+    "head": f"<script>{_SCRIPTS}</script>",
     "favicon_path": FOLDER / "icon.svg",
     "footer_links": ["api", "gradio"],
 }
