@@ -72,7 +72,7 @@ from emotion_detective.video.follow import DEFAULT_RATE_HZ, follow_faces
 logger = logging.getLogger("emotion_detective.app")
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
-# Visitors that may wait; the next one is told that the page is busy.
+# Visitors that may wait; the next one gets a sentence that the page is busy.
 QUEUE_SIZE = 64
 # Gradio forgets the oldest of 2,000 sessions, and one that waits then ends its whole queue, unless
 # it tells those who wait of their place at set times.
@@ -202,7 +202,7 @@ def _has_tools() -> bool:
 
 
 if __name__ == "__main__":
-    # A server that is told to end deletes its uploads, as it does at Ctrl-C.
+    # A server that is asked to end deletes its uploads, as it does at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # By itself Gradio would open a tunnel through its maker's servers in a hosted notebook.
     shared = os.environ.get("GRADIO_SHARE", "").lower() == "true"

@@ -48,8 +48,8 @@ def tab(classifier: Classifier) -> None:
             gr.Markdown(NOT_FOR, elem_classes="about-card")
             gr.Markdown(PRIVACY, elem_classes="about-card")
         with gr.Column(min_width=320):
-            told = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
-            gr.Markdown(told, elem_id="accuracy", elem_classes="about-card")
+            measured = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
+            gr.Markdown(measured, elem_id="accuracy", elem_classes="about-card")
             if test:
                 gr.HTML(
                     html.confusion_matrix(test["confusion_matrix"]),

@@ -88,8 +88,8 @@ def read(
     metrics = {} if whole_picture else detective.classifier.metrics
     for begin in range(0, len(found), AT_ONCE):
         predictions += compute(detective.classify, picture, found[begin : begin + AT_ONCE])
-        told = [_emotion(face, metrics) for face in predictions]
-        known = [face | more for face, more in zip(shown["faces"], told, strict=False)]
+        emotions = [_emotion(face, metrics) for face in predictions]
+        known = [face | more for face, more in zip(shown["faces"], emotions, strict=False)]
         shown = shown | {"faces": known + shown["faces"][len(known) :]}
         yield None, shown
     yield _finish(detective, opened, path, predictions, crops, shown, whole_picture)

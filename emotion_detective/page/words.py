@@ -41,8 +41,8 @@ def _describe(predictions: Sequence[Prediction]) -> str:
     if len(predictions) == 1:
         return f"1 face: {'' if predictions[0].unsure else 'it '}{looks(predictions[0])}."
     if len(predictions) <= NAMED_FACES:
-        told = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
-        return f"{len(predictions)} faces: {', '.join(told)}."
+        parts = [f"{i} {looks(prediction)}" for i, prediction in enumerate(predictions, start=1)]
+        return f"{len(predictions)} faces: {', '.join(parts)}."
     return f"{tally(predictions)}."
 
 
@@ -51,10 +51,10 @@ def tally(predictions: Sequence[Prediction]) -> str:
     if not predictions:
         return "No face found"
     counts = Counter("unsure" if p.unsure else p.label for p in predictions)
-    told = ", ".join(f"{count} {label}" for label, count in counts.most_common())
+    parts = ", ".join(f"{count} {label}" for label, count in counts.most_common())
     if len(predictions) == 1:
         return f"1 face: {next(iter(counts))}"
-    return f"{len(predictions)} faces: {told}"
+    return f"{len(predictions)} faces: {parts}"
 
 
 def alternative(predictions: Sequence[Prediction]) -> str:
@@ -158,15 +158,15 @@ def over_time(shares: Mapping[str, float], episodes: Mapping[str, int]) -> str:
     if not emotions:
         return "shows no emotion clearly enough to name"
     first, *others = sorted(emotions, key=emotions.get, reverse=True)
-    told = [f"{_how_often(emotions[first])} looks {first}"]
+    parts = [f"{_how_often(emotions[first])} looks {first}"]
     for label in others[:NAMED_OTHERS]:
         if emotions[label] >= OFTEN:
-            told.append(f"often {label}")
+            parts.append(f"often {label}")
         elif times := episodes.get(label):
-            told.append(f"{label} {_times(times)}")
+            parts.append(f"{label} {_times(times)}")
     if (unsure := shares.get(UNSURE, 0.0)) >= OFTEN:
-        told.append(f"unclear {unsure:.0%} of the time")
-    return ", ".join(told)
+        parts.append(f"unclear {unsure:.0%} of the time")
+    return ", ".join(parts)
 
 
 def _how_often(share: float) -> str:
@@ -182,7 +182,7 @@ def video_summary(faces: Mapping[int, str], seconds: float) -> str:
     lead = f"{_count(len(faces), 'face')} in {seconds:.1f} seconds."
     if len(faces) > NAMED_IN_VIDEO:
         return lead
-    return " ".join([*(f"Face {track} {told}." for track, told in faces.items()), lead])
+    return " ".join([*(f"Face {track} {parts}." for track, parts in faces.items()), lead])
 
 
 def sentence(text: str) -> str:

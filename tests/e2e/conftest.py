@@ -10,6 +10,14 @@ from PIL import Image
 from running import SHIFTS, TIMEOUT_MS, connected, running_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# What the oldest browsers that README names lack, and a script could ask for.
+OLDEST = """
+delete Element.prototype.checkVisibility;
+delete Promise.withResolvers;
+for (const name of ["toSorted", "toReversed", "toSpliced", "with"]) delete Array.prototype[name];
+for (const name of ["union", "intersection", "difference"]) delete Set.prototype[name];
+for (const of_ of [Object, Map]) delete of_.groupBy;
+"""
 CAMERA_FRAMES = 20
 CAMERA_HZ = 5  # at its usual 30 Chromium is busy with little else on two cores
 # What the console says without a fault of the page, as status and part of an address: a frame that
@@ -88,7 +96,7 @@ def open_page(browser, server) -> Iterator[Callable]:
         context = browser.new_context(
             viewport={"width": 1280, "height": 900}, accept_downloads=True
         )
-        context.add_init_script(script)
+        context.add_init_script(OLDEST + script)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
