@@ -74,6 +74,7 @@ def test_the_mirror_shows_boxes_and_bars_and_the_table_is_not_mirrored(page):
     assert place["x"] + place["width"] / 2 > middle + 30  # the portrait is left of the middle
     shares = page.locator(".live-bars b").all_text_contents()
     assert sum(int(share.rstrip("%+")) for share in shares) == pytest.approx(100, abs=4)
+    expect(page.locator(".live-left")).to_contain_text(":")
     minutes, seconds = page.locator(".live-left").text_content().split(":")
     assert SESSION_SECONDS - 60 < int(minutes) * 60 + int(seconds) < SESSION_SECONDS
     expect(page.locator(".live-heard[aria-live=polite]")).to_contain_text("Face 1 ")
