@@ -36,8 +36,7 @@ surroundings.reach_own_address()
 # Gradio notes the folder when it is imported; if it was before, files of tools lie elsewhere.
 TOOLS_ARE_SWEPT = "gradio" not in sys.modules
 uploads.claim()
-# With each event Gradio asks for Matplotlib's backend; to choose one, Matplotlib would import
-# pyplot and leave a list of the fonts at home.
+# Gradio asks for Matplotlib's backend; to choose one, Matplotlib would leave a file at home.
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
@@ -74,22 +73,21 @@ ROOT = Path(__file__).resolve().parent
 EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 # Visitors that may wait; the next one gets a sentence that the page is busy.
 QUEUE_SIZE = 64
-# Gradio forgets the oldest of 2,000 sessions, and one that waits then ends its whole queue, unless
-# it tells those who wait of their place at set times.
-TELL_PLACE_EVERY_S = 1
+# Gradio forgets the oldest of 2,000 sessions, whose waiting would end the whole queue, unless all
+# that wait hear of their place at set times.
+PLACE_EVERY_S = 1
 
 
 def load_detective() -> tuple[ServedDetective, str]:
     """Return the detective, and a line for the page if it is not on the model asked for."""
-    wanted = os.environ.get(MODEL_VARIABLE)
-    if not wanted:
-        return ServedDetective.from_pretrained(EMBEDDED_MODEL), ""
-    try:
-        return ServedDetective.from_pretrained(wanted), ""
-    except ValueError as error:
-        notice = f"This page runs on its embedded model instead of {wanted}. {error}"
-        logger.warning(notice)
-        return ServedDetective.from_pretrained(EMBEDDED_MODEL), notice
+    wanted, notice = os.environ.get(MODEL_VARIABLE), ""
+    if wanted:
+        try:
+            return ServedDetective.from_pretrained(wanted), notice
+        except ValueError as error:
+            notice = f"This page runs on its embedded model instead of {wanted}. {error}"
+            logger.warning(notice)
+    return ServedDetective.from_pretrained(EMBEDDED_MODEL), notice
 
 
 detective, notice = load_detective()
@@ -164,7 +162,7 @@ with Page(title=shell.NAME) as demo:
     gr.api(predict, api_name="predict", **photo_tab.CONCURRENCY)
     gr.api(analyze_batch, api_name="analyze_batch", **batch_tab.CONCURRENCY)
     gr.api(analyze_video, api_name="analyze_video", **video_tab.CONCURRENCY)
-demo.queue(TELL_PLACE_EVERY_S, max_size=QUEUE_SIZE, api_open=False)
+demo.queue(PLACE_EVERY_S, max_size=QUEUE_SIZE, api_open=False)
 
 
 def mount(app: Starlette, path: str) -> Starlette:

@@ -50,12 +50,10 @@ MAX_SESSIONS = 256
 API = "/gradio_api/"
 OPEN_ROUTES = (
     "upload",
-    "upload_progress",
     "file=(?!https?:).*",
     "queue/(join|data|status)",
     "(call|call/v2|run|api)/[^/]+",
     "(call|call/v2)/[^/]+/[^/]+",
-    "stream/[^/]+(/close)?",
     "cancel",
     "reset",
     "heartbeat/[^/]+",
@@ -115,10 +113,9 @@ class Page(gr.Blocks):
         """Return the `app_kwargs` with which the page may start; other middleware comes after."""
         self.is_guarded = True
         upload = Route(f"{API}upload", receive, methods=["POST"], max_body_size=MAX_UPLOAD_BYTES)
-        progress = Route(f"{API}upload_progress", lambda _: Response(status_code=204))
         return {
             "middleware": [Middleware(Gate), *others],
-            "routes": [upload, progress, *routes],
+            "routes": [upload, *routes],
             "lifespan": uploads.emptied_at_end,
         }
 

@@ -37,11 +37,13 @@ SAVED_TYPES = {
 class Analysis:
     """What a visitor's session keeps of a picture: small, and gone as files go.
 
-    `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture; `seen`
-    holds each face as the network got it; `path` is the picture's file, for as long as it is there.
+    `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture as it was
+    sent, which has this `size`; `seen` holds each face as the network got it; `path` is the
+    picture's file, for as long as it is there.
     """
 
     path: Path
+    size: tuple[int, int]
     view_jpeg: bytes
     in_view: list[Prediction]
     seen: list[Image.Image]
@@ -107,6 +109,7 @@ def _finish(
     view, in_view = drawing.to_view(opened.picture, predictions)
     analysis = Analysis(
         path=path,
+        size=opened.picture.size,
         view_jpeg=drawing.to_jpeg(view),
         in_view=in_view,
         seen=[heatmap.seen(detective.classifier, crop) for crop in crops],
@@ -198,7 +201,7 @@ def save(analysis: Analysis, kind: str) -> dict:
 
 def _content(analysis: Analysis, kind: str) -> bytes:
     if kind == "json":
-        return json.dumps(analysis.answer, indent=2).encode()
+        return json.dumps({"size": analysis.size, **analysis.answer}, indent=2).encode()
     if kind == "csv":
         return to_csv(analysis.rows).encode()
     view = Image.open(BytesIO(analysis.view_jpeg))

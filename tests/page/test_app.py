@@ -45,19 +45,17 @@ def test_no_event_waits_for_a_thread(app):
     assert sum(counted) <= app.MAX_THREADS
 
 
-def test_the_model_asked_for_is_served_without_a_notice(app, monkeypatch, tiny_checkpoint):
-    monkeypatch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_the_model_asked_for_or_the_embedded_one_is_served(
+    app, monkeypatch, tiny_checkpoint, is_asked_for
+):
+    if is_asked_for:
+        monkeypatch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
+    else:
+        monkeypatch.delenv("EMOTION_MODEL")
+        monkeypatch.setattr(app, "EMBEDDED_MODEL", tiny_checkpoint)
     detective, notice = app.load_detective()
-    assert detective.classifier.name == "tiny"
-    assert notice == ""
-
-
-def test_without_a_wish_the_embedded_model_is_served(app, monkeypatch, tiny_checkpoint):
-    monkeypatch.delenv("EMOTION_MODEL")
-    monkeypatch.setattr(app, "EMBEDDED_MODEL", tiny_checkpoint)
-    detective, notice = app.load_detective()
-    assert detective.classifier.name == "tiny"
-    assert notice == ""
+    assert (detective.classifier.name, notice) == ("tiny", "")
 
 
 @pytest.mark.parametrize("wanted", ["nobody/nothing-here", "no such folder"])
@@ -72,10 +70,6 @@ def test_a_model_out_of_reach_is_replaced_and_the_page_says_so(
     assert notice.startswith(f"This page runs on its embedded model instead of {wanted}. ")
     assert len(notice) > len(wanted) + 60  # and why
     assert caplog.messages == [notice]
-
-
-def test_nothing_is_reported(app):
-    assert app.demo.analytics_enabled is False
 
 
 def test_the_page_can_be_mounted_and_keeps_its_gate(app):

@@ -118,10 +118,3 @@ def test_a_second_frame_at_the_same_time_is_refused(client, detective):
         send(client)
     detective.analyze = lambda picture, upright_only: []
     assert send(client).status_code == 200
-
-
-def test_too_many_in_line_are_told(client):
-    for visitor in VISITORS[: seats.MAX_LIVE + seats.MAX_WAITING]:
-        assert send(client, body=b"", visitor=visitor).status_code == 200
-    answer = send(client, visitor=VISITORS[-1])
-    assert (answer.status_code, answer.text) == (400, seats.FULL)
