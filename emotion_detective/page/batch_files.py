@@ -9,6 +9,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -85,14 +86,18 @@ def count(files: Iterable[tuple[str, Path]]) -> int:
 def pictures(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
     """Yield `(name, source)` of each file, at most `MAX_FILES`; a zip file's entries one by one.
 
-    An entry or a zip file that cannot be unpacked is yielded with the error that says why.
+    An entry or a zip file that cannot be unpacked is yielded with the error that says why. A name
+    that came before, from another folder, has its number behind it.
     """
+    names: Counter[str] = Counter()
     found = (
         picture
         for name, path in files
         for picture in (_entries(name, path) if _is_zip(name) else [(name, path)])
     )
-    return islice(found, MAX_FILES)
+    for name, source in islice(found, MAX_FILES):
+        names[name] += 1
+        yield name if names[name] == 1 else f"{name} ({names[name]})", source
 
 
 def _is_zip(name: str) -> bool:

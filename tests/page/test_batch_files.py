@@ -36,6 +36,13 @@ def test_files_and_entries_come_in_order(tmp_path, picture):
     assert batch_files.count(sent) == 3
 
 
+def test_equal_names_from_several_folders_are_numbered_and_may_have_colons(tmp_path, picture):
+    archive = packed(tmp_path / "x.zip", {"a/00:01:02.png": b"one", "b/00:01:02.png": b"two"})
+    sent = [("a.png", picture), ("a.png", picture), ("x.zip", archive)]
+    names = [name for name, _ in batch_files.pictures(sent)]
+    assert names == ["a.png", "a.png (2)", "x.zip/a/00:01:02.png", "x.zip/b/00:01:02.png"]
+
+
 def test_what_an_operating_system_adds_is_left_out(tmp_path):
     names = {"__MACOSX/._a.png": b"", "a/.DS_Store": b"", "a/Thumbs.db": b"", "a.png": b"a"}
     sent = [("x.zip", packed(tmp_path / "x.zip", names))]
