@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Their requests and notices would drown the one line an epoch.
     for name in ("httpx", "httpx2", "datasets", "accelerate"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("timm").setLevel(logging.ERROR)
+    for name in ("timm", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a pipe on Windows has few characters
     options = _parser().parse_args(arguments)
@@ -267,15 +268,15 @@ def _print_summary(metrics: dict, split: str) -> None:
 
 
 def _print_change(before: dict, after: dict, init: str) -> None:
-    better = after["accuracy"] > before["accuracy"]
-    print(
-        f"validation before: accuracy {before['accuracy']:.4f}, macro-F1 {before['macro_f1']:.4f}. "
-        + (
-            "The new checkpoint is better."
-            if better
-            else f"The new one is no better: keep {init}, or try more images or a lower --lr."
-        )
-    )
+    """Say whether the new checkpoint is better on validation than the one it started from."""
+    gain = after["accuracy"] - before["accuracy"]
+    if gain <= 0:
+        verdict = f"The new one is no better: keep {init}, or try more images or a lower --lr"
+    elif after["accuracy"] <= before["accuracy_interval"][1]:
+        verdict = f"It rose by {gain:.4f}, which may be chance among {after['n']} faces"
+    else:
+        verdict = f"It rose by {gain:.4f}"
+    print(f"validation before training: accuracy {before['accuracy']:.4f}. {verdict}.")
 
 
 def _fit(config: TrainConfig, options: argparse.Namespace, parts: typing.Mapping) -> TrainConfig:

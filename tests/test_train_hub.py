@@ -4,9 +4,10 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from small import ROOT, SMALL_OPTIONS, TINY, write_source
+from small import EMBEDDED, ROOT, SMALL_OPTIONS, TINY, write_source
 
 import train_hub
 from emotion_detective.core.loading import load_classifier
@@ -84,6 +85,41 @@ def test_a_record_that_cannot_be_repeated_says_why(record, message, tmp_path, ca
     assert message in capsys.readouterr().err
 
 
+def test_a_record_whose_start_is_not_here_says_what_to_give(tmp_path, capsys):
+    record = str(EMBEDDED / "metrics.json")
+    words = ["train", "--recipe", record, "--data", "x", "--output", str(tmp_path / "out")]
+    assert train_hub.main(words) == 2
+    said = capsys.readouterr().err
+    assert "init 'scratch83'" in said
+    assert "--init models/emotion-detective-resnet50 --votes none --teacher none" in said
+    words += ["--init", str(EMBEDDED), "--votes", "none", "--teacher", "none"]
+    config = train_hub._train_config(train_hub._parser().parse_args(words))
+    assert (config.init, config.votes, config.epochs) == (str(EMBEDDED), None, 68)
+
+
+def test_a_quick_run_starts_from_the_embedded_weights():
+    words = ["train", "--quick", "--data", "x", "--output", "y", "--epochs", "2"]
+    config = train_hub._train_config(train_hub._parser().parse_args(words))
+    assert (Path(config.init).name, config.epochs, config.limit) == (EMBEDDED.name, 2, 1000)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; --resume goes on after the last whole epoch."),
+        (PermissionError(13, "Permission denied", "/.cache"), 2, "set HF_HOME to a folder"),
+        (FileNotFoundError(2, "No such file", "a.csv"), 2, "a.csv cannot be read or written (No"),
+    ],
+)
+def test_what_stops_a_command_is_said_with_what_to_do(error, status, message, capsys, monkeypatch):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(train_hub, "_train_config", fail)
+    assert train_hub.main(TRAIN) == status
+    assert message in capsys.readouterr().err
+
+
 def test_numbers_of_other_data_are_kept_off_the_card(trained, tmp_path, capsys):
     other = write_source(tmp_path / "other", train=40, test=9)
     before = (trained / "metrics.json").read_text()
@@ -101,7 +137,7 @@ def test_plots_stay_those_of_the_headline_s_split(trained, source):
 
 
 def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
-    trained, source, tmp_path, monkeypatch
+    trained, source, tmp_path, monkeypatch, capsys
 ):
     for drawn_before in ("plots.write_plots", "galleries.draw"):
         monkeypatch.setattr(f"emotion_detective.evaluation.{drawn_before}", lambda *_: None)
@@ -112,6 +148,9 @@ def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
         json.loads((folder / "metrics.json").read_text())["training"]
         for folder in (trained, output)
     )
+    assert record["before"].keys() == {"n", "accuracy", "macro_f1"}
+    assert (output / "plots" / "before_and_after.png").is_file()
+    assert "validation before training: accuracy " in capsys.readouterr().out
     assert record["earlier"] == [{k: v for k, v in before.items() if k != "earlier"}]
     assert record["config"]["init"] == trained.name
     assert record["config"]["architecture"] == TINY

@@ -130,12 +130,12 @@ def _keep(
 
 
 def find_rate(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -> dict:
-    """Run the range test of one architecture; return the rate to take."""
+    """Run the range test of one architecture; return the rate to take, or else the recipe's."""
     test = lr_finder.find_lr(config, parts)
     lr_finder.write(test, folder)
     if test.suggestion is None:
-        raise ValueError(test.problem)
-    return {"learning_rate": test.suggestion}
+        logger.warning("%s It learns at the recipe's %.1e.", test.problem, test.recipe_rate)
+    return {"learning_rate": test.suggestion or test.recipe_rate}
 
 
 def train_cell(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -> dict:

@@ -77,7 +77,7 @@ def find_lr(
             steps = min(STEPS, max(MIN_STEPS, int(CPU_SECONDS / seconds / batch_size)))
     if accelerator.is_main_process:
         time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
-        logger.info("a range test of %d steps with %d images each: %s", steps, batch_size, time)
+        logger.info("a range test of %d steps with %d images: %s", steps, batch_size, time)
     rates, losses = _raise_rate(
         dataclasses.replace(config, batch_size=batch_size), parts, accelerator, steps
     )

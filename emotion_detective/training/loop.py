@@ -92,7 +92,7 @@ def _announce(run: Run, done: int) -> None:
     seconds = duration.estimate(run.config, run.accelerator, *counts, done=done)
     loader = run.loaders["train"]
     logger.info(
-        "%d epochs of %d steps with %d images each: %s",
+        "%d epochs of %d steps with %d images: %s",
         run.config.epochs - done,
         len(loader),
         loader.total_batch_size,

@@ -47,6 +47,29 @@ def test_the_suggestion_lies_in_the_fall_of_a_known_curve():
     assert rates[60] <= lr_finder.suggest(rates, losses) <= rates[95]
 
 
+def test_a_test_on_a_slow_cpu_takes_smaller_batches_and_then_fewer_steps(parts, monkeypatch):
+    def run(config, parts, accelerator, steps):
+        ran.append((config.batch_size, steps))
+        return np.logspace(-6, 0, 30), np.linspace(2, 1, 30)
+
+    ran = []
+    monkeypatch.setattr(lr_finder, "_raise_rate", run)
+    for seconds in (0.001, 0.06, 0.2):
+        monkeypatch.setattr(lr_finder.duration, "time_image", lambda *_, each=seconds: each)
+        rates = lr_finder.find_lr(TrainConfig(batch_size=100), parts).rates
+    assert ran == [(100, 150), (20, 150), (16, 56)]
+    assert rates[0] == pytest.approx(1e-6 * np.sqrt(100 / 16))  # those for the recipe's batch
+
+
+def test_a_curve_without_a_suggestion_is_drawn_all_the_same(parts, monkeypatch, tmp_path):
+    curve = np.logspace(-6, 0, 60), np.linspace(1.8, 2.5, 60)
+    monkeypatch.setattr(lr_finder, "_raise_rate", lambda *_: curve)
+    test = lr_finder.find_lr(CONFIG, parts, steps=60)
+    assert test.suggestion is None
+    assert "fell at no rate" in test.problem
+    assert all(path.is_file() for path in lr_finder.write(test, tmp_path))
+
+
 def test_too_few_steps_are_refused_before_the_first():
     with pytest.raises(ValueError, match="takes 20 steps or more, not 1"):
         lr_finder.find_lr(CONFIG, {}, steps=1)

@@ -1,12 +1,14 @@
 """The training run learns, and counts every image once."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -49,6 +51,43 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     best = run_folder.best_row(rows)["validation_accuracy"]
     assert accuracy == pytest.approx(best, abs=1.5 / len(labels))  # bfloat16 may flip one
+
+
+def test_a_loss_that_is_no_number_stops_the_run_at_once(parts, tmp_path):
+    config = TrainConfig(**SMALL | {"learning_rate": 1e30}, epochs=3)
+    with pytest.raises(ValueError, match=r"The loss is nan after 9 steps: .* a lower --lr"):
+        loop.train(config, parts, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("loss", "steps", "advice"),
+    [
+        (1.8, 36, "nothing in 36 steps: it takes more --epochs"),
+        (1.8, 5000, "try a lower --lr"),
+        (0.5, 5000, "learned the training images and nothing that holds for others"),
+    ],
+)
+def test_advice_names_the_cause(loss, steps, advice):
+    assert advice in loop._explain_failure([{"train_loss": loss}], steps)
+
+
+def test_rare_classes_are_named_or_weigh_as_much_as_the_others(parts, caplog):
+    labels = np.array(parts["train"]["label"])
+    rows = np.concatenate((np.flatnonzero(labels != 0), np.flatnonzero(labels == 0)[:2]))
+    unequal = parts | {"train": parts["train"].select(rows)}
+    with caplog.at_level(logging.WARNING):
+        prepare(TrainConfig(**SMALL), unequal)
+    assert "2 of angry, which will hardly be learned" in caplog.text
+    run = prepare(TrainConfig(**SMALL, class_weights=True), unequal)
+    torch.testing.assert_close(run.targets["train"].sum(dim=0), torch.full((6,), len(rows) / 6))
+
+
+def test_limit_holds_for_validation_too(parts):
+    run = prepare(TrainConfig(**SMALL, limit=20), parts)
+    assert {name: len(images) for name, images in run.images.items()} == {
+        "train": 20,
+        "validation": 20,
+    }
 
 
 def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):

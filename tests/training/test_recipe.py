@@ -41,6 +41,15 @@ def test_impossible_recipe_is_refused(wrong, message):
         TrainConfig(**wrong)
 
 
+def test_a_batch_and_its_rate_follow_the_number_of_images():
+    config = TrainConfig()
+    assert config.for_images(28_000) == config
+    few = config.for_images(360)
+    assert (few.batch_size, few.learning_rate) == (18, 5.3e-4)
+    assert config.for_images(5).batch_size == 16
+    assert TrainConfig(batch_size=8).for_images(360).batch_size == 8
+
+
 def test_fine_tuning_has_its_own_recipe():
     assert TrainConfig.for_init("scratch") == TrainConfig()
     fine_tuning = TrainConfig.for_init("imagenet", epochs=3)

@@ -1,5 +1,6 @@
 """A run's folder: taken once, resumed to the same result wherever the run stopped, never lost."""
 
+import logging
 import math
 import shutil
 import signal
@@ -18,7 +19,7 @@ from small import ROOT, SMALL_OPTIONS, SMALL_RUN
 import train_hub
 from emotion_detective.training import loop, run_folder
 from emotion_detective.training.recipe import TrainConfig
-from emotion_detective.training.run_folder import BEST_WEIGHTS_FILE, CONFIG_FILE, HISTORY_FILE
+from emotion_detective.training.run_folder import BEST_WEIGHTS_FILE, HISTORY_FILE
 
 CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=1e-2, ema_decay=0.5, limit=120)
 
@@ -135,13 +136,31 @@ def test_occupied_folder_is_refused_and_kept(parts, whole):
     assert {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")} == before
 
 
-def test_a_run_without_a_whole_epoch_can_begin_again_with_other_options(parts, tmp_path):
+def test_two_runs_do_not_share_a_folder_within_their_first_epoch(parts, tmp_path, monkeypatch):
+    def second_run(run, epoch):
+        loop.train(CONFIG, parts, tmp_path / "run")
+
+    monkeypatch.setattr(loop, "_train_epoch", second_run)
+    with pytest.raises(ValueError, match=r"Another run is training in .*: wait for it, or name"):
+        loop.train(CONFIG, parts, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["README.md", "model.safetensors"])
+def test_a_file_of_somebody_else_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"holds {name}, which training would overwrite"):
+        run_folder.check_free(tmp_path, resume=False)
+
+
+def test_a_run_without_a_whole_epoch_can_begin_again_with_other_options(parts, tmp_path, caplog):
     wrong = TrainConfig(**SMALL_RUN, drop_path=0.0, init="no/where/at/all", epochs=1)
     with pytest.raises(ValueError, match="No folder"):
         loop.train(wrong, parts, tmp_path / "run")
-    assert (tmp_path / "run" / CONFIG_FILE).is_file()
-    _, rows = loop.train(TrainConfig(**SMALL_RUN, epochs=1), parts, tmp_path / "run")
+    with caplog.at_level(logging.INFO):
+        config = TrainConfig(**SMALL_RUN, epochs=1)
+        _, rows = loop.train(config, parts, tmp_path / "run", resume=True)
     assert len(rows) == 1
+    assert "No epoch of the run in" in caplog.text
 
 
 def test_resume_with_another_recipe_or_other_data_names_the_difference(parts, whole):

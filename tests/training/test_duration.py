@@ -1,0 +1,31 @@
+"""What a run will take: from the time of one image, for all epochs and sizes."""
+
+import pytest
+from small import SMALL_RUN
+
+from emotion_detective.training import duration
+from emotion_detective.training.recipe import TrainConfig
+from emotion_detective.training.run import create_accelerator
+
+CONFIG = TrainConfig(**SMALL_RUN)
+
+
+def test_an_image_is_timed_in_a_fraction_of_a_second():
+    assert 0 < duration.time_image(CONFIG, create_accelerator(CONFIG)) < 1
+
+
+def test_smaller_images_and_validation_take_their_part(monkeypatch):
+    monkeypatch.setattr(duration, "time_image", lambda *_: 0.01)
+    config = TrainConfig(epochs=10, image_sizes=(48, 96), image_size_shares=(0.5, 0.5))
+    accelerator = create_accelerator(config)
+    assert duration.estimate(config, accelerator, 1000) == pytest.approx(10 * (5 * 0.25 + 5))
+    assert duration.estimate(config, accelerator, 1000, done=9) == pytest.approx(10)
+    assert duration.estimate(config, accelerator, 1000, 300, done=9) == pytest.approx(11)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(20, "20 seconds"), (600, "10 minutes"), (36_000, "10.0 hours")],
+)
+def test_a_time_is_said_in_its_unit_and_with_the_hardware(seconds, words):
+    assert duration.describe(seconds).startswith(f"about {words} on CPU, ")
