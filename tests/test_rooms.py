@@ -68,3 +68,12 @@ def test_the_core_goes_through_doors(room):
 def test_a_room_says_what_it_owns_and_what_it_must_not_know(room):
     purpose = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
     assert purpose and "must" in purpose
+
+
+def test_nothing_is_imported_at_once_that_windows_lacks():
+    lacking = {"resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "curses", "syslog"}
+    for path in (*PACKAGE.rglob("*.py"), ROOT / "app.py", ROOT / "train_hub.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                assert lacking.isdisjoint(name.name for name in node.names), path
+            assert not (isinstance(node, ast.ImportFrom) and node.module in lacking), path

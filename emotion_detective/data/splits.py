@@ -7,7 +7,7 @@ says what each split is made of. Reads no image.
 
 import logging
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -63,14 +63,11 @@ def assign_splits(name: str, entries: list[Entry], measured: str | None = None) 
 
 def _divide_by_number(entries: list[Entry]) -> list[Entry]:
     """Call the first images of each class in FER2013's test validation: they are PublicTest."""
-    by_label: dict[str, list[int]] = defaultdict(list)
-    for i, entry in enumerate(entries):
-        if entry.split == "test" and entry.label in LABELS:
-            by_label[entry.label].append(i)
-    divided = list(entries)
-    for label, indices in by_label.items():
-        indices.sort(key=lambda i: int(FER_FILE.search(entries[i].file)[1]))
-        for i in indices[: FER_PUBLIC_COUNTS[label]]:
+    divided, left = list(entries), Counter(FER_PUBLIC_COUNTS)
+    test = [i for i, e in enumerate(entries) if e.split == "test" and e.label in LABELS]
+    for i in sorted(test, key=lambda i: int(FER_FILE.search(entries[i].file)[1])):
+        if left[entries[i].label]:
+            left[entries[i].label] -= 1
             divided[i] = replace(entries[i], split="validation")
     return divided
 
@@ -141,8 +138,8 @@ def _check_classes(name: str, entries: list[Entry], measured: str | None) -> Non
     most, least = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
     if not measured and sizes[most] > MAX_IMBALANCE * sizes[least]:
         logger.warning(
-            "%s: train has %d images of %s and %d of %s. A network that always names the first "
-            "would be right often: judge by macro-F1, and add images of the rare classes.",
+            "%s: train has %d images of %s and %d of %s. Accuracy will say little of rare classes: "
+            "judge by macro-F1, and give --class-weights.",
             name,
             sizes[most],
             most,

@@ -57,13 +57,13 @@ def test_a_name_that_is_no_text_is_named(tmp_path):
 
 @pytest.mark.parametrize("is_zip", [True, False])
 def test_pictures_are_known_by_content_or_name(tmp_path, is_zip):
-    files = {"a": PNG, "b.txt": PNG, "c.jpg": b"broken", "notes.txt": b"hello", "__MACOSX/._a": PNG}
+    files = {"00:01": PNG, "b.txt": PNG, "c.jpg": b"", "notes.txt": b"hello", "__MACOSX/._a": PNG}
     for name, content in files.items():
         put(tmp_path / "in" / name, content)
     (tmp_path / "in.zip").write_bytes(zipped(files))
     found = find_pictures(tmp_path / ("in.zip" if is_zip else "in"))
-    assert found.paths == ["a", "b.txt", "c.jpg"]
-    assert [found.open(i).read() for i in range(3)] == [PNG, PNG, b"broken"]
+    assert found.paths == ["00:01", "b.txt", "c.jpg"]
+    assert [found.open(i).read() for i in range(3)] == [PNG, PNG, b""]
 
 
 def test_a_file_that_is_replaced_by_one_as_large_changes_the_key(tmp_path):
@@ -79,8 +79,6 @@ def test_a_file_that_is_replaced_by_one_as_large_changes_the_key(tmp_path):
     [
         (b"not a zip", "not a zip file, or a broken one, and no CSV with the columns"),
         (zipped({"a.png": PNG})[:-9], "not a zip file, or a broken one"),
-        (zipped({"../train/sad/im0.png": PNG}), "points outside"),
-        (zipped({"/train/sad/im0.png": PNG}), "points outside"),
         (b"\x1f\x8b a tar.gz", r"is a gzip file: unpack it and name its folder\.$"),
         (b"Usage,emotion,pixels\nx,1,\xff\n", "is no CSV of text and numbers"),
     ],
