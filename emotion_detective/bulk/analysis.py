@@ -242,6 +242,7 @@ class ShardWriter:
     @cached_property
     def detective(self) -> EmotionDetective:
         """The detective of this process, beside the others of this machine."""
+        datasets.disable_progress_bars()  # one bar is enough
         beside = self.processes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
         rank = int(os.environ.get("LOCAL_RANK", 0)) * self.processes + self.rank
