@@ -38,21 +38,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from emotion_detective.training.recipe import (
-    EMBEDDED,
-    FRESH,
-    QUICK,
-    TrainConfig,
-    option_names,
-    read_recipe,
-)
+from emotion_detective.training import recipe
+from emotion_detective.training.recipe import FRESH, TrainConfig
 
 DTYPES = ("float32", "float16")
-# Settings of the recipe that most runs are given; the others are best left to it.
-USUAL = (
-    *("architecture", "epochs", "batch_size", "learning_rate", "limit", "class_weights"),
-    *("votes", "teacher", "seed"),
-)
+# Settings that most runs are given; the others are best left to the recipe.
+USUAL = ("architecture", "epochs", "batch_size", "learning_rate", "limit", "class_weights")
+USUAL += ("votes", "teacher", "seed")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, SafetensorError) as error:  # a full disk, a folder that cannot be written
         return _complain(options.command, _explain(error))
     except KeyboardInterrupt:
-        more = "; --resume goes on after the last whole epoch" if options.command == "train" else ""
+        more = "; --resume goes on after the last whole epoch" if options.run is train else ""
         return _complain(options.command, f"stopped{more}.", status=130)
     return 0
 
@@ -91,11 +83,10 @@ def _complain(command: str, sentence: str, status: int = 2) -> int:
 def _explain(error: Exception) -> str:
     """Return what could not be read or written, and what to do."""
     name, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
-    if not name:
-        return f"{error}. Mend it and repeat."
-    if ".cache" in Path(str(name)).parts:
+    if name and ".cache" in Path(name).parts:
         return f"{name} cannot be written ({reason}): set HF_HOME to a folder that can."
-    return f"{name} cannot be read or written ({reason}). Mend it and repeat."
+    what = f"{name} cannot be read or written ({reason})" if name else error
+    return f"{what}. Mend it and repeat."
 
 
 def train(options: argparse.Namespace) -> None:
@@ -281,13 +272,12 @@ def _print_change(before: dict, after: dict, init: str) -> None:
 
 def _fit(config: TrainConfig, options: argparse.Namespace, parts: typing.Mapping) -> TrainConfig:
     """Return the recipe with batch and rate for few images, where the user gives neither."""
-    given = (options.batch_size, getattr(options, "recipe", None))
-    if given != (None, None):
+    if options.batch_size or getattr(options, "recipe", None):
         return config
     images = len(parts["train"])
     fitted = config.for_images(min(images, config.limit or images))
-    rate = getattr(options, "learning_rate", None)
-    return fitted if rate is None else dataclasses.replace(fitted, learning_rate=rate)
+    rate = getattr(options, "learning_rate", None) or fitted.learning_rate
+    return dataclasses.replace(fitted, learning_rate=rate)
 
 
 def _train_config(options: argparse.Namespace) -> TrainConfig:
@@ -301,16 +291,12 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
         raise ValueError(f"--init {options.init} has an architecture of its own: leave out --arch.")
     given |= {name: None for name in ("votes", "teacher") if given.get(name) == "none"}
     if file := getattr(options, "recipe", None):
-        return read_recipe(Path(file), given)
+        return recipe.read_recipe(Path(file), given)
     if getattr(options, "quick", False):
-        given = {"init": str(EMBEDDED)} | QUICK | given
+        given = {"init": str(recipe.EMBEDDED)} | recipe.QUICK | given
         logging.info(
-            "A first try: %d epochs on %d images at most, from %s. Without --quick the "
-            "recipe takes %d epochs on all of them.",
-            given["epochs"],
-            given["limit"],
-            Path(given["init"]).name,
-            TrainConfig.for_init("imagenet").epochs,
+            f"A first try: {given['epochs']} epochs from {Path(given['init']).name} on "
+            f"{given['limit']} images at most. Without --quick it takes all of them, and longer."
         )
     return TrainConfig.for_init(given.pop("init", "imagenet"), **given)
 
@@ -322,15 +308,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_find_lr(commands)
-    _add_train(commands)
-    _add_compare(commands)
-    _add_evaluate(commands)
-    _add_push(commands)
-    _add_prepare(commands)
-    _add_join_votes(commands)
-    _add_deploy_space(commands)
-    _add_analyze(commands)
+    _add_training(commands)
+    _add_reading(commands)
+    _add_publishing(commands)
     return parser
 
 
@@ -345,23 +325,30 @@ def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.
     return command
 
 
-def _add_find_lr(commands) -> None:
+def _add_training(commands) -> None:
     command = _add_command(commands, find_lr)
     command.add_argument("--output", default="runs/find-lr", metavar="DIR", help="for the curve")
     command.add_argument("--steps", type=int, help="batches from lowest to highest")
     _add_config_options(command)
 
+    command = _add_command(commands, train)
+    command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
+    quick = "a first try: few epochs from this repository's weights"
+    command.add_argument("--quick", action="store_true", help=quick)
+    command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    command.add_argument("--compile", action="store_true", help="torch.compile the network")
+    repeat = "metrics.json of a run to repeat; options given go before"
+    command.add_argument("--recipe", metavar="FILE", help=repeat)
+    command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")
+    _add_config_options(command)
 
-def _add_compare(commands) -> None:
     command = _add_command(commands, compare)
     command.add_argument("--output", default="runs/study", metavar="DIR", help="for runs and table")
     command.add_argument("--archs", nargs="+", required=True, help="timm's names, or alexnet")
-    command.add_argument(
-        "--epochs", dest="lengths", nargs="+", type=int, required=True, help="one run for each"
-    )
-    command.add_argument(
-        "--lr", dest="rates", nargs="+", type=rate, default=[], metavar="RATE|ARCH=RATE"
-    )
+    several = {"nargs": "+", "required": True, "type": int, "help": "one run for each"}
+    command.add_argument("--epochs", dest="lengths", **several)
+    rates = {"nargs": "+", "type": rate, "default": [], "metavar": "RATE|ARCH=RATE"}
+    command.add_argument("--lr", dest="rates", **rates)
     _add_config_options(command, without=("epochs", "architecture", "learning_rate"))
 
 
@@ -371,47 +358,28 @@ def rate(word: str) -> tuple[str, float]:
     return name, float(number)
 
 
-def _add_train(commands) -> None:
-    command = _add_command(commands, train)
-    command.add_argument("--output", required=True, metavar="DIR", help="the checkpoint's folder")
-    command.add_argument(
-        "--quick",
-        action="store_true",
-        help="a first try: few epochs from this repository's weights",
-    )
-    command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    command.add_argument("--compile", action="store_true", help="torch.compile the network")
-    command.add_argument(
-        "--recipe", metavar="FILE", help="metrics.json of a run to repeat; options given go before"
-    )
-    command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")
-    _add_config_options(command)
-
-
 def _add_config_options(command: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Add an option for every field of TrainConfig; what is not given, the recipe decides."""
     usual = command.add_argument_group("what you may want to set")
     rest = command.add_argument_group("what the recipe decides")
+    start = "imagenet (the default), scratch (random weights) or a checkpoint"
+    usual.add_argument("--init", help=start)
     scratch, fine_tuning = (TrainConfig.for_init(init) for init in FRESH)
-    usual.add_argument(
-        "--init", help="imagenet (the default), scratch (random weights) or a checkpoint"
-    )
     types = typing.get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
         if field.name in ("init", *without):
             continue
         kind = (typing.get_args(types[field.name]) or (types[field.name],))[0]
-        several = typing.get_origin(types[field.name]) is tuple
+        value = {"type": kind, "metavar": kind.__name__.upper()}
+        if kind is bool:
+            value = {"action": "store_true", "default": None}
+        elif typing.get_origin(types[field.name]) is tuple:
+            value["nargs"] = "+"
         default, other = (_show(getattr(c, field.name)) for c in (fine_tuning, scratch))
-        text = f"{field.metadata['meaning']} (default: {default}"
-        text += ")" if other == default else f", from scratch {other})"
-        value = (
-            {"action": "store_true", "default": None}
-            if kind is bool
-            else {"type": kind, "nargs": "+" if several else None, "metavar": kind.__name__.upper()}
-        )
+        other = "" if other == default else f", from scratch {other}"
+        value["help"] = f"{field.metadata['meaning']} (default: {default}{other})"
         group = usual if field.name in USUAL else rest
-        group.add_argument(*option_names(field.name), dest=field.name, help=text, **value)
+        group.add_argument(*recipe.option_names(field.name), dest=field.name, **value)
 
 
 def _show(default: object) -> str:
@@ -420,56 +388,44 @@ def _show(default: object) -> str:
     return "none" if default is None else "off" if default is False else str(default)
 
 
-def _add_evaluate(commands) -> None:
+def _add_reading(commands) -> None:
     command = _add_command(commands, evaluate)
     command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
     command.add_argument("--split", choices=("validation", "test"), default="test")
-    command.add_argument(
-        "--votes", metavar="CSV", help="FER+ votes to hold the answers against as well"
-    )
+    command.add_argument("--votes", metavar="CSV", help="FER+ votes, as a second set of labels")
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
-    command.add_argument(
-        "--update", action="store_true", help="write metrics, plots and card into the folder"
-    )
+    update = "write metrics, plots and card into the folder"
+    command.add_argument("--update", action="store_true", help=update)
 
+    command = _add_command(commands, analyze)
+    command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
+    command.add_argument("--output", required=True, metavar="DIR", help="for the parquet files")
+    command.add_argument("--shards", type=int, help="parquet files; at most 250 pictures each")
+    command.add_argument("--processes", type=int, default=1, help="shards at the same time")
+    whole = "for pictures cropped to a face already"
+    command.add_argument("--whole-picture", action="store_true", help=whole)
 
-def _add_push(commands) -> None:
-    command = _add_command(commands, push, data=False)
-    command.add_argument("--model", required=True, metavar="DIR")
-    command.add_argument("--repo-id", required=True, metavar="USER/NAME")
-    command.add_argument("--private", action="store_true")
-    command.add_argument("--force", action="store_true", help="even over a better model")
-
-
-def _add_prepare(commands) -> None:
-    command = _add_command(commands, prepare)
-    command.add_argument("--push-to", required=True, metavar="USER/NAME")
-    command.add_argument("--private", action="store_true")
-
-
-def _add_join_votes(commands) -> None:
     command = _add_command(commands, join_votes)
     command.add_argument("--fer2013", required=True, metavar="CSV", help="Kaggle's fer2013.csv")
     command.add_argument("--ferplus", required=True, metavar="CSV", help="FER+'s fer2013new.csv")
     command.add_argument("--output", default="ferplus_votes.csv", metavar="CSV")
 
 
-def _add_deploy_space(commands) -> None:
+def _add_publishing(commands) -> None:
+    command = _add_command(commands, push, data=False)
+    command.add_argument("--model", required=True, metavar="DIR")
+    command.add_argument("--repo-id", required=True, metavar="USER/NAME")
+    command.add_argument("--private", action="store_true")
+    command.add_argument("--force", action="store_true", help="even over a better model")
+
+    command = _add_command(commands, prepare)
+    command.add_argument("--push-to", required=True, metavar="USER/NAME")
+    command.add_argument("--private", action="store_true")
+
     command = _add_command(commands, deploy_space, data=False)
     command.add_argument("--repo-id", required=True, metavar="USER/SPACE")
     command.add_argument("--model", required=True, metavar="USER/NAME[@REVISION]")
     command.add_argument("--private", action="store_true")
-
-
-def _add_analyze(commands) -> None:
-    command = _add_command(commands, analyze)
-    command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
-    command.add_argument("--output", required=True, metavar="DIR", help="for the parquet files")
-    command.add_argument("--shards", type=int, help="parquet files; at most 250 pictures each")
-    command.add_argument("--processes", type=int, default=1, help="shards at the same time")
-    command.add_argument(
-        "--whole-picture", action="store_true", help="for pictures cropped to a face already"
-    )
 
 
 if __name__ == "__main__":

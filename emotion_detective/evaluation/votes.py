@@ -13,7 +13,6 @@ are a distribution, scaled to sum to 1, where they are at least half of all vote
 """
 
 import csv
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +70,6 @@ class Votes:
         """`(N,)` bool: whether the six labels have MIN_SHARE_OF_SIX of the votes."""
         six = self.counts.sum(axis=1)
         return (six > 0) & (six >= MIN_SHARE_OF_SIX * self.total)
-
-
-def checksum(path: Path | str) -> int:
-    """Return a checksum of the votes file.
-
-    Raises:
-        ValueError: no such file.
-    """
-    return zlib.crc32(_find_file(path).read_bytes())
 
 
 def _find_file(path: Path | str) -> Path:

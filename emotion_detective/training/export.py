@@ -29,7 +29,7 @@ from emotion_detective.evaluation.metrics import (
     fit_temperature,
     split_metrics,
 )
-from emotion_detective.training import loop, machine, targets
+from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import best_row
 
@@ -161,7 +161,6 @@ def describe_run(
     counts["train"] = min(counts["train"], config.limit or counts["train"])
     return {
         "config": config.recorded(),
-        "learned_from": targets.describe_sources(config),
         "seed": config.seed,
         "dataset": {"source": display_name(source)} | counts,
         "hardware": machine.describe_hardware(),

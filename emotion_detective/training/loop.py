@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from emotion_detective import LABELS, data
-from emotion_detective.training import duration, run_folder, targets
+from emotion_detective.training import duration, run_folder
 from emotion_detective.training.augment import augment, normalize, to_float
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import EVALUATION_BATCH, Run, create_accelerator, prepare
@@ -55,9 +55,8 @@ def train(
     """
     accelerator = create_accelerator(config)
     learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
-    learned_from |= targets.describe_sources(config)
     with run_folder.claim(accelerator, config.recorded(), learned_from, output, resume):
-        run = prepare(config, parts, accelerator, compile_network, output)
+        run = prepare(config, parts, accelerator, compile_network)
         rows = run_folder.restore(accelerator, output) if resume else []
         _train_epochs(run, rows, output)
         network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
@@ -73,16 +72,17 @@ def _train_epochs(run: Run, rows: list[dict], output: Path) -> None:
     if accelerator.is_main_process:
         _announce(run, len(rows))
     unwritten: dict[str, torch.Tensor] = {}
-    pace = run_folder.Pace()
+    written, took = time.monotonic(), 0.0
     for epoch in range(len(rows), config.epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
         rows.append(row)
         if best_row(rows) is row:
             unwritten = _copy_weights(run.ema.module)
-        if pace.is_due() or epoch + 1 == config.epochs:
-            with pace.timed():
-                run_folder.save_epoch(accelerator, rows, unwritten, output)
-            unwritten = {}
+        if epoch + 1 == config.epochs or run_folder.is_due(written, took):
+            begin = time.monotonic()
+            run_folder.save_epoch(accelerator, rows, unwritten, output)
+            unwritten, written = {}, time.monotonic()
+            took = written - begin
         if accelerator.is_main_process:
             _report(row, config.epochs)
 
@@ -242,16 +242,10 @@ def _validate(run: Run, epoch: int) -> dict:
 
 
 def _report(row: dict, epochs: int) -> None:
+    voters = "  voters %(validation_agreement).4f" if "validation_agreement" in row else ""
     logger.info(
-        "epoch %3d/%d  %3d px  lr %.1e  train loss %.3f  val loss %.3f  val acc %.4f  "
-        "voters %.4f  %5.0f images/s",
-        row["epoch"],
-        epochs,
-        row["image_size"],
-        row["learning_rate"],
-        row["train_loss"],
-        row["validation_loss"],
-        row["validation_accuracy"],
-        row.get("validation_agreement", math.nan),
-        row["images_per_second"],
+        f"epoch %(epoch)3d/{epochs}  %(image_size)3d px  lr %(learning_rate).1e  "
+        "train loss %(train_loss).3f  val loss %(validation_loss).3f  "
+        f"val acc %(validation_accuracy).4f{voters}  %(images_per_second)5.0f images/s",
+        row,
     )

@@ -30,23 +30,23 @@ def create_network(
     weights) or a checkpoint folder or repository of ours to go on from.
     """
     shown = architecture if init in FRESH else init
+    without = f"No block of {shown} can be left out: add --drop-path 0."
     if drop_path and (init not in FRESH or architecture == ALEXNET):
-        raise ValueError(f"No block of {shown} can be left out: add --drop-path 0.")
+        raise ValueError(without)
     if init not in FRESH:
         return load_classifier(init).network.train()
-    if architecture == ALEXNET:
-        return _create_alexnet(init)
     _check_known(architecture)
-    name = f"hf-hub:{IMAGENET_WEIGHTS}" if architecture == ARCHITECTURE else architecture
-    options = {"num_classes": len(LABELS)}
-    if drop_path:
-        options["drop_path_rate"] = drop_path
+    pretrained = init == "imagenet"
     try:
-        if init == "scratch":
-            return timm.create_model(architecture, **options).train()
-        return timm.create_model(name, pretrained=True, **options).train()
+        if architecture == ALEXNET:
+            return _create_alexnet(pretrained)
+        options = {"drop_path_rate": drop_path} if drop_path else {}
+        is_named = pretrained and architecture == ARCHITECTURE
+        name = f"hf-hub:{IMAGENET_WEIGHTS}" if is_named else architecture
+        network = timm.create_model(name, pretrained, num_classes=len(LABELS), **options)
+        return network.train()
     except TypeError as error:
-        raise ValueError(f"No block of {shown} can be left out: add --drop-path 0.") from error
+        raise ValueError(without) from error
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
@@ -70,9 +70,8 @@ def check_architecture(config: TrainConfig) -> None:
     architecture = config.architecture
     _check_known(architecture)
     known = architecture != ALEXNET and timm.get_pretrained_cfg(architecture)
-    if architecture == ALEXNET or (
-        known and not (isinstance(known.first_conv, str) and isinstance(known.classifier, str))
-    ):
+    layers = (known.first_conv, known.classifier) if known else ("", "")
+    if architecture == ALEXNET or not all(isinstance(layer, str) for layer in layers):
         raise ValueError(
             f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
             "one first convolution and one classifier. `train_hub.py compare` can train it."
@@ -85,19 +84,13 @@ def check_architecture(config: TrainConfig) -> None:
         )
 
 
-def _create_alexnet(init: str) -> torch.nn.Module:
+def _create_alexnet(pretrained: bool) -> torch.nn.Module:
     """Return torchvision's AlexNet with the attributes of a timm network that training reads.
 
     timm has no AlexNet and could not load a checkpoint of it: it serves `train_hub.py compare`.
     """
-    weights = torchvision.models.AlexNet_Weights.DEFAULT if init == "imagenet" else None
-    try:
-        network = torchvision.models.alexnet(weights=weights)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"ImageNet weights for alexnet could not be fetched ({first_line(error)}). Connect to "
-            "the network, or train without them: --init scratch."
-        ) from error
+    weights = torchvision.models.AlexNet_Weights.DEFAULT if pretrained else None
+    network = torchvision.models.alexnet(weights=weights)
     network.classifier[6] = torch.nn.Linear(4096, len(LABELS))
     network.get_classifier = lambda: network.classifier[6]
     network.pretrained_cfg = {"classifier": "classifier.6"}  # where timm's layer decay ends

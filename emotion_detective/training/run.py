@@ -7,7 +7,6 @@ state are Accelerate's. `loop.py` trains what `prepare` returns.
 import logging
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import datasets
 import numpy as np
@@ -77,12 +76,8 @@ def prepare(
     parts: datasets.DatasetDict,
     accelerator: Accelerator | None = None,
     compile_network: bool = False,
-    folder: Path | None = None,
 ) -> Run:
-    """Return a run at its first step.
-
-    The teacher's predictions are kept in `folder`, or taken from it.
-    """
+    """Return a run at its first step."""
     machine.keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # a GPU picks the fastest of its convolutions
     accelerator = accelerator or create_accelerator(config)
@@ -108,10 +103,9 @@ def prepare(
     for name, split in splits.items():
         split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
         images[name], labels[name] = split_images.to(device), split_labels.to(device)
-    with accelerator.main_process_first():  # it writes the teacher's predictions, others read them
-        taught = targets.ask_teacher(config, images["train"], folder, accelerator.autocast)
+    distilled = targets.ask_teacher(config, images["train"], accelerator.autocast)
     wanted = {
-        "train": targets.make_targets(config, splits["train"], taught).to(device)
+        "train": targets.make_targets(config, splits["train"], distilled).to(device)
         * _weigh_classes(config, labels["train"], accelerator.is_main_process),
         # What is learned, without the teacher, who may be far from both labels and voters.
         "validation": targets.make_targets(config, splits["validation"], None).to(device),

@@ -33,7 +33,6 @@ CONFIG_FILE = "train_config.json"
 LOCK_FILE = ".lock"
 # What `export.py` and the card add to the folder of a finished run.
 RESULT_FILES = ("config.json", "model.safetensors", "metrics.json", "README.md")
-TEACHER_FILE = "teacher_{:08x}.safetensors"
 # What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
 # The largest fraction of a run's time that is spent on writing. On a GPU an epoch takes two
@@ -63,7 +62,7 @@ def claim(
     """Have `output` for this run alone inside the block, or raise in all processes alike.
 
     A resumed run must have begun with the same `config` (the recipe as plain values) and the same
-    `learned_from` (numbers of images, checksums of votes and teacher).
+    `learned_from` (numbers of images).
     """
     problem, lock = [None], FileLock(output / LOCK_FILE)
     if accelerator.is_main_process:
@@ -142,24 +141,13 @@ def restore(accelerator: Accelerator, output: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-class Pace:
-    """Decides after which epochs to write: all, or fewer where writing would take too much time."""
+def is_due(written: float, took: float) -> bool:
+    """Return, in all processes alike, whether writing keeps within its fraction of the time.
 
-    def __init__(self) -> None:
-        self.written, self.seconds = time.monotonic(), 0.0
-
-    def is_due(self) -> bool:
-        """Return, in all processes alike, whether writing keeps within its fraction of the time."""
-        allowed = WRITING_FRACTION * (time.monotonic() - self.written)
-        return broadcast_object_list([self.seconds <= max(allowed, SHORT_WRITING_S)])[0]
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Measure the time of the writing inside the block."""
-        begin = time.monotonic()
-        yield
-        self.written = time.monotonic()
-        self.seconds = self.written - begin
+    It last ended at `written` (`time.monotonic`) and took so many seconds.
+    """
+    allowed = max(WRITING_FRACTION * (time.monotonic() - written), SHORT_WRITING_S)
+    return broadcast_object_list([took <= allowed])[0]
 
 
 def save_epoch(
@@ -208,9 +196,5 @@ def remove_state(output: Path) -> None:
     """Delete the files that only `--resume` needs, hundreds of megabytes, of a finished run."""
     for state in _list_states(output):
         shutil.rmtree(state)
-    for path in (
-        output / LOCK_FILE,
-        output / BEST_WEIGHTS_FILE,
-        *output.glob("teacher_*.safetensors"),
-    ):
-        path.unlink(missing_ok=True)
+    for name in (LOCK_FILE, BEST_WEIGHTS_FILE):
+        (output / name).unlink(missing_ok=True)

@@ -2,14 +2,13 @@
 
 import logging
 
-import pytest
 import torch
 from PIL import Image
 from small import SMALL_RUN, write_votes
 
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.evaluation import votes
-from emotion_detective.training import loop, run_folder, targets
+from emotion_detective.training import targets
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import prepare
 
@@ -47,29 +46,6 @@ def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tin
         run.targets["train"], (answers + labels) / 2, atol=0.01, rtol=0
     )  # bfloat16
     assert not torch.allclose(torch.tensor(both[0]), torch.tensor(both[1]), atol=0.01)
-
-
-def test_a_run_that_goes_on_takes_the_answers_that_it_began_with(
-    parts, tiny_checkpoint, tmp_path, monkeypatch
-):
-    config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
-    begun = prepare(config, parts, folder=tmp_path)
-    monkeypatch.setattr(targets, "_average_flips", lambda *_: pytest.fail("asked again"))
-    again = prepare(config, parts, folder=tmp_path)
-    assert torch.equal(again.targets["train"], begun.targets["train"])
-    run_folder.remove_state(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_another_teacher_is_refused(parts, tiny_checkpoint, tmp_path):
-    config = TrainConfig(**SMALL, teacher=str(tiny_checkpoint))
-    loop.train(config, parts, tmp_path / "run")
-    with pytest.raises(ValueError, match="began with teacher=tiny, not None"):
-        loop.train(TrainConfig(**SMALL), parts, tmp_path / "run", resume=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "checksum", lambda _: 1)
-        with pytest.raises(ValueError, match=r"began with teacher_checksum=\d+, not 1"):
-            loop.train(config, parts, tmp_path / "run", resume=True)
 
 
 def test_what_voters_call_no_face_is_left_out_and_the_log_says_so(parts, tmp_path, caplog):
