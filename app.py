@@ -94,7 +94,7 @@ detective, notice = load_detective()
 
 
 def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAnswer:
-    """Find every face in a picture and rate six emotions in each; schema version 1.
+    """Find every face in a picture and rate six emotions in each; schema version 2.
 
     Args:
         picture: a picture file; its faces are answered largest first.
@@ -110,7 +110,7 @@ def analyze_batch(files: list[gr.FileData]) -> tuple[list[Row], gr.FileData]:
     """Rate six emotions in every face of many pictures, or of zip files with pictures.
 
     Returns one row a face, and one for each file without a face or that cannot be read (`status`
-    is ok, no_face or unreadable), then the same as a CSV file; schema version 1.
+    is ok, no_face or unreadable), then the same as a CSV file; schema version 2.
 
     Args:
         files: picture and zip files.
@@ -130,7 +130,7 @@ def analyze_video(
     """Follow every face through a video and rate six emotions in each over time.
 
     Returns one row a face and frame, the share of time of each emotion over all faces ("unsure"
-    included), and the rows as a CSV file; schema version 1.
+    included), and the rows as a CSV file; schema version 2.
 
     Args:
         video: an mp4, mov or webm file.

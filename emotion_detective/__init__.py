@@ -34,8 +34,9 @@ os.environ |= {
 
 if TYPE_CHECKING:
     from emotion_detective.core.detective import EmotionDetective, Prediction
+    from emotion_detective.core.rows import to_dataframe
 
-__all__ = ["LABELS", "EmotionDetective", "Prediction"]
+__all__ = ["LABELS", "EmotionDetective", "Prediction", "to_dataframe"]
 
 Label = Literal["angry", "fearful", "happy", "neutral", "sad", "surprised"]
 # In the order of all probabilities.
@@ -43,6 +44,7 @@ LABELS: tuple[str, ...] = get_args(Label)
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("EmotionDetective", "Prediction"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.core.detective"), name)
+    room = "rows" if name == "to_dataframe" else "detective"
+    return getattr(import_module(f"{__name__}.core.{room}"), name)

@@ -46,10 +46,13 @@ PLAN_FILE = "_analysis.json"
 FEATURES = datasets.Features(
     file=datasets.Value("string"),
     status=datasets.Value("string"),
+    reason=datasets.Value("string"),
     face=datasets.Value("int32"),
     box=datasets.List(datasets.Value("float32")),
+    detection=datasets.Value("float32"),
     label=datasets.Value("string"),
     confidence=datasets.Value("float32"),
+    unsure=datasets.Value("bool"),
     **{label: datasets.Value("float32") for label in LABELS},
 )
 # One file does not stop the rest; a disk that fails does.
@@ -269,5 +272,5 @@ def analyze_file(
         with pictures.open(i) as file:
             content = file.read(MAX_FILE_BYTES + 1)
         return file_rows(name, detective.analyze(content, whole_picture))
-    except UNREADABLE:
-        return [unreadable_row(name)]
+    except UNREADABLE as error:
+        return [unreadable_row(name, str(error))]

@@ -7,6 +7,7 @@ it. Knows no face detection, no files and no Gradio.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,18 +29,24 @@ MAX_BATCH = 32
 class Classifier:
     """A loaded checkpoint, ready to classify.
 
+    `source` is what it was loaded from: a Hub id, whose commit is `revision`, or a folder's path.
     `unsure_below` is the confidence under which a prediction is called unsure; `metrics` is the
-    checkpoint's `metrics.json` ({} if it has none); `revision` is the Hub commit, None for a
-    folder. `device` computes the probabilities; `network` itself stays in the CPU's memory.
+    checkpoint's `metrics.json` ({} if it has none). `device` computes the probabilities; `network`
+    itself stays in the CPU's memory.
     """
 
     network: torch.nn.Module
     data_config: dict
-    name: str
+    source: str
     revision: str | None
     unsure_below: float
     metrics: dict
     device: torch.device = CPU
+
+    @property
+    def name(self) -> str:
+        """Return the Hub id, or the folder's name."""
+        return self.source if self.revision else Path(self.source).name
 
     @cached_property
     def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -53,7 +60,7 @@ class Classifier:
         """Return pictures of any size and mode as a normalised `(N, 3, S, S)` float32 batch."""
         # `convert` copies what is RGB already; of thirty large crops, half the time to shrink them.
         rgb = [p if p.mode == "RGB" else p.convert("RGB") for p in pictures]
-        return torch.stack([self._transform(picture) for picture in rgb])
+        return torch.stack([self._transform(picture) for picture in rgb]).float()
 
     def logits(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the network's `(N, 6)` logits of a batch that `preprocess` made."""

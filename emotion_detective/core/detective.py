@@ -8,22 +8,29 @@ Used by the page, by Python code and by the benchmarks. Knows no Gradio and no t
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from PIL import Image
+from tqdm.auto import tqdm
 
 from emotion_detective import LABELS
 from emotion_detective.core import faces
-from emotion_detective.core.classifier import Classifier
-from emotion_detective.core.loading import load_classifier
+from emotion_detective.core.classifier import MAX_BATCH, Classifier
+from emotion_detective.core.loading import EMBEDDED, load_classifier
 from emotion_detective.files import Source, read_picture
 
 logger = logging.getLogger(__name__)
+
+# Pictures that are searched for faces at the same time: each takes 50 MB.
+MAX_SEARCHES = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Prediction:
     `box_xyxy` is in pixels of the picture as shown (EXIF applied), `probabilities` are in the order
     of `LABELS`, `confidence` is the largest of them, `unsure` says that it is below the
     checkpoint's threshold. The face stands upright once the picture is rotated clockwise by
-    `rotation_degrees`: 0, or 90, 180 or 270 where no face of the picture is upright as it is.
+    `rotation_degrees`, and was found once the dark picture was `brightened`. `landmarks` are x, y
+    of the eyes, the nose and the corners of the mouth; () of a whole picture.
     """
 
     box_xyxy: faces.BoxXyxy
@@ -43,6 +51,21 @@ class Prediction:
     unsure: bool
     probabilities: tuple[float, ...]
     rotation_degrees: int = 0
+    landmarks: tuple[tuple[float, float], ...] = ()
+    brightened: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data with the names of the API's `faces`, and of rows as far as they go."""
+        return {
+            "box": list(self.box_xyxy),
+            "detection": self.detection_probability,
+            "label": self.label,
+            "confidence": self.confidence,
+            "unsure": self.unsure,
+            "probabilities": dict(zip(LABELS, self.probabilities, strict=True)),
+            "rotation": self.rotation_degrees,
+            "landmarks": [list(point) for point in self.landmarks],
+        }
 
     def crop(self, source: Source) -> Image.Image:
         """Return what the classifier saw of the picture that was analyzed: an upright square."""
@@ -51,8 +74,25 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Analyzed:
+    """One picture of `analyze_many`: its predictions, or the `error` that says why it has none.
+
+    `notice` says what of the picture could not be read, or "".
+    """
+
+    source: Source
+    predictions: tuple[Prediction, ...] = ()
+    notice: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class EmotionDetective:
-    """Face detector and classifier, loaded once; every method may run in many threads at once."""
+    """Face detector and classifier, loaded once; every method may run in many threads at once.
+
+    It can be pickled: another process loads it again from where it came, once. It works in a forked
+    child of a process that has used it, unless it is on a GPU.
+    """
 
     classifier: Classifier
     detector: faces.FaceDetector
@@ -60,13 +100,14 @@ class EmotionDetective:
     @classmethod
     def from_pretrained(
         cls,
-        source: Path | str,
+        source: Path | str = EMBEDDED,
         revision: str | None = None,
         device: torch.device | str | None = None,
     ) -> "EmotionDetective":
         """Load a checkpoint from a folder or from the Hub, and the detector, onto one device.
 
-        `device` is a name that torch knows; without one, see `engines.claim_device`.
+        Without a source it is the one that comes with the package. `device` is a name that torch
+        knows; without one, see `engines.claim_device`.
         """
         classifier = load_classifier(source, revision, device)
         return cls(classifier, faces.FaceDetector(device=classifier.device))
@@ -88,17 +129,81 @@ class EmotionDetective:
         opened = read_picture(source)
         if opened.notice:
             logger.warning("%s", opened.notice)
+        return self.classify(
+            opened.picture, self._find(opened.picture, whole_picture, upright_only)
+        )
+
+    def analyze_many(
+        self,
+        sources: Iterable[Source],
+        whole_picture: bool = False,
+        *,
+        batch_size: int = MAX_BATCH,
+        progress: bool = False,
+    ) -> Iterator[Analyzed]:
+        """Yield what `analyze` finds in each of many pictures, in their order.
+
+        Pictures are read and searched side by side, a few ahead of what is taken, and `batch_size`
+        faces are classified at once. A picture that cannot be read is an item with an `error`.
+        With `progress` tqdm shows a bar.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, not {batch_size}.")
+        count = len(sources) if hasattr(sources, "__len__") else None
+        items = self._analyze_many(sources, whole_picture, batch_size)
+        yield from tqdm(items, "Pictures", count, unit="", disable=not progress)
+
+    def _analyze_many(
+        self, sources: Iterable[Source], whole_picture: bool, batch_size: int
+    ) -> Iterator[Analyzed]:
+        threads = min(torch.get_num_threads(), MAX_SEARCHES)
+        search = partial(self._search, whole_picture=whole_picture)
+        waiting: list[tuple[Analyzed, list, list]] = []
+        with ThreadPoolExecutor(threads, "pictures") as pool:
+            for searched in _in_order(pool, search, sources, ahead=2 * threads):
+                waiting.append(searched)
+                if sum(len(crops) for *_, crops in waiting) >= batch_size:
+                    yield from self._classify_many(waiting)
+                    waiting.clear()
+            yield from self._classify_many(waiting)
+
+    def _search(self, source: Source, whole_picture: bool) -> tuple[Analyzed, list, list]:
+        """Return a picture's item, its faces and their crops."""
+        try:
+            opened = read_picture(source)
+        except (OSError, TypeError, ValueError) as error:
+            return Analyzed(source, error=str(error)), [], []
+        found = self._find(opened.picture, whole_picture)
+        return Analyzed(source, notice=opened.notice), found, faces.crops(opened.picture, found)
+
+    def _classify_many(self, searched: list[tuple[Analyzed, list, list]]) -> Iterator[Analyzed]:
+        every = [crop for *_, crops in searched for crop in crops]
+        rows = iter(self.classifier.probabilities(every).tolist())
+        for item, found, _ in searched:
+            own = self._predictions(found, list(islice(rows, len(found))))
+            yield replace(item, predictions=tuple(own))
+
+    def _find(
+        self, picture: Image.Image, whole_picture: bool, upright_only: bool = False
+    ) -> list[faces.Face]:
         if whole_picture:
-            found = [faces.whole_picture(opened.picture)]
-        elif upright_only:
-            found = self.detector.detect(opened.picture)
-        else:
-            found = self.detector.detect_any_rotation(opened.picture)
-        return self.classify(opened.picture, found)
+            return [faces.whole_picture(picture)]
+        if upright_only:
+            return self.detector.detect(picture)
+        return self.detector.detect_any_rotation(picture)
 
     def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
         """Return one prediction for each face of an upright picture, classified in one batch."""
-        rows = self.classifier.probabilities(faces.crops(picture, found)).tolist()
+        crops = faces.crops(picture, found)
+        return self._predictions(found, self.classifier.probabilities(crops).tolist())
+
+    def __reduce__(self) -> tuple:
+        one = self.classifier
+        return _load_again, (type(self), one.source, one.revision, str(one.device))
+
+    def _predictions(
+        self, found: Sequence[faces.Face], rows: Sequence[list[float]]
+    ) -> list[Prediction]:
         return [
             Prediction(
                 box_xyxy=face.box_xyxy,
@@ -108,12 +213,34 @@ class EmotionDetective:
                 unsure=max(row) < self.classifier.unsure_below,
                 probabilities=tuple(row),
                 rotation_degrees=face.rotation_degrees,
+                landmarks=face.landmarks,
+                brightened=face.brightened,
             )
             for face, row in zip(found, rows, strict=True)
         ]
 
 
+@lru_cache(1)
+def _load_again(
+    cls: type[EmotionDetective], source: str, revision: str | None, device: str
+) -> EmotionDetective:
+    """Return an unpickled detective: the one that this process has, where it comes again."""
+    return cls.from_pretrained(source, revision, device)
+
+
 P, R = ParamSpec("P"), TypeVar("R")
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[Source], R], sources: Iterable, ahead: int
+) -> Iterator[R]:
+    """Yield a function's results in order, computed in a pool, `ahead` of what is taken."""
+    sources, running = iter(sources), deque()
+    running.extend(pool.submit(function, source) for source in islice(sources, ahead))
+    while running:
+        yield running.popleft().result()
+        running.extend(pool.submit(function, source) for source in islice(sources, 1))
+
 
 _networks = ThreadPoolExecutor(1, "networks")
 
@@ -129,7 +256,7 @@ class ServedDetective(EmotionDetective):
     @classmethod
     def from_pretrained(
         cls,
-        source: Path | str,
+        source: Path | str = EMBEDDED,
         revision: str | None = None,
         device: torch.device | str | None = None,
     ) -> "ServedDetective":

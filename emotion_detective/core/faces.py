@@ -6,13 +6,15 @@ coordinates are their pixels, with the origin at the top left corner. `benchmark
 `benchmarks/detector_in_the_loop.py` measure the constants.
 """
 
+import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.ops import nms
 
 from emotion_detective.engines import CPU, Mtcnn
 
@@ -32,6 +34,13 @@ MIN_DETECTION_PROBABILITY = 0.9
 # none is sure; a face found in them needs more than one found upright, or three more looks would
 # find three times as many false ones.
 SURE_PROBABILITY, MIN_ROTATED_PROBABILITY = 0.999, 0.99
+# A face that covers more of the picture leaves no room for photos in other rotations, as an album's
+# page has them: the three rotations are then looked at with a third of the pixels each.
+ALBUM_FRACTION = 0.03
+# Boxes that share more of their union are the same face.
+SAME_FACE_OVERLAP = 0.3
+# A picture is dark where 999 of 1,000 pixels are below the first level, and black below the second.
+DARK_LEVEL, BLACK_LEVEL, BRIGHT_QUANTILE, DARK_SAMPLE_PIXELS = 64, 3, 0.999, 50_000
 # The largest faces of a crowd: what a CPU classifies in about a second.
 MAX_FACES = 200
 
@@ -56,12 +65,16 @@ BoxXyxy = tuple[float, float, float, float]
 class Face:
     """A face's box `(left, top, right, bottom)` in pixels, inside the picture, and its score.
 
-    The face stands upright once the picture is rotated clockwise by `rotation_degrees`.
+    The face stands upright once the picture is rotated clockwise by `rotation_degrees`. It was
+    found once the dark picture was `brightened`. `landmarks` are x, y of eyes, nose and corners of
+    the mouth, of each two the one further left of the upright face first.
     """
 
     box_xyxy: BoxXyxy
     detection_probability: float
     rotation_degrees: int = 0
+    landmarks: tuple[tuple[float, float], ...] = ()
+    brightened: bool = False
 
 
 class FaceDetector:
@@ -72,49 +85,70 @@ class FaceDetector:
         min_probability: float = MIN_DETECTION_PROBABILITY,
         device: torch.device = CPU,
     ) -> None:
-        self._min_probability = min_probability
+        self._min_probability, self._device = min_probability, device
         self._mtcnn = Mtcnn(MIN_FACE_PX, device)
+
+    def __reduce__(self) -> tuple:
+        return FaceDetector, (self._min_probability, self._device)
 
     def detect(self, picture: Image.Image) -> list[Face]:
         """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.
 
         Faces smaller than `MIN_FACE_PX` once the picture is reduced to `DETECTION_PIXELS` are not
-        looked for.
+        looked for. A dark picture is looked at brightened, too: what shows more faces counts.
         """
-        reduced = _reduce(picture)
+        found, bright = self._detect(picture), brighten(picture)
+        if bright is picture or len(found) >= len(more := self._detect(bright)):
+            return found
+        return [replace(face, brightened=True) for face in more]
+
+    def _detect(self, picture: Image.Image) -> list[Face]:
+        reduced = _reduce(picture, DETECTION_PIXELS)
         if min(reduced.size) <= MIN_FACE_PX:
             return []
-        boxes, probabilities = self._mtcnn.find(np.asarray(reduced))
-        scale = np.tile(np.divide(picture.size, reduced.size), 2)
-        boxes = np.clip(boxes * scale, 0, np.tile(picture.size, 2))
+        boxes, probabilities, landmarks = self._mtcnn.find(np.asarray(reduced))
+        scale = np.divide(picture.size, reduced.size)
+        boxes = np.clip(boxes * np.tile(scale, 2), 0, np.tile(picture.size, 2))
         faces = [
-            Face(tuple(box.tolist()), float(probability))
-            for box, probability in zip(boxes, probabilities, strict=True)
+            Face(tuple(box.tolist()), float(probability), landmarks=_points(points))
+            for box, probability, points in zip(
+                boxes, probabilities, landmarks * scale, strict=True
+            )
             if probability >= self._min_probability and (box[2:] - box[:2]).min() >= 1
         ]
-        return sorted(faces, key=lambda face: _area(face.box_xyxy), reverse=True)[:MAX_FACES]
+        return _largest(faces)
 
     def detect_any_rotation(self, picture: Image.Image) -> list[Face]:
-        """Return what `detect` does, or else the faces of a picture on its side or head.
+        """Return what `detect` does, and the faces of a picture, or of an album's, on side or head.
 
-        Only where no upright face is sure are the other three rotations looked at, for three times
-        the time; the one with most evidence counts, if it has more than the picture as it is. Boxes
-        are in the picture as it is.
+        Where no upright face is sure the other three rotations are looked at, for three times the
+        time; the one with most evidence counts, if it has more than the picture as it is. Where
+        upright faces are small and sure, sure faces in other rotations come along, for as much time
+        again. Boxes are in the picture as it is.
         """
         upright = self.detect(picture)
-        if any(face.detection_probability >= SURE_PROBABILITY for face in upright):
+        is_sure = any(map(_is_sure, upright))
+        pixels = picture.width * picture.height
+        if is_sure and _area(upright[0].box_xyxy) > ALBUM_FRACTION * pixels:
             return upright
-        reduced = _reduce(picture)
-        found = {degrees: self._detect_rotated(reduced, degrees) for degrees in CLOCKWISE}
-        degrees = max(found, key=lambda degrees: _evidence(found[degrees]))
-        if _evidence(found[degrees]) <= _evidence(upright):
-            return upright
-        return [_rotate_back(face, degrees, reduced.size, picture.size) for face in found[degrees]]
+        reduced = _reduce(picture, min(pixels, DETECTION_PIXELS) // (3 if is_sure else 1))
+        found = {
+            degrees: self._detect_rotated(reduced, degrees, picture.size) for degrees in CLOCKWISE
+        }
+        if is_sure:
+            return _apart([*upright, *filter(_is_sure, itertools.chain(*found.values()))])
+        best = max(found.values(), key=_evidence)
+        return upright if _evidence(best) <= _evidence(upright) else best
 
-    def _detect_rotated(self, picture: Image.Image, degrees: int) -> list[Face]:
-        """Return the faces of a picture rotated clockwise, with boxes in the rotated one."""
-        found = self.detect(picture.transpose(CLOCKWISE[degrees]))
-        return [face for face in found if face.detection_probability >= MIN_ROTATED_PROBABILITY]
+    def _detect_rotated(
+        self, reduced: Image.Image, degrees: int, size: tuple[int, int]
+    ) -> list[Face]:
+        """Return the faces of a copy that is rotated clockwise, in the picture of this size."""
+        return [
+            _rotate_back(face, degrees, reduced.size, size)
+            for face in self.detect(reduced.transpose(CLOCKWISE[degrees]))
+            if face.detection_probability >= MIN_ROTATED_PROBABILITY
+        ]
 
 
 def whole_picture(picture: Image.Image) -> Face:
@@ -124,7 +158,19 @@ def whole_picture(picture: Image.Image) -> Face:
 
 def crops(picture: Image.Image, found: Iterable[Face]) -> list[Image.Image]:
     """Return the square of each face, or of each prediction, as the classifier sees it."""
+    found = list(found)
+    if any(one.brightened for one in found):
+        picture = brighten(picture)
     return [crop(picture, one.box_xyxy, rotation_degrees=one.rotation_degrees) for one in found]
+
+
+def brighten(picture: Image.Image) -> Image.Image:
+    """Return a dark picture stretched to the full range; any other, and a black one, itself."""
+    counts = np.cumsum(_reduce(picture, DARK_SAMPLE_PIXELS).convert("L").histogram())
+    level = int(np.searchsorted(counts, BRIGHT_QUANTILE * counts[-1]))
+    if not BLACK_LEVEL <= level < DARK_LEVEL:
+        return picture
+    return picture.point(lambda value: min(255, value * 255 // level))
 
 
 def crop(
@@ -153,33 +199,50 @@ def _rotate(picture: Image.Image, degrees: int) -> Image.Image:
     return picture.transpose(CLOCKWISE[degrees]) if degrees else picture
 
 
-def _reduce(picture: Image.Image) -> Image.Image:
-    """Return a copy of at most `DETECTION_PIXELS`; a smaller picture as it is."""
-    scale = math.sqrt(DETECTION_PIXELS / (picture.width * picture.height))
+def _reduce(picture: Image.Image, max_pixels: int) -> Image.Image:
+    """Return a copy of at most so many pixels; a smaller picture as it is."""
+    scale = math.sqrt(max_pixels / (picture.width * picture.height))
     if scale >= 1:
         return picture
     size = [max(1, round(side * scale)) for side in picture.size]
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
+def _is_sure(face: Face) -> bool:
+    return face.detection_probability >= SURE_PROBABILITY
+
+
 def _evidence(found: list[Face]) -> tuple[bool, float]:
     """Return how much speaks for a rotation: a sure face first, then all probabilities added."""
-    scores = [face.detection_probability for face in found]
-    return any(score >= SURE_PROBABILITY for score in scores), sum(scores)
+    return any(map(_is_sure, found)), sum(face.detection_probability for face in found)
+
+
+def _apart(found: list[Face]) -> list[Face]:
+    """Return each face once, in the rotation in which it is surest."""
+    boxes = torch.tensor([face.box_xyxy for face in found])
+    scores = torch.tensor([face.detection_probability for face in found])
+    return _largest([found[i] for i in nms(boxes, scores, SAME_FACE_OVERLAP)])
+
+
+def _largest(found: list[Face]) -> list[Face]:
+    return sorted(found, key=lambda face: _area(face.box_xyxy), reverse=True)[:MAX_FACES]
 
 
 def _rotate_back(face: Face, degrees: int, size: tuple[int, int], to_size: tuple[int, int]) -> Face:
     """Return a face of a rotated copy, whose `size` is the unrotated one's, in the picture."""
     left, top, right, bottom = face.box_xyxy
+    points = np.array([(left, top), (right, bottom), *face.landmarks])
+    x, y = points.T
     width, height = size
-    left, top, right, bottom = {
-        90: (top, height - right, bottom, height - left),
-        180: (width - right, height - bottom, width - left, height - top),
-        270: (width - bottom, left, width - top, right),
-    }[degrees]
-    across, down = to_size[0] / width, to_size[1] / height
-    box = (left * across, top * down, right * across, bottom * down)
-    return Face(box, face.detection_probability, degrees)
+    x, y = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[degrees]
+    points = np.stack([x, y], axis=1) * np.divide(to_size, size)
+    corners = points[:2]
+    box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+    return replace(face, box_xyxy=box, landmarks=_points(points[2:]), rotation_degrees=degrees)
+
+
+def _points(points: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((x, y) for x, y in points.tolist())
 
 
 def _framed_square(box_xyxy: BoxXyxy, framing_scale: float) -> tuple[int, int, int]:

@@ -2,12 +2,10 @@
 
 import re
 
-from huggingface_hub.errors import (
-    HTTPError,
-)
+from huggingface_hub.errors import GatedRepoError, HTTPError
 
 # A reason stands in the middle of a sentence.
-MAX_REASON_LETTERS = 200
+MAX_REASON_CHARACTERS = 200
 # What a request to the Hub raises: its refusals are OSErrors, a broken connection is the HTTPError
 # of httpx (huggingface_hub 1) or httpx2 (2).
 HUB_ERRORS = (OSError, HTTPError)
@@ -16,7 +14,20 @@ HUB_ERRORS = (OSError, HTTPError)
 def first_line(error: BaseException) -> str:
     """Return the start of an error's message for use in a sentence; its type's name if empty."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:MAX_REASON_LETTERS]
+    return text.splitlines()[0][:MAX_REASON_CHARACTERS]
+
+
+def remedy(error: BaseException) -> str:
+    """Return what helps where a repository cannot be had."""
+    if isinstance(error, GatedRepoError):
+        return (
+            "It is gated: ask for access on its page on the Hub, then log in with `hf auth login`, "
+            "or set HF_TOKEN."
+        )
+    return (
+        "Check the name and the network; if it is private, log in with `hf auth login`, or set "
+        "HF_TOKEN to your token."
+    )
 
 
 def is_hub_id(name: str) -> bool:

@@ -33,11 +33,13 @@ from emotion_detective.core.checkpoint import (
     read_metrics,
 )
 from emotion_detective.core.classifier import Classifier
-from emotion_detective.core.hub import HUB_ERRORS, first_line
+from emotion_detective.core.hub import HUB_ERRORS, first_line, remedy
 from emotion_detective.engines import claim_device
 
 # The environment variable that names the checkpoint a page serves.
 MODEL_VARIABLE = "EMOTION_MODEL"
+# The checkpoint that comes with the package.
+EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "emotion-detective-resnet50"
 # How long the Hub may be silent before it counts as out of reach.
 HUB_TIMEOUT_S = 10
 # What loading and the first picture may raise where config.json is not one that timm wrote.
@@ -64,9 +66,9 @@ def load_classifier(
     metrics = read_metrics(folder)
     try:
         classifier = Classifier(
-            network=network.eval(),
+            network=network.eval().float(),  # whatever dtype is the caller's default
             data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
-            name=str(source).partition("@")[0] if commit else folder.name,
+            source=str(source).partition("@")[0] if commit else str(folder),
             revision=commit,
             unsure_below=float(config.get("unsure_below", UNSURE_BELOW)),
             metrics=metrics,
@@ -97,8 +99,7 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
     except HUB_ERRORS as error:
         raise ValueError(
             f"There is no folder {source!r} here, and the model {wanted} could not be pulled from "
-            f"the Hub ({first_line(error)}). Check the name, your token if it is private, and the "
-            "network."
+            f"the Hub ({first_line(error)}). {remedy(error)}"
         ) from error
     return folder, folder.name  # the snapshot's folder is named for its commit
 

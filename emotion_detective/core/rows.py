@@ -8,16 +8,19 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from emotion_detective import LABELS, Label
 
 if TYPE_CHECKING:  # detective.py imports torch
-    from emotion_detective.core.detective import Prediction
+    import pandas
+
+    from emotion_detective.core.detective import Analyzed, Prediction
 
 # Of all types below. Programs rely on them: whoever adds, renames or retypes a field, or changes
 # what it means, raises this number, in the docstrings of app.py's endpoints too.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # A spreadsheet takes a cell that starts like this for a formula and runs it (OWASP, CSV injection).
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -25,18 +28,24 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 class _File(TypedDict):
     file: str
     status: Literal["ok", "no_face", "unreadable"]
+    reason: str | None
     face: int | None
     box: list[float] | None
+    detection: float | None
     label: Label | None
     confidence: float | None
+    unsure: bool | None
 
 
 class Row(_File, TypedDict("Row", dict.fromkeys(LABELS, float | None))):
-    """One face of one file, or one file without a face or that could not be read."""
+    """One face of one file, or one file without a face or that could not be read for a `reason`.
+
+    What is known of a face has the names and values of `Prediction.to_dict`.
+    """
 
 
 # What a file system allows; a name is written once for every face.
-MAX_NAME_LETTERS = 255
+MAX_NAME_CHARACTERS = 255
 FILE_COLUMNS = tuple(Row.__annotations__)
 
 
@@ -45,22 +54,33 @@ def file_rows(file: str, predictions: Sequence["Prediction"]) -> list[Row]:
     if not predictions:
         return [_empty_row(file, "no_face")]
     return [
-        {
-            "file": file,
-            "status": "ok",
-            "face": number,
-            "box": list(prediction.box_xyxy),
-            "label": prediction.label,
-            "confidence": prediction.confidence,
-            **dict(zip(LABELS, prediction.probabilities, strict=True)),
-        }
+        _empty_row(file, "ok") | {"face": number} | _flat(prediction)
         for number, prediction in enumerate(predictions, start=1)
     ]
 
 
-def unreadable_row(file: str) -> Row:
+def unreadable_row(file: str, reason: str) -> Row:
     """Return the row of a file that could not be read."""
-    return _empty_row(file, "unreadable")
+    return _empty_row(file, "unreadable") | {"reason": reason}
+
+
+def to_dataframe(analyzed: Iterable["Analyzed"]) -> "pandas.DataFrame":
+    """Return the rows of what `analyze_many` yields, with the columns of `/analyze_batch`.
+
+    A source that is no path is called by its number, from 1.
+    """
+    import pandas
+
+    rows = []
+    for number, one in enumerate(analyzed, start=1):
+        name = str(one.source if isinstance(one.source, str | Path) else number)
+        rows += [unreadable_row(name, one.error)] if one.error else file_rows(name, one.predictions)
+    return pandas.DataFrame(rows, columns=FILE_COLUMNS)
+
+
+def _flat(prediction: "Prediction") -> dict:
+    face = prediction.to_dict()
+    return {name: face[name] for name in FILE_COLUMNS if name in face} | face["probabilities"]
 
 
 def _empty_row(file: str, status: str) -> Row:

@@ -167,7 +167,7 @@ def _hash_pixels(files: Files, entry: Entry) -> bytes:
     try:
         with files.open(entry.index) as file:
             opened = read_picture(file.read())
-        if opened.notice:
+        if opened.is_cut:
             raise ValueError(opened.notice)
         gray = opened.picture.convert("L")
     except (*DECODE_ERRORS, *listing.ZIP_ERRORS) as error:

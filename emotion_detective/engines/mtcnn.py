@@ -7,6 +7,7 @@ consists of come from one table of sums, all candidates at once, and the CPU's c
 batches of candidates side by side. The table and the networks are on the device, boxes on the CPU.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +23,8 @@ from facenet_pytorch.models.utils.detect_face import (
 )
 from torch import Tensor
 from torchvision.ops import nms
+
+from emotion_detective.engines.runtime import is_forked
 
 # Thresholds, overlaps and the pyramid's factor are facenet-pytorch's.
 PROPOSED_FROM, REFINED_FROM, FACE_FROM = 0.6, 0.7, 0.7
@@ -45,33 +48,43 @@ class Mtcnn:
         self._device = device
         # channels_last: max pooling with few channels is three times faster on a CPU.
         self._propose, self._refine, self._output = (
-            network().eval().to(device, memory_format=torch.channels_last)
+            network().eval().float().to(device, memory_format=torch.channels_last)
             for network in (PNet, RNet, ONet)
         )
-        self._map = _side_by_side(device)
+        self._map, self._process = _side_by_side(device), os.getpid()
 
-    @torch.inference_mode()
-    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the faces' `(N, 4)` boxes and `(N,)` probabilities, float32; N may be 0.
+    def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the faces' `(N, 4)` boxes, `(N,)` probabilities and `(N, 5, 2)` landmarks.
 
-        `pixels` are `(H, W, 3)` uint8 RGB. Boxes are left, top, right, bottom in pixels, may reach
-        over the picture's edges, and come in no order.
+        `pixels` are `(H, W, 3)` uint8 RGB; all that is returned is float32, and N may be 0. Boxes
+        are left, top, right, bottom in pixels, may reach over the picture's edges, and come in no
+        order. Landmarks are x, y of the eyes, the nose and the corners of the mouth, of each two
+        the one further left in the picture first.
         """
+        if is_forked(self._process):
+            self._map, self._process = map, os.getpid()
+        with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
+            return self._find(pixels)
+
+    def _find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sums = torch.from_numpy(_sum_table(pixels)).to(self._device)
         boxes = rerec(self._proposals(sums))
-        boxes, scores, shifts = self._judge(
+        boxes, scores, shifts, _ = self._judge(
             self._refine, sums, boxes, REFINE_PX, REFINE_BATCH, REFINED_FROM
         )
         kept = nms(boxes, scores, FACE_OVERLAP)
         boxes = rerec(bbreg(boxes[kept], shifts[kept]))
-        boxes, scores, shifts = self._judge(
+        boxes, scores, shifts, landmarks = self._judge(
             self._output, sums, boxes, OUTPUT_PX, OUTPUT_BATCH, FACE_FROM
         )
-        boxes, scores = bbreg(boxes, shifts).numpy(), scores.numpy()
+        # The network places five x, then five y, in fractions of the box that it saw.
+        size = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
+        landmarks = landmarks.unflatten(1, (2, 5)).mT * size + boxes[:, None, :2] - 1
+        found = [part.numpy() for part in (bbreg(boxes, shifts), scores, landmarks)]
         if not len(boxes):
-            return boxes, scores
-        kept = nms_numpy(boxes, scores, FACE_OVERLAP, "Min")  # of the smaller area
-        return boxes[kept], scores[kept]
+            return tuple(found)
+        kept = nms_numpy(found[0], found[1], FACE_OVERLAP, "Min")  # of the smaller area
+        return tuple(part[kept] for part in found)
 
     def _proposals(self, sums: Tensor) -> Tensor:
         """Return `(N, 4)` boxes where the first network sees faces in any level of the pyramid."""
@@ -92,7 +105,7 @@ class Mtcnn:
             windows, _ = generateBoundingBox(shifts.cpu(), faces, scale, PROPOSED_FROM)
             return windows[nms(windows[:, :4], windows[:, 4], LEVEL_OVERLAP)]
 
-        windows = torch.cat([torch.zeros(0, 9), *self._map(propose, scales)])
+        windows = torch.cat([torch.zeros(0, 9, dtype=torch.float32), *self._map(propose, scales)])
         windows = windows[nms(windows[:, :4], windows[:, 4], FACE_OVERLAP)]
         size = (windows[:, 2:4] - windows[:, :2]).repeat(1, 2)
         return windows[:, :4] + windows[:, 5:] * size
@@ -105,8 +118,9 @@ class Mtcnn:
         side: int,
         batch: int,
         threshold: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return those `(N, 4)` boxes that a network takes for faces, their probabilities, shifts.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return those `(N, 4)` boxes that a network takes for faces, their probabilities, shifts,
+        and what the last network returns besides: `(N, 10)` places of landmarks.
 
         The network sees each box as `side` pixels square, `batch` boxes at a time.
         """
@@ -117,13 +131,14 @@ class Mtcnn:
         inside = (pixels[:, 2:] > pixels[:, :2]).all(dim=1)
         boxes, pixels = boxes[inside], pixels[inside].to(sums.device)
         if not len(boxes):
-            return boxes, torch.zeros(0), torch.zeros(0, 4)
+            nothing = torch.zeros(0, 10, dtype=torch.float32)
+            return boxes, nothing[:, 0], nothing[:, :4], nothing
         look = torch.inference_mode()(lambda some: network(_shrunk(sums, some, side)))
         parts = self._map(look, pixels.split(batch))
-        # The last network returns five landmarks in between.
-        shifts, *_, probabilities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-        faces = probabilities[:, 1] > threshold
-        return boxes[faces], probabilities[faces, 1], shifts[faces]
+        shifts, *others, chances = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        faces = chances[:, 1] > threshold
+        landmarks = others[0] if others else torch.zeros(len(boxes), 10)
+        return boxes[faces], chances[faces, 1], shifts[faces], landmarks[faces]
 
 
 def _side_by_side(device: torch.device) -> Callable:
@@ -210,5 +225,5 @@ def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
     """Return sums `(N, H, W, 3)` over bins of these sizes as means between -1 and 1, channels
     before rows."""
-    weights = 0.0078125 / (heights[:, :, None] * widths[:, None, :])
+    weights = 0.0078125 / (heights[:, :, None] * widths[:, None, :]).float()
     return (inside * weights[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)

@@ -69,45 +69,73 @@ def share_device(process: int) -> torch.device:
     return torch.device(device.type, process % torch.accelerator.device_count())
 
 
+def is_forked(process: int) -> bool:
+    """True in a forked child of this process, where no thread of it runs any more.
+
+    torch then computes in one thread: OpenMP would wait for those of the parent for ever.
+    """
+    if os.getpid() == process:
+        return False
+    torch.set_num_threads(1)
+    return True
+
+
 def forward_pass(
     network: nn.Module, device: torch.device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the network as a function that any thread may call.
+    """Return the network as a function that any thread, or a forked child on the CPU, may call.
 
     It takes a float32 batch `(N, 3, S, S)` and returns float32 logits, both in the CPU's memory
     whatever `device` computes.
     """
     if device.type == "cpu":
         try:
-            return _onnx_forward(network)
+            return _OnnxForward(network)
         except STAYS_WITH_TORCH as reason:
             log.info("torch computes the network: %s", reason)
     else:
         network = copy.deepcopy(network)  # `to` would take the caller's along
     network.to(device, memory_format=torch.channels_last)
-    return torch.inference_mode()(lambda batch: network(batch.to(device)).cpu())
+    process = os.getpid()
 
-
-def _onnx_forward(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    import onnxruntime
-
-    model, weights = to_onnx(network)
-    shared = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that wait at full speed gain nothing on two free cores, and lose a third of the time
-    # where another program uses one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_external_initializers(list(weights), shared)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-    def forward(batch: torch.Tensor, _weights: list = shared) -> torch.Tensor:
-        # The session reads weights where they are: `_weights` keeps them as long as itself.
-        return torch.from_numpy(session.run(None, {"input": batch.numpy()})[0])
+    @torch.inference_mode()
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        is_forked(process)
+        with torch.autocast(device.type, enabled=False):  # the caller's
+            return network(batch.to(device)).cpu()
 
     return forward
+
+
+class _OnnxForward:
+    """A network's forward pass by ONNX Runtime; a forked child opens a session of its own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network, self._parents = network, []
+        self._open()
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        if is_forked(self._process):
+            self._parents.append(self._session)  # whose end would wait for the parent's threads
+            self._open()
+        return torch.from_numpy(self._session.run(None, {"input": batch.numpy()})[0])
+
+    def _open(self) -> None:
+        import onnxruntime
+
+        model, weights = to_onnx(self._network)
+        # The session reads weights where they are: they are kept as long as itself.
+        self._shared = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in weights.values()]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that wait at full speed gain nothing on two free cores, and lose a third of the
+        # time where another program uses one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_external_initializers(list(weights), self._shared)
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._process = os.getpid()
 
 
 def to_onnx(network: nn.Module) -> "tuple[onnx.ModelProto, dict[str, np.ndarray]]":

@@ -41,6 +41,8 @@ MAX_EXIF_BYTES = 65_536
 MIN_PERCENT_READ = 10
 JPEG_END = b"\xff\xd9"
 CUT = "The file is cut short or damaged"
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+ANIMATION = "The file is an animation: only its first picture is read."
 # Modes of pictures whose numbers may have more than 8 bits in the file, and keep fewer in Pillow.
 DEEP_MODES = ("I", "I;16", "I;16B", "F", "LA", "RGB", "RGBA")
 # Where headers state the bits of a channel.
@@ -60,13 +62,14 @@ class Decoded:
     """A picture as it is stored: of any mode, or `(H, W)` or `(H, W, 3)` numbers of any range.
 
     `orientation` is EXIF's, 1 of an upright picture; white is 0 where it `is_negative`; `notice` is
-    a sentence on what could not be read, or "".
+    a sentence on what is not shown, or "", because the file `is_cut` or an animation.
     """
 
     pixels: Image.Image | np.ndarray
     orientation: int = 1
     is_negative: bool = False
     notice: str = ""
+    is_cut: bool = False
 
 
 def decode(content: bytes, recognized: Recognized) -> Decoded:
@@ -83,7 +86,7 @@ def decode(content: bytes, recognized: Recognized) -> Decoded:
     # These decoders refuse a file that ends early; of one that ends in zeros they read the upper
     # part, and leave gray below.
     decoded = _decode_whole(content + bytes(missing), recognized)
-    return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.")
+    return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.", is_cut=True)
 
 
 def loaded(picture: Image.Image) -> Decoded:
@@ -166,9 +169,19 @@ def _by_pillow(content: bytes, name: str) -> Decoded:
         try:
             picture.load()
             pixels = picture
+            notice = ANIMATION if _is_animated(picture) else ""
         except DECODE_ERRORS as error:
             pixels, notice = _what_is_there(picture, content, error)
-    return Decoded(pixels, _orientation(picture), is_deep and tags.get(MEANING) == 0, notice)
+    is_negative = is_deep and tags.get(MEANING) == WHITE_IS_0
+    is_cut = notice.startswith(CUT)
+    return Decoded(pixels, _orientation(picture), is_negative, notice, is_cut)
+
+
+def _is_animated(picture: ImageFile.ImageFile) -> bool:
+    try:
+        return picture.format in ANIMATED and getattr(picture, "is_animated", False)
+    except DECODE_ERRORS:  # it looks for a second picture
+        return False
 
 
 def _open(content: bytes, name: str) -> ImageFile.ImageFile:

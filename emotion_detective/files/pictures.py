@@ -29,17 +29,21 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture as shown, RGB, and one sentence on what of it could not be read, or ""."""
+    """A picture as shown, RGB, and one sentence on what of its file is not there, or "".
+
+    That is because the file `is_cut` short, or an animation.
+    """
 
     picture: Image.Image
     notice: str = ""
+    is_cut: bool = False
 
 
 def read_picture(source: Source) -> Opened:
     """Return a picture as shown: RGB, EXIF orientation applied, the first frame of an animation.
 
     Transparency is dropped and palettes are resolved as `transformers` does it. Arrays hold gray
-    or RGB. Of a file that is cut short there is what can be read, and a notice. An open picture
+    or RGB. Of a file that is cut short there is what can be read, with a notice. An open picture
     that is RGB and upright is returned itself.
 
     Raises:
@@ -53,7 +57,7 @@ def read_picture(source: Source) -> Opened:
         decoded = decoders.decode(content, recognized)
     else:
         decoded = decoders.loaded(source)
-    return Opened(shown.upright(decoded), decoded.notice)
+    return Opened(shown.upright(decoded), decoded.notice, decoded.is_cut)
 
 
 def _from_array(values: np.ndarray) -> Image.Image:

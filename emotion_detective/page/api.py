@@ -29,7 +29,9 @@ class Probabilities(TypedDict("Probabilities", dict.fromkeys(LABELS, float))):
 class FaceAnswer(TypedDict):
     """One face; `box` is [left, top, right, bottom] in pixels of the picture as shown.
 
-    `detection` is how sure it is that this is a face, `confidence` the largest probability.
+    `detection` is how sure it is that this is a face, `confidence` the largest probability. The
+    face stands upright once the picture is rotated clockwise by `rotation` degrees; `landmarks` are
+    [x, y] of the eyes, the nose and the corners of the mouth.
     """
 
     box: list[float]
@@ -38,6 +40,8 @@ class FaceAnswer(TypedDict):
     confidence: float
     unsure: bool
     probabilities: Probabilities
+    rotation: int
+    landmarks: list[list[float]]
 
 
 class PictureAnswer(TypedDict):
@@ -54,6 +58,7 @@ class _Moment(TypedDict):
     box: list[float]
     label: Label
     confidence: float
+    unsure: bool
 
 
 class VideoRow(_Moment, Probabilities):
@@ -78,19 +83,8 @@ def picture_answer(
     """Return the answer for one picture; `notice` says what of its file could not be read."""
     return {
         "model": model_answer(classifier),
-        "faces": [_face_answer(prediction) for prediction in predictions],
+        "faces": [prediction.to_dict() for prediction in predictions],
         "message": f"{summary(predictions)} {notice}".rstrip(),
-    }
-
-
-def _face_answer(prediction: Prediction) -> FaceAnswer:
-    return {
-        "box": list(prediction.box_xyxy),
-        "detection": prediction.detection_probability,
-        "label": prediction.label,
-        "confidence": prediction.confidence,
-        "unsure": prediction.unsure,
-        "probabilities": dict(zip(LABELS, prediction.probabilities, strict=True)),
     }
 
 

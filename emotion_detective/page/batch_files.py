@@ -20,7 +20,7 @@ from PIL import Image
 
 from emotion_detective.core import drawing
 from emotion_detective.core.detective import EmotionDetective, Prediction
-from emotion_detective.core.rows import MAX_NAME_LETTERS, Row, file_rows, unreadable_row
+from emotion_detective.core.rows import MAX_NAME_CHARACTERS, Row, file_rows, unreadable_row
 from emotion_detective.files import MAX_FILE_BYTES, read_picture
 
 MAX_FILES = 200
@@ -64,6 +64,7 @@ class FileResult:
     picture: Image.Image | None = None
     faces: Sequence[Prediction] = ()
     notice: str = ""
+    is_cut: bool = False
 
     def thumbnail(self) -> Image.Image | None:
         """Return the picture, small and with the faces drawn."""
@@ -144,7 +145,7 @@ def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
     try:
         with _open(path) as archive:
             for entry in _select(archive):
-                shown = f"{name}/{entry.filename[-MAX_NAME_LETTERS:]}"
+                shown = f"{name}/{entry.filename[-MAX_NAME_CHARACTERS:]}"
                 yield shown, _content(archive, entry)
     except ZIP_ERRORS:
         yield name, ValueError(ZIP_BROKEN)
@@ -175,6 +176,8 @@ def read(detective: EmotionDetective, files: Iterable[tuple[str, Source]]) -> It
             opened = read_picture(source)
             found = detective.analyze(opened.picture)
         except ValueError as error:
-            yield FileResult([unreadable_row(name)], notice=str(error))
+            yield FileResult([unreadable_row(name, str(error))], notice=str(error))
             continue
-        yield FileResult(file_rows(name, found), opened.picture, found, opened.notice)
+        yield FileResult(
+            file_rows(name, found), opened.picture, found, opened.notice, opened.is_cut
+        )

@@ -141,7 +141,7 @@ def _analyze(
         cards.append(batch_view.card(result))
         lines += batch_view.lines(result)
         counts.update(batch_view.kinds(result))
-        cut_short += bool(result.notice and result.picture)
+        cut_short += result.is_cut
         yield {
             parts.status: html.progress(f"{len(cards)} of {wanted} files", len(cards) / wanted),
             parts.view: {"counts": batch_view.totals(counts)},

@@ -203,7 +203,7 @@ def _content(analysis: Analysis, kind: str) -> bytes:
     if kind == "json":
         return json.dumps({"size": analysis.size, **analysis.answer}, indent=2).encode()
     if kind == "csv":
-        return to_csv(analysis.rows).encode()
+        return to_csv(analysis.rows).encode("utf-8-sig")
     view = Image.open(BytesIO(analysis.view_jpeg))
     return _png(drawing.draw_faces(view, analysis.in_view))
 

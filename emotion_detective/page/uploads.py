@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from emotion_detective.core.rows import MAX_NAME_LETTERS
+from emotion_detective.core.rows import MAX_NAME_CHARACTERS
 
 VARIABLE = "GRADIO_TEMP_DIR"
 # The sweep, once a minute, deletes files that nobody has used for so long: longer than an event
@@ -102,7 +102,7 @@ def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
 
 def _readable(name: str) -> str:
     """Return a name that can be written to a file: half characters, which JSON can hold, cannot."""
-    return name[:MAX_NAME_LETTERS].encode("utf-8", "replace").decode()
+    return name[:MAX_NAME_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 def reserve(name: str) -> Path:
@@ -113,9 +113,14 @@ def reserve(name: str) -> Path:
 
 
 def keep(content: str | bytes, name: str) -> str:
-    """Write a file for a visitor to download; return its path."""
+    """Write a file for a visitor to download; return its path.
+
+    A CSV gets a byte order mark, without which Excel reads names with umlauts wrongly.
+    """
     path = reserve(name)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    if isinstance(content, str):
+        content = content.encode("utf-8-sig" if name.endswith(".csv") else "utf-8")
+    path.write_bytes(content)
     return str(path)
 
 

@@ -32,9 +32,16 @@ def summary(predictions: Sequence[Prediction]) -> str:
 
 
 def turned(predictions: Sequence[Prediction]) -> str:
-    """Return a sentence for faces that lie on their side, "" for upright ones or none."""
-    degrees = predictions[0].rotation_degrees if predictions else 0
-    return f"Found with the picture turned by {degrees} degrees clockwise." if degrees else ""
+    """Return how faces were found that lie on their side or in the dark, "" for any other."""
+    sentences = []
+    if rotations := sorted({one.rotation_degrees for one in predictions} - {0}):
+        are_all = len(rotations) == 1 and all(one.rotation_degrees for one in predictions)
+        degrees = " and ".join(map(str, rotations))
+        found = "Found" if are_all else "Some were found"
+        sentences.append(f"{found} with the picture turned by {degrees} degrees clockwise.")
+    if any(one.brightened for one in predictions):
+        sentences.append("Found with the dark picture brightened.")
+    return " ".join(sentences)
 
 
 def _describe(predictions: Sequence[Prediction]) -> str:

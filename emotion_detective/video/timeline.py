@@ -6,7 +6,7 @@ order, and everything else is computed from them:
     timeline = Timeline(LABELS, unsure_below=classifier.unsure_below)
     readings = timeline.add(time_s, predictions)   # one Reading a prediction, same order
     timeline.at(time_s)                            # readings to draw at any moment in between
-    timeline.table()                               # time_s, track, box, label, confidence, six
+    timeline.table()                               # one row a face and frame
     timeline.csv()                                 # the same as text
     timeline.frequencies()                         # fraction of time of each emotion, a row a track
     timeline.overall_frequencies()                 # the same over all tracks, a dict
@@ -153,15 +153,16 @@ class Timeline:
         return self.frames[-1].time_s - self.frames[0].time_s if self.frames else 0.0
 
     def table(self) -> pd.DataFrame:
-        """Return a row a face and frame: `time_s, track, box, label, confidence`, a column a label.
+        """Return a row a face and frame.
 
+        The columns are `time_s, track, box, label, confidence, unsure`, and one for each label.
         `box` is `[left, top, right, bottom]` in whole pixels of the picture as shown.
         """
-        columns = ["time_s", "track", "box", "label", "confidence", *self.labels]
+        columns = ["time_s", "track", "box", "label", "confidence", "unsure", *self.labels]
         rows = []
         for one in self.readings:
             face, box = one.prediction, [round(side) for side in one.prediction.box_xyxy]
-            about = (one.time_s, one.track, box, face.label, face.confidence)
+            about = (one.time_s, one.track, box, face.label, face.confidence, face.unsure)
             rows.append((*about, *face.probabilities))
         return pd.DataFrame(rows, columns=columns)
 

@@ -28,7 +28,7 @@ FACE = Prediction(
 
 
 # What programs were promised. Whoever changes a type changes this too, and SCHEMA_VERSION with it.
-VERSION_1 = {
+VERSION_2 = {
     api.PictureAnswer: {
         "model": api.ModelAnswer,
         "faces": list[api.FaceAnswer],
@@ -42,15 +42,20 @@ VERSION_1 = {
         "confidence": float,
         "unsure": bool,
         "probabilities": api.Probabilities,
+        "rotation": int,
+        "landmarks": list[list[float]],
     },
     api.Probabilities: dict.fromkeys(LABELS, float),
     Row: {
         "file": str,
         "status": Literal["ok", "no_face", "unreadable"],
+        "reason": str | None,
         "face": int | None,
         "box": list[float] | None,
+        "detection": float | None,
         "label": Literal[LABELS] | None,
         "confidence": float | None,
+        "unsure": bool | None,
         **dict.fromkeys(LABELS, float | None),
     },
     api.VideoRow: {
@@ -59,20 +64,21 @@ VERSION_1 = {
         "box": list[float],
         "label": Literal[LABELS],
         "confidence": float,
+        "unsure": bool,
         **dict.fromkeys(LABELS, float),
     },
     api.Shares: dict.fromkeys((*LABELS, "unsure"), float),
 }
 
 
-@pytest.mark.parametrize("kind", VERSION_1, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", VERSION_2, ids=lambda kind: kind.__name__)
 def test_types_are_those_that_their_version_promised(kind):
-    assert SCHEMA_VERSION == 1
-    assert list(get_type_hints(kind).items()) == list(VERSION_1[kind].items())
+    assert SCHEMA_VERSION == 2
+    assert list(get_type_hints(kind).items()) == list(VERSION_2[kind].items())
 
 
 def test_the_columns_hold_the_labels_in_order():
-    assert ("file", "status", "face", "box", "label", "confidence", *LABELS) == FILE_COLUMNS
+    assert FILE_COLUMNS[-6:] == LABELS
     assert tuple(api.VideoRow.__annotations__)[-6:] == LABELS
 
 
@@ -82,13 +88,21 @@ def test_a_file_with_faces_has_a_row_for_each():
     assert tuple(rows[0]) == FILE_COLUMNS
     assert rows[0]["box"] == [1.0, 2.0, 30.25, 40.0]
     assert rows[0]["happy"] == rows[0]["confidence"] == 0.5
+    assert (rows[0]["detection"], rows[0]["unsure"], rows[0]["reason"]) == (0.995, False, None)
+
+
+def test_plain_data_of_a_prediction_is_what_the_api_states():
+    plain = json.loads(json.dumps(FACE.to_dict()))
+    assert plain == FACE.to_dict()
+    assert list(plain) == list(VERSION_2[api.FaceAnswer])
+    assert plain["probabilities"]["happy"] == 0.5
 
 
 @pytest.mark.parametrize(
     ("rows", "status"),
     [
         (file_rows("a.jpg", []), "no_face"),
-        ([unreadable_row("a.jpg")], "unreadable"),
+        ([unreadable_row("a.jpg", None)], "unreadable"),
     ],
 )
 def test_a_file_without_an_answer_has_a_row_that_says_so(rows, status):
@@ -107,7 +121,7 @@ def test_csv_can_be_read_back():
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 @example("a\r=cmd|'/C calc'!A0.png")
 def test_no_cell_of_the_csv_starts_a_formula(name):
-    text = to_csv([unreadable_row(name)])
+    text = to_csv([unreadable_row(name, "empty")])
     _, row = csv.reader(io.StringIO(text, newline=""))  # one row, whatever the name
     assert row[0] in (name, f"'{name}")
     assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))

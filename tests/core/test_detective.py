@@ -1,4 +1,4 @@
-"""Tests of `inference.detective`: faces and probabilities meet in the right order."""
+"""Faces and probabilities meet in the right order."""
 
 import dataclasses
 import threading

@@ -129,6 +129,38 @@ def test_a_photo_with_a_sure_face_is_looked_at_once(detector, astronaut, monkeyp
     assert len(looks) == 1
 
 
+def test_an_albums_page_has_its_faces_in_every_rotation(detector, astronaut):
+    page = Image.new("RGB", (1500, 1000), "ivory")
+    rotations = (0, 90, 180, 270, 90, 0)
+    for i, degrees in enumerate(rotations):
+        photo = astronaut.rotate(degrees, expand=True).resize((380, 380))
+        page.paste(photo, (60 + i % 3 * 480, 60 + i // 3 * 470))
+    found = detector.detect_any_rotation(page)
+    places = [(box[1] > 500, box[0]) for box in (face.box_xyxy for face in found)]
+    in_order = [found[i].rotation_degrees for i in np.argsort([9999 * b + x for b, x in places])]
+    assert in_order == list(rotations)
+
+
+@pytest.mark.parametrize("light", [0.08, 0.03])
+def test_faces_in_the_dark_are_found_and_seen_brightened(detector, light):
+    group = read_picture(ROOT / "examples" / "six_people.jpg").picture
+    dark = group.point(lambda level: round(level * light))
+    found = detector.detect(dark)
+    assert len(found) == 6 and all(face.brightened for face in found)
+    assert not any(face.brightened for face in detector.detect(group))
+    (crop, *_), (wanted, *_) = faces.crops(dark, found), faces.crops(group, found)
+    assert abs(np.asarray(crop, int).mean() - np.asarray(wanted, int).mean()) < 30
+
+
+def test_landmarks_lie_on_the_face_however_the_picture_lies(detector, astronaut):
+    (upright,) = detector.detect(astronaut)
+    eyes, mouth = upright.landmarks[:2], upright.landmarks[3:]
+    assert close(eyes, ((205, 101), (247, 104)), atol=6)
+    assert close(mouth, ((202, 139), (245, 142)), atol=6)
+    (lying,) = detector.detect_any_rotation(astronaut.transpose(Image.Transpose.ROTATE_90))
+    assert close(lying.landmarks, [(y, 512 - x) for x, y in upright.landmarks], atol=0.1)
+
+
 def test_no_rotation_finds_a_face_where_none_is(detector):
     picture = read_picture(ROOT / "examples" / "no_face.jpg").picture
     assert detector.detect_any_rotation(picture) == []

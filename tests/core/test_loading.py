@@ -3,9 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 from safetensors.torch import load_file, save_file
 
 from emotion_detective.core import classifier as model
@@ -223,7 +225,15 @@ def test_weights_cut_off_on_the_way_are_fetched_on(hub_here, tiny_checkpoint):
 def test_a_private_model_needs_the_token(hub_here, tiny_checkpoint, monkeypatch):
     hub_here.store.upload("user/secret", tiny_checkpoint).private = True
     monkeypatch.setenv("HF_TOKEN", "")
-    refused("user/secret", "your token if it is private")
+    refused("user/secret", "if it is private, log in with `hf auth login`, or set HF_TOKEN")
+
+
+def test_a_gated_model_is_called_gated(monkeypatch):
+    def refuse(*_):
+        raise GatedRepoError("403 Client Error.", response=mock.Mock())
+
+    monkeypatch.setattr(loading, "_pull", refuse)
+    refused("user/gated", "It is gated: ask for access on its page on the Hub, then log in")
 
 
 def test_a_revision_is_pinned_and_told(hub_here, tiny_checkpoint):

@@ -111,7 +111,7 @@ def test_batch_gives_a_row_for_every_face_and_every_bad_file(client, tmp_path):
         ("torn.zip", "unreadable", None),
         ("=1+1.jpg", "ok", 1),
     ]
-    written = list(csv.DictReader(Path(table).read_text().splitlines()))
+    written = list(csv.DictReader(Path(table).read_text("utf-8-sig").splitlines()))
     assert list(written[0]) == list(rows[0])
     assert [row["status"] for row in written] == [row["status"] for row in rows]
     assert written[-1]["file"] == "'=1+1.jpg"
@@ -125,7 +125,7 @@ def test_video_gives_rows_frequencies_and_a_table(client, tmp_path, astronaut):
     assert [row["time_s"] for row in rows] == pytest.approx([i / 4 for i in range(8)], abs=0.01)
     assert list(rows[0]) == ["time_s", "track", "box", "label", "confidence", *LABELS]
     assert sum(frequencies.values()) == pytest.approx(1)
-    assert len(Path(table).read_text().splitlines()) == 1 + 8
+    assert len(Path(table).read_text("utf-8-sig").splitlines()) == 1 + 8
 
 
 def test_only_the_three_functions_are_public(client):

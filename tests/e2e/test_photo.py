@@ -235,7 +235,7 @@ def test_downloads_hold_picture_answer_table_and_card(page):
     name, card = save(page, "card")
     assert (name, Image.open(card).size) == ("emotion-card.png", (1200, 630))
     answer = json.loads(save(page, "json")[1].read_text())
-    rows = list(csv.DictReader(save(page, "csv")[1].read_text().splitlines()))
+    rows = list(csv.DictReader(save(page, "csv")[1].read_text("utf-8-sig").splitlines()))
     assert len(rows) == len(answer["faces"]) == 5
     assert float(rows[0]["happy"]) == pytest.approx(
         answer["faces"][0]["probabilities"]["happy"], abs=1e-6

@@ -21,7 +21,7 @@ def download(page, selector: str) -> list[dict]:
     expect(button).to_be_enabled()
     with page.expect_download() as waiting:
         button.click()
-    return list(csv.DictReader(Path(waiting.value.path()).read_text().splitlines()))
+    return list(csv.DictReader(Path(waiting.value.path()).read_text("utf-8-sig").splitlines()))
 
 
 def test_about_says_what_it_must_not_be_used_for(page):

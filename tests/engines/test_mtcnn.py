@@ -38,8 +38,8 @@ def theirs() -> MTCNN:
 
 def assert_same_faces(ours: mtcnn.Mtcnn, theirs: MTCNN, picture: Image.Image) -> int:
     """Assert equal faces, whatever their order, and return how many they are."""
-    boxes, probabilities = ours.find(np.asarray(picture))
-    expected_boxes, expected_probabilities = theirs.detect(picture)
+    boxes, probabilities, landmarks = ours.find(np.asarray(picture))
+    expected_boxes, expected_probabilities, points = theirs.detect(picture, landmarks=True)
     if expected_boxes is None:
         assert len(boxes) == len(probabilities) == 0
         return 0
@@ -48,6 +48,8 @@ def assert_same_faces(ours: mtcnn.Mtcnn, theirs: MTCNN, picture: Image.Image) ->
     partner = distances.argmin(axis=1)
     assert sorted(partner) == list(range(len(boxes)))
     assert distances.min(axis=1).max() < 0.5
+    expected = points[partner].astype(float)
+    np.testing.assert_allclose(landmarks, expected, atol=0.5)
     np.testing.assert_allclose(
         probabilities, expected_probabilities[partner].astype(float), atol=1e-4
     )

@@ -66,7 +66,12 @@ def test_the_first_picture_of_an_animation_and_of_a_3d_photo_is_read(astronaut):
     other = [Image.new("RGB", (512, 512))]
     for suffix in ("MPO", "GIF", "WEBP", "PNG"):
         data = encoded(astronaut, suffix, save_all=True, append_images=other)
-        assert mean_difference(read(data), astronaut) < 10
+        opened = read_picture(data)
+        assert mean_difference(opened.picture, astronaut) < 10
+        said = (
+            "" if suffix == "MPO" else "The file is an animation: only its first picture is read."
+        )
+        assert (opened.notice, opened.is_cut) == (said, False)
 
 
 def test_paths_bytes_open_files_pictures_and_arrays_give_the_same(astronaut, tmp_path):

@@ -112,7 +112,7 @@ def test_an_unreadable_file_keeps_the_reason_and_its_row_stays_as_it_was(tmp_pat
     assert good.notice == ""
     assert "no picture that can be read" in bad.notice
     assert torn.notice == batch_files.ZIP_BROKEN
-    assert bad.rows == [unreadable_row("b.png")]
+    assert bad.rows == [unreadable_row("b.png", bad.notice)]
 
 
 def test_a_thumbnail_is_small_and_has_its_boxes(picture):

@@ -25,7 +25,7 @@ def results() -> list[FileResult]:
     return [
         FileResult(file_rows("<b>two</b>.jpg", faces), picture, faces),
         FileResult(file_rows("none.jpg", []), picture, [], "Only 60% of it could be read."),
-        FileResult([unreadable_row("bad.jpg")], notice="The file is empty."),
+        FileResult([unreadable_row("bad.jpg", "The file is empty.")], notice="The file is empty."),
     ]
 
 

@@ -14,7 +14,7 @@ from emotion_detective import LABELS
 from emotion_detective.core.detective import Prediction
 from emotion_detective.video.timeline import MAX_HOLD_S, Timeline
 
-COLUMNS = ["time_s", "track", "box", "label", "confidence", *LABELS]
+COLUMNS = ["time_s", "track", "box", "label", "confidence", "unsure", *LABELS]
 
 
 def random_prediction(dice: np.random.Generator) -> Prediction:
