@@ -81,6 +81,7 @@ def test_an_unpickled_detective_is_loaded_once(detective, astronaut):
     assert first.analyze(astronaut) == detective.analyze(astronaut)
 
 
+@pytest.mark.slow
 def test_a_pool_of_fresh_processes_answers(detective):
     expected = [len(detective.analyze(photo)) for photo in PHOTOS]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -102,6 +103,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks after threads have run")
 def test_a_forked_child_answers(tiny_checkpoint, tmp_path):
     script = tmp_path / "forked.py"
