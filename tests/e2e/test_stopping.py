@@ -187,7 +187,7 @@ def test_work_stops_when_the_browser_is_closed(page, work, long_film, many_pictu
     else:
         start_live(page)
     wait_until_under_way(work, before)
-    page.context.close()
+    page.close()
     assert_stops(work)
 
 
@@ -279,7 +279,7 @@ def test_a_third_visitor_is_told_the_place_in_line_and_starts_when_one_leaves(op
     *live, waiting = pages
     status = waiting.locator(".live-status")
     expect(status).to_contain_text("You are next: your turn comes in ")
-    live[0].context.close()
+    live[0].close()
     expect(waiting.locator(".live-boxes button").first).to_contain_text("1 ")
     expect(status).to_have_text("")
 
