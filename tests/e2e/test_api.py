@@ -123,7 +123,7 @@ def test_video_gives_rows_frequencies_and_a_table(client, tmp_path, astronaut):
     rows, frequencies, table = client.predict(handle_file(path), 4, api_name="/analyze_video")
     assert [row["track"] for row in rows] == [1] * 8
     assert [row["time_s"] for row in rows] == pytest.approx([i / 4 for i in range(8)], abs=0.01)
-    assert list(rows[0]) == ["time_s", "track", "box", "label", "confidence", *LABELS]
+    assert list(rows[0]) == ["time_s", "track", "box", "label", "confidence", "unsure", *LABELS]
     assert sum(frequencies.values()) == pytest.approx(1)
     assert len(Path(table).read_text("utf-8-sig").splitlines()) == 1 + 8
 
