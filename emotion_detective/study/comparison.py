@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -57,11 +58,11 @@ def compare(
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
     origin = {"dataset": data.display_name(source), "hardware": machine.describe_hardware()}
-    missing = {
-        name: [n for n in lengths if not (output / f"{name}-{n}" / RESULT_FILE).is_file()]
-        for name in architectures
-    }
-    _announce(base, missing, {name: len(part) for name, part in parts.items()})
+    for architecture in architectures:
+        missing = [
+            n for n in lengths if not (output / f"{architecture}-{n}/{RESULT_FILE}").is_file()
+        ]
+        _announce(dataclasses.replace(base, architecture=architecture), sum(missing), parts)
     rows = []
     for architecture in architectures:
         config = dataclasses.replace(base, architecture=architecture)
@@ -86,19 +87,16 @@ def compare(
     return rows
 
 
-def _announce(base: TrainConfig, missing: dict[str, list[int]], images: dict[str, int]) -> None:
-    """Log how long the epochs of the missing lengths of each architecture will take."""
-    accelerator = create_accelerator(base)
-    counts = [min(images[name], base.limit or images[name]) for name in ("train", "validation")]
-    for name, lengths in missing.items():
-        if not lengths:
-            continue
-        config = dataclasses.replace(base, architecture=name, epochs=sum(lengths))
-        try:
-            seconds = duration.estimate(config, accelerator, *counts)
-        except ValueError:  # the table will say what is wrong with it
-            continue
-        logger.info("%s, %d epochs: %s", name, config.epochs, duration.describe(seconds))
+def _announce(config: TrainConfig, epochs: int, parts: datasets.DatasetDict) -> None:
+    """Log how long so many epochs will take, beside the range test."""
+    counts = [min(len(parts[name]), config.limit or 10**9) for name in ("train", "validation")]
+    with suppress(ValueError):  # the table will say what is wrong with the architecture
+        if epochs:
+            config = dataclasses.replace(config, epochs=epochs)
+            seconds = duration.estimate(config, create_accelerator(config), *counts)
+            logger.info(
+                "%s, %d epochs: %s", config.architecture, epochs, duration.describe(seconds)
+            )
 
 
 def _keep(
@@ -140,17 +138,14 @@ def find_rate(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) ->
 
 def train_cell(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -> dict:
     """Train one cell, from where it was stopped; return what the table says of it."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
     resume = (folder / run_folder.CONFIG_FILE).is_file()
     network, history = loop.train(config, parts, folder, resume=resume)
     logits, labels = loop.predict_logits(network, parts["validation"], config.image_sizes[-1])
     metrics = compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
-    row = {
+    return {
         "learning_rate": config.learning_rate,
         "train_loss": history[-1]["train_loss"],
         "validation_loss": metrics["nll"],
-        "error_rate": 1 - metrics["accuracy"],
         "accuracy": metrics["accuracy"],
         "accuracy_interval": metrics["accuracy_interval"],
         "macro_f1": metrics["macro_f1"],
@@ -160,9 +155,6 @@ def train_cell(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -
         "ms_a_face_cpu": 1000 * _time_a_face(config.architecture, config.image_sizes[-1]),
         "history": history,
     }
-    if torch.cuda.is_available():
-        row["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    return row
 
 
 @cache

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from emotion_detective.data import display_name
 from emotion_detective.evaluation import plots
-from emotion_detective.evaluation.plots import table
 from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import TrainConfig
 
@@ -23,12 +22,10 @@ COLUMNS = {
     "learning_rate": ("learning rate", "{:.1e}"),
     "train_loss": ("training loss", "{:.3f}"),
     "validation_loss": ("validation loss", "{:.3f}"),
-    "error_rate": ("error rate", "{:.1%}"),
     "accuracy": ("accuracy", "{:.1%}"),
     "macro_f1": ("macro-F1", "{:.1%}"),
     "minutes": ("minutes", "{:.1f}"),
     "images_per_second": ("images/s", "{:.0f}"),
-    "peak_memory_gib": ("peak GPU memory, GiB", "{:.2f}"),
     "million_parameters": ("million parameters", "{:.1f}"),
     "ms_a_face_cpu": ("ms a face, CPU", "{:.1f}"),
     "error": ("error", "{}"),
@@ -70,7 +67,7 @@ def _render(result: dict) -> list[str]:
         f"{result['dataset']}, {images}, from {result['init']} weights, seed {result['seed']}; "
         f"measured on validation. {result['hardware']}; {versions}.",
         "",
-        table([heading for heading, _ in columns.values()], cells),
+        plots.table([heading for heading, _ in columns.values()], cells),
     ]
 
 
@@ -87,8 +84,7 @@ def _plot_accuracy(rows: list[dict], path: Path) -> Path:
         for row, x, y in zip(mine, minutes, accuracies, strict=True):
             below = dict(xytext=(6, -12), textcoords="offset points")  # clear of rising lines
             axes.annotate(f"{row['epochs']} epochs", (x, y), **below)
-    axes.set_xlabel("training time, minutes")
-    axes.set_ylabel("validation accuracy, %")
+    axes.set(xlabel="training time, minutes", ylabel="validation accuracy, %")
     axes.margins(0.15)
     axes.legend()
     return plots.save(figure, path)
@@ -106,8 +102,6 @@ def _plot_losses(rows: list[dict], path: Path) -> Path:
                 label = f"{key.replace('_', ' ')}, {row['epochs']} epochs"
                 axes.plot(epochs, losses, ".-", color=color, alpha=shade, label=label)
         axes.axhline(loop.GUESSING_LOSS, color=plots.GRAY, linestyle=":", label="guessing")
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
+        axes.set(title=name, xlabel="epoch", ylabel="loss")
         axes.legend(fontsize=7, ncols=2)
     return plots.save(figure, path)

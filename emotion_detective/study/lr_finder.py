@@ -1,12 +1,10 @@
 """The learning-rate range test (Smith 2015, arXiv 1506.01186): loss against learning rate.
 
 A new network learns from batch after batch while the rate rises exponentially, until the loss
-diverges. The suggestion is fastai's default, the "valley" (`fastai/callback/schedule.py`). Only the
-curve is saved; a checkpoint that the test starts from is left alone. Run it with `train_hub.py
-find-lr`.
+diverges. The suggestion is fastai's default, the "valley" (`fastai/callback/schedule.py`). A
+checkpoint that the test starts from is left alone. Run it with `train_hub.py find-lr`.
 """
 
-import csv
 import dataclasses
 import itertools
 import logging
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 from accelerate import Accelerator
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
@@ -27,17 +26,14 @@ from emotion_detective.training.run import create_accelerator, prepare
 
 logger = logging.getLogger(__name__)
 
-LOWEST_RATE = 1e-6
-HIGHEST_RATE = 1.0
+LOWEST_RATE, HIGHEST_RATE = 1e-6, 1.0
 STEPS, MIN_STEPS = 150, 20
 # A test on a CPU takes as many images as it learns from in this time.
 CPU_SECONDS = 180
-# As in fastai, the loss is averaged with this memory and has diverged at four times its minimum.
-MEMORY = 0.98
-DIVERGED = 4.0
-# Also from fastai: the first tenth is noise, and the last steps are the divergence.
-SKIPPED_START_FRACTION = 0.1
-SKIPPED_END = 5
+# As in fastai, the loss is averaged with this memory and has diverged at four times its minimum;
+# the first tenth is noise, and the last steps are the divergence.
+MEMORY, DIVERGED = 0.98, 4.0
+SKIPPED_START_FRACTION, SKIPPED_END = 0.1, 5
 # A smaller fall comes from batches of different difficulty, not from learning.
 MIN_FALL = 0.005
 
@@ -46,8 +42,7 @@ MIN_FALL = 0.005
 class RangeTest:
     """The curve: `rates` and smoothed `losses`, both `(N,)`, and the suggested rate.
 
-    Where none can be suggested, `problem` says why. Training takes `recipe_rate` where no rate is
-    given.
+    Where none can be suggested, `problem` says why. The recipe has `recipe_rate`.
     """
 
     rates: np.ndarray
@@ -69,23 +64,23 @@ def find_lr(
         raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
     accelerator = create_accelerator(config)
     seconds = duration.time_image(config, accelerator)
-    batch_size = min(config.batch_size, len(parts["train"]), config.limit or config.batch_size)
-    if steps is None:
-        steps = STEPS
-        if accelerator.device.type == "cpu":
-            batch_size = min(batch_size, max(SMALLEST_BATCH, int(CPU_SECONDS / seconds / STEPS)))
-            steps = min(STEPS, max(MIN_STEPS, int(CPU_SECONDS / seconds / batch_size)))
+    batch_size = min(config.batch_size, config.limit or len(parts["train"]), len(parts["train"]))
+    if steps is None and accelerator.device.type == "cpu":
+        batch_size = min(batch_size, max(SMALLEST_BATCH, int(CPU_SECONDS / seconds / STEPS)))
+        steps = min(STEPS, max(MIN_STEPS, int(CPU_SECONDS / seconds / batch_size)))
+    steps = steps or STEPS
     if accelerator.is_main_process:
         time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
         logger.info("a range test of %d steps with %d images: %s", steps, batch_size, time)
-    rates, losses = _raise_rate(
-        dataclasses.replace(config, batch_size=batch_size), parts, accelerator, steps
-    )
+    small = dataclasses.replace(config, batch_size=batch_size)
+    rates, losses = _raise_rate(small, parts, accelerator, steps)
     rates *= math.sqrt(config.batch_size / batch_size)
+    suggestion, problem = None, ""
     try:
-        return RangeTest(rates, losses, suggest(rates, losses), "", config.learning_rate)
+        suggestion = suggest(rates, losses)
     except ValueError as error:
-        return RangeTest(rates, losses, None, str(error), config.learning_rate)
+        problem = str(error)
+    return RangeTest(rates, losses, suggestion, problem, config.learning_rate)
 
 
 def _raise_rate(
@@ -94,20 +89,19 @@ def _raise_rate(
     """Return the rates and smoothed losses, `(N,)`, of the steps before the loss diverges."""
     run = prepare(config, parts, accelerator)
     run.network.train()
-    rates, losses, average = [], [], 0.0
+    losses, average = [], 0.0
+    rates = np.geomspace(LOWEST_RATE, HIGHEST_RATE, steps)
     batches = itertools.chain.from_iterable(itertools.repeat(run.loaders["train"]))
-    for i, indices in enumerate(tqdm(itertools.islice(batches, steps), total=steps, leave=False)):
-        rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (i / (steps - 1))
+    for rate, indices in zip(tqdm(rates, leave=False), batches, strict=False):
         run.scheduler.update_groups(rate)  # keeps the ratios of layer decay
         loss = loop.step(run, indices, config.image_sizes[-1], config.augmentation)
         loss = run.accelerator.reduce(loss, "mean").item()  # all processes stop at the same step
         average = MEMORY * average + (1 - MEMORY) * loss
-        smoothed = average / (1 - MEMORY ** (i + 1))
+        smoothed = average / (1 - MEMORY ** (len(losses) + 1))
         if not math.isfinite(smoothed) or smoothed > DIVERGED * min(losses, default=math.inf):
             break
-        rates.append(rate)
         losses.append(smoothed)
-    return np.array(rates), np.array(losses)
+    return rates[: len(losses)], np.array(losses)
 
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
@@ -116,12 +110,12 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
     It lies halfway down the longest decreasing subsequence of the losses.
     """
     start, end = int(SKIPPED_START_FRACTION * len(rates)), len(rates) - SKIPPED_END
-    rates, losses = rates[start:end], losses[start:end]
-    if len(rates) < 10:
+    if end - start < 10:
         raise ValueError(
-            f"The loss diverged after {start + len(rates) + SKIPPED_END} steps, too few to suggest "
-            "a rate: look at the data, or use a larger --batch-size."
+            f"The loss diverged after {len(rates)} steps, too few to suggest a rate: look at the "
+            "data, or use a larger --batch-size."
         )
+    rates, losses = rates[start:end], losses[start:end]
     if losses.min() > (1 - MIN_FALL) * losses[0]:
         raise ValueError(
             f"The loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.0e}, so that none can be "
@@ -138,14 +132,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
 def write(test: RangeTest, folder: Path) -> list[Path]:
     """Write `find_lr.csv` and `find_lr.png` into `folder` and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "find_lr.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["learning_rate", "smoothed_loss"])
-        writer.writerows(zip(test.rates.tolist(), test.losses.tolist(), strict=True))
-    return [folder / "find_lr.csv", _plot(test, folder / "find_lr.png")]
-
-
-def _plot(test: RangeTest, path: Path) -> Path:
+    curve = pd.DataFrame({"learning_rate": test.rates, "smoothed_loss": test.losses})
+    curve.to_csv(folder / "find_lr.csv", index=False)
     figure = Figure(figsize=(plots.WIDTH_INCHES, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.semilogx(test.rates, test.losses, color=plots.GRAY)
@@ -155,8 +143,7 @@ def _plot(test: RangeTest, path: Path) -> Path:
         axes.plot(test.suggestion, loss, "o", color=plots.BLUE, markersize=9, label=suggested)
     taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
     axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("training loss, smoothed")
+    axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
     axes.set_title("Learning-rate range test")
     axes.legend()
-    return plots.save(figure, path)
+    return [folder / "find_lr.csv", plots.save(figure, folder / "find_lr.png")]
