@@ -114,6 +114,18 @@ window.ed = (() => {
     rooms[name].failed();
     say("The server does not answer.", latest[name]);
   };
+  // An event does not end when the server is gone: while something is waited for, it is asked.
+  let missed = 0;
+  setInterval(async () => {
+    const name = tab();
+    if (!rooms[name] || !document.querySelector(`#tab-${name} progress`)) return (missed = 0);
+    const signal = AbortSignal.timeout(10000);
+    const isThere = await fetch(address("queue/status"), { signal }).then(({ ok }) => ok, () => false);
+    missed = isThere ? 0 : missed + 1;
+    if (missed < 2) return;
+    missed = 0;
+    gone(name);
+  }, 2500);
   const reduced = async (file) => {
     try {
       const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });

@@ -117,3 +117,16 @@ def test_a_server_that_is_gone_is_said_once_and_can_be_tried_again(page):
     said.get_by_role("button", name="Try again").click()
     expect(page.locator("#summary")).to_contain_text("1 face: ")
     expect(said).to_be_hidden()
+
+
+def test_a_server_that_goes_while_one_waits_is_said(page):
+    for route in (
+        "queue/join",
+        "queue/status",
+        "app_id",
+    ):  # Gradio reloads the page once it is back
+        page.route(f"**/{route}*", lambda route: route.abort())
+    page.set_input_files("#photo-intake input[type=file]", EXAMPLES / "one_face.jpg")
+    said = page.get_by_role("alert").filter(has_text="The server does not answer.")
+    expect(said).to_be_visible()
+    expect(page.locator("#photo-intake .zone")).to_be_visible()
