@@ -67,18 +67,16 @@ def find_pictures(source: str | Path) -> Files:
     elif zipfile.is_zipfile(path):
         files = list_zip(path)
     elif path.is_file():
-        _check_table(path)
-        return tables.list_rows(list_files(str(path), [path], path.parent), [0])
+        return _open_table(path)
     else:
         raise ValueError(
             f"There is no data at {str(source)!r}: --data takes a zip such as Kaggle's "
             "ananthu017/emotion-detection-fer, a folder, fer2013.csv, or the id of a Hub dataset."
         )
     pictures = [i for i in range(len(files.paths)) if _is_picture(files, i)]
-    rows = None
-    if not layout.hold_classes(files.paths[i] for i in pictures):
-        rows = tables.list_rows(files, [i for i, name in enumerate(files.paths) if _is_csv(name)])
-    if rows is not None:
+    csvs = [i for i, name in enumerate(files.paths) if _is_csv(name)]
+    are_labelled = layout.hold_classes(files.paths[i] for i in pictures)
+    if not are_labelled and (rows := tables.list_rows(files, csvs)):
         return rows
     if others := set(range(len(files.paths))).difference(pictures):
         names = (files.paths[i] for i in others)
@@ -109,14 +107,16 @@ def _is_csv(name: str) -> bool:
     return name.lower().endswith(".csv") and not formats.is_hidden(name)
 
 
-def _check_table(path: Path) -> None:
+def _open_table(path: Path) -> Files:
     with path.open("rb") as file:
         head = file.readline(4096)
     name = formats.unread_format(head)
     if name in formats.ARCHIVES.values() and name != formats.ZIP:  # a zip is a broken one here
         raise ValueError(f"{path} is {name}: unpack it and name its folder.")
-    if b"pixels" not in head.lower() or b"emotion" not in head.lower():
-        raise ValueError(
-            f"{path} is not a zip file, or a broken one, and no CSV with the columns emotion and "
-            "pixels such as fer2013.csv: fetch it again."
-        )
+    files = list_files(str(path), [path], path.parent)
+    if b"pixels" in head.lower() and (rows := tables.list_rows(files, [0])):
+        return rows
+    raise ValueError(
+        f"{path} is not a zip file, or a broken one, and no CSV with the columns emotion and "
+        "pixels such as fer2013.csv: fetch it again."
+    )

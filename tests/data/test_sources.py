@@ -79,6 +79,7 @@ def test_a_file_that_is_replaced_by_one_as_large_changes_the_key(tmp_path):
     [
         (b"not a zip", "not a zip file, or a broken one, and no CSV with the columns"),
         (zipped({"a.png": PNG})[:-9], "not a zip file, or a broken one"),
+        (b"feelings,pixels\n1,2\n", "no CSV with the columns emotion and pixels"),
         (b"\x1f\x8b a tar.gz", r"is a gzip file: unpack it and name its folder\.$"),
         (b"Usage,emotion,pixels\nx,1,\xff\n", "is no CSV of text and numbers"),
     ],
