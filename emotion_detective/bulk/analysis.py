@@ -11,6 +11,7 @@ appears under its name once it is whole: a run that was killed continues with th
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import threading
@@ -37,6 +38,8 @@ from emotion_detective.data import sources
 from emotion_detective.data.listing import ZIP_ERRORS, Files, list_dataset
 from emotion_detective.engines.runtime import share_device
 from emotion_detective.files import MAX_FILE_BYTES
+
+logger = logging.getLogger(__name__)
 
 # What is done is written each minute or so, at some pictures a second; a million pictures become
 # four thousand files.
@@ -253,24 +256,30 @@ class ShardWriter:
 
     def write(self, shard: int) -> tuple[int, Counter]:
         """Analyze the pictures of a shard and write their rows; return it and their statuses."""
-        rows = [
-            row
-            for i in self.indices(shard)
-            for row in analyze_file(self.detective, self.pictures, i, self.whole_picture)
-        ]
+        pictures, indices = self.pictures, self.indices(shard)
+        rows = list(analyze_files(self.detective, pictures, indices, self.whole_picture))
         table = datasets.Dataset.from_list(rows, features=FEATURES)
         write_whole(self.path(shard), table.to_parquet)
         return shard, Counter(row["status"] for row in rows)
 
 
-def analyze_file(
-    detective: EmotionDetective, pictures: Files, i: int, whole_picture: bool = False
-) -> list[Row]:
-    """Return the rows of a picture, or the one of a picture that cannot be read."""
-    name = pictures.paths[i]
-    try:
-        with pictures.open(i) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        return file_rows(name, detective.analyze(content, whole_picture))
-    except UNREADABLE as error:
-        return [unreadable_row(name, str(error))]
+def analyze_files(
+    detective: EmotionDetective, pictures: Files, indices: range, whole_picture: bool = False
+) -> Iterator[Row]:
+    """Yield the rows of pictures in order, with one of a picture that cannot be read."""
+    errors: dict[int, str] = {}
+
+    def read(i: int) -> bytes:
+        try:
+            with pictures.open(i) as file:
+                return file.read(MAX_FILE_BYTES + 1)
+        except UNREADABLE as error:
+            errors[i] = str(error)
+            return b""
+
+    analyzed = detective.analyze_many(map(read, indices), whole_picture)
+    for i, one in zip(indices, analyzed, strict=True):
+        name, error = pictures.paths[i], errors.get(i, one.error)
+        if one.notice:
+            logger.warning("%s: %s", name, one.notice)
+        yield from [unreadable_row(name, error)] if error else file_rows(name, one.predictions)

@@ -11,13 +11,14 @@ import sys
 import time
 import zipfile
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from unittest import mock
 
-import corpus
 import datasets
 import pandas as pd
 import pytest
+from corpus import encoded, zipped
 from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
 
@@ -104,8 +105,8 @@ def test_a_killed_shard_leaves_no_file_under_its_name(
 
 
 def test_a_whole_picture_is_one_face_in_a_zip_too(folder, tiny_checkpoint, tmp_path):
-    zipped = shutil.make_archive(tmp_path / "pictures", "zip", folder)
-    analysis.write_rows(str(tiny_checkpoint), zipped, tmp_path / "out", whole_picture=True)
+    path = shutil.make_archive(tmp_path / "pictures", "zip", folder)
+    analysis.write_rows(str(tiny_checkpoint), path, tmp_path / "out", whole_picture=True)
     boxes = {row["file"]: row["box"] for row in rows_of(tmp_path / "out")}
     assert boxes == {
         "a/b/gray.PNG": [0, 0, 64, 64],
@@ -119,7 +120,7 @@ def test_sixty_pictures_are_several_shards_and_the_bar_counts_pictures(
 ):
     pixels = range(60)
     pictures = {f"{i}.pgm": b"P5 2 2 255 " + bytes([i, 0, 99, i]) for i in pixels}
-    (tmp_path / "in.zip").write_bytes(corpus.zipped(pictures))
+    (tmp_path / "in.zip").write_bytes(zipped(pictures))
     source, output = str(tmp_path / "in.zip"), tmp_path / "out"
     analysis.write_rows(str(tiny_checkpoint), source, output, whole_picture=True)
     assert [len(pd.read_parquet(path)) for path in output.glob("*.parquet")] == [20, 20, 20]
@@ -153,13 +154,20 @@ def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
         (OSError(errno.EIO, "Input/output error"), False),
     ],
 )
-def test_a_picture_that_cannot_be_opened_is_a_row_and_a_failing_disk_stops(error, is_a_row):
-    pictures = Files("source", ["a"], mock.Mock(side_effect=error), "key")
+def test_a_picture_that_cannot_be_opened_is_a_row_and_a_failing_disk_stops(
+    error, is_a_row, tiny_checkpoint
+):
+    content = encoded(Image.new("L", (9, 9)), "PNG")
+    pictures = Files("source", ["a", "b"], mock.Mock(side_effect=[error, BytesIO(content)]), "key")
+    rows = analysis.analyze_files(
+        EmotionDetective.from_pretrained(tiny_checkpoint), pictures, range(2)
+    )
     if is_a_row:
-        assert analysis.analyze_file(None, pictures, 0) == [unreadable_row("a", str(error))]
+        assert next(rows) == unreadable_row("a", str(error))
+        assert next(rows)["status"] == "no_face"
     else:
         with pytest.raises(OSError, match="Input/output error"):
-            analysis.analyze_file(None, pictures, 0)
+            list(rows)
 
 
 @pytest.mark.parametrize(
