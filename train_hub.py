@@ -98,6 +98,7 @@ def train(options: argparse.Namespace) -> None:
 
     from emotion_detective import data
     from emotion_detective.core.loading import load_classifier
+    from emotion_detective.evaluation import votes
     from emotion_detective.training import export, loop, networks, run_folder
 
     run_folder.check_free(output, options.resume)
@@ -108,7 +109,12 @@ def train(options: argparse.Namespace) -> None:
     networks.check_architecture(config)
     parts = data.load(options.data)
     config = _fit(config, options, parts)
-    before = export.measure(start, parts["validation"], "validation") if start else None
+    if config.votes:  # votes that do not cover a split are refused before the training
+        for split in parts.values():
+            votes.read_votes(config.votes, split["file"])
+    before = None
+    if start:
+        before = export.measure(start, parts["validation"], "validation", None, config.votes)
     network, history = loop.train(
         config, parts, output, resume=options.resume, compile_network=options.compile
     )
@@ -119,7 +125,7 @@ def train(options: argparse.Namespace) -> None:
     run = export.describe_run(config, options.data, parts, history)
     dtype = getattr(torch, options.dtype)
     size = config.image_sizes[-1]
-    metrics = export.export(network, parts, output, size, run, history, dtype, before)
+    metrics = export.export(network, parts, output, size, run, history, dtype, before, config.votes)
     card.write_card(output)
     run_folder.remove_state(output)
     _print_summary(metrics["validation"], "validation")
@@ -256,18 +262,40 @@ def _print_summary(metrics: dict, split: str) -> None:
             f"{split}, in no other split: {clean['n']} faces, accuracy {clean['accuracy']:.4f}, "
             f"macro-F1 {clean['macro_f1']:.4f}, ECE {clean['ece']:.4f}"
         )
+    if voters := metrics.get("votes"):
+        people = voters["majority"]
+        low, high = people["accuracy_interval"]
+        recalls = [scores["recall"] for scores in people["per_class"].values()]
+        print(
+            f"{split}, by FER+'s voters: {people['n']} faces, agreement with the majority "
+            f"{people['accuracy']:.4f} ({low:.4f} to {high:.4f}), mean over the emotions "
+            f"{sum(recalls) / len(recalls):.4f}, ECE {voters['distribution']['ece']:.4f}"
+        )
+        print(
+            f"{split}, by FER+'s voters: {people['answered_share']:.4f} are not unsure, agreement "
+            f"{people['answered_accuracy']:.4f}; the labels agree {voters['label_agreement']:.4f}"
+        )
+
+
+def _score(metrics: dict) -> float:
+    """Return what the best epoch is chosen by: the labels, and the voters where there are votes."""
+    if voters := metrics.get("votes"):
+        return (metrics["accuracy"] + voters["majority"]["accuracy"]) / 2
+    return metrics["accuracy"]
 
 
 def _print_change(before: dict, after: dict, init: str) -> None:
     """Say whether the new checkpoint is better on validation than the one it started from."""
-    gain = after["accuracy"] - before["accuracy"]
+    gain = _score(after) - _score(before)
+    chance = before["accuracy_interval"][1] - before["accuracy"]
     if gain <= 0:
         verdict = f"The new one is no better: keep {init}, or try more images or a lower --lr"
-    elif after["accuracy"] <= before["accuracy_interval"][1]:
+    elif gain <= chance:
         verdict = f"It rose by {gain:.4f}, which may be chance among {after['n']} faces"
     else:
         verdict = f"It rose by {gain:.4f}"
-    print(f"validation before training: accuracy {before['accuracy']:.4f}. {verdict}.")
+    scored = "mean of label accuracy and agreement with voters" if "votes" in after else "accuracy"
+    print(f"validation before training: {scored} {_score(before):.4f}. {verdict}.")
 
 
 def _fit(config: TrainConfig, options: argparse.Namespace, parts: typing.Mapping) -> TrainConfig:

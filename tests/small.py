@@ -41,7 +41,9 @@ def write_source(folder: Path, train: int, test: int, seed: int = 0) -> Path:
     return folder
 
 
-def write_votes(path: Path, *splits: datasets.Dataset, without_label: int | None = None) -> Path:
+def write_votes(
+    path: Path, *splits: datasets.Dataset | dict, without_label: int | None = None
+) -> Path:
     """Write a CSV in which everybody voted for the image's own label."""
     rows = [
         f"{file},{','.join('9' if i == label else '0' for i in range(len(COUNTED)))}"

@@ -183,9 +183,9 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
     capsys.readouterr()
     assert train_hub.main([*arguments, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
-    assert metrics["votes"]["n_majority"] == 8
+    assert metrics["votes"]["majority"]["n"] == 8
     assert metrics["votes"]["label_agreement"] == 1.0
-    assert metrics["votes"]["agreement"] == metrics["per_class"]["happy"]["recall"]
+    assert metrics["votes"]["majority"]["accuracy"] == metrics["per_class"]["happy"]["recall"]
 
 
 @pytest.mark.parametrize(

@@ -32,25 +32,24 @@ BOOTSTRAP_SEED = 0
 MOST_CONFUSED_SHOWN = 10
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature that minimises the negative log-likelihood of `logits / temperature`.
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Return the temperature that minimises the cross-entropy of `logits / temperature`.
 
     Args:
         logits: `(N, 6)` of validation, before any temperature.
-        labels: `(N,)` indices.
+        targets: `(N, 6)` probabilities: labels as 0 and 1, or what voters see.
 
     Source: Guo et al. 2017, arXiv 1706.04599.
     """
     logits = np.asarray(logits, np.float64)
-    labels = _check_labels(labels, logits)
+    targets = check_answers(targets, np.argmax(targets, axis=1))[0]
     if not np.isfinite(logits).all():
         raise ValueError(
             "The network's outputs are not finite: training has diverged. Lower its learning rate."
         )
-    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
+        return -(targets * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean()
 
     bounds = tuple(np.log(TEMPERATURE_RANGE))
     return float(np.exp(minimize_scalar(loss, bounds=bounds).x))
@@ -178,7 +177,10 @@ def reliability_bins(
 
     Mean confidence and accuracy of an empty bin are 0.
     """
-    confidence, correct = _judge(probabilities, labels)
+    return _bin(*_judge(probabilities, labels))
+
+
+def _bin(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bins = np.ceil(confidence * CALIBRATION_BINS).astype(int).clip(1, CALIBRATION_BINS) - 1
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     divisor = np.maximum(count, 1)
@@ -189,7 +191,12 @@ def reliability_bins(
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean distance of confidence and accuracy, weighted by the bins' counts."""
-    count, mean_confidence, accuracy = reliability_bins(probabilities, labels)
+    return calibration_error(*_judge(probabilities, labels))
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return that of `(N,)` confidences and whether, or by what fraction of people, they hold."""
+    count, mean_confidence, accuracy = _bin(confidence, correct)
     return float(np.abs(mean_confidence - accuracy) @ count / count.sum())
 
 

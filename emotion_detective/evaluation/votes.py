@@ -22,7 +22,11 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
 from emotion_detective import LABELS
-from emotion_detective.evaluation.metrics import bootstrap_interval, check_answers
+from emotion_detective.evaluation.metrics import (
+    calibration_error,
+    check_answers,
+    compute_metrics,
+)
 
 # FER+'s names in the order of LABELS.
 VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -124,44 +128,31 @@ def distributions(votes: Votes, labels: np.ndarray) -> np.ndarray:
 
 
 def vote_metrics(
-    probabilities: np.ndarray, labels: np.ndarray, votes: Votes, files: Sequence[str]
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    votes: Votes,
+    files: Sequence[str],
+    unsure_below: float,
 ) -> dict:
     """Return how a checkpoint's `(N, 6)` probabilities and the `(N,)` labels agree with votes.
 
-    "agreement" is the share of majorities that the checkpoint names, "label_agreement" the share
-    that the FER2013 labels name. The distances are means over images, in nats: cross-entropy and
-    Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon divergence (0 to ln 2);
-    "cross_entropy_of_mean" is the cross-entropy of the mean of all votes as the answer to every
-    image. "disagreements" lists the images whose votes are furthest from their label.
-
-    Raises:
-        ValueError: as `metrics.check_answers`.
+    "majority" is `metrics.compute_metrics` with the majorities as labels, "label_agreement" the
+    fraction of them that the FER2013 labels name. The distances are means over images, in nats:
+    cross-entropy and Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon
+    divergence (0 to ln 2); "cross_entropy_of_mean" is the cross-entropy of the mean of all votes as
+    the prediction for every image; "ece" compares the confidence with the fraction of the voters
+    who name the prediction. "disagreements" lists the images whose votes are furthest from their
+    label.
     """
     probabilities, labels = check_answers(probabilities, labels)
     majority = votes.majority
     voted = majority != NO_MAJORITY
-    named = probabilities.argmax(axis=1) == majority
     return {
         "n": int((votes.total > 0).sum()),
-        "n_majority": int(voted.sum()),
-        "agreement": _average(named[voted]),
-        "agreement_interval": bootstrap_interval(named[voted]),
+        "majority": compute_metrics(probabilities[voted], majority[voted], unsure_below),
         "label_agreement": _average(labels[voted] == majority[voted]),
-        "per_class": _rate_classes(named, labels == majority, majority),
         "distribution": _measure_distances(probabilities, votes),
         "disagreements": _find_disagreements(probabilities, labels, votes, files),
-    }
-
-
-def _rate_classes(named: np.ndarray, labelled: np.ndarray, majority: np.ndarray) -> dict[str, dict]:
-    """Return, for the images of each majority, the shares that checkpoint and label name."""
-    return {
-        label: {
-            "n": int((majority == i).sum()),
-            "agreement": _average(named[majority == i]),
-            "label_agreement": _average(labelled[majority == i]),
-        }
-        for i, label in enumerate(LABELS)
     }
 
 
@@ -169,6 +160,7 @@ def _measure_distances(probabilities: np.ndarray, votes: Votes) -> dict[str, flo
     counts = votes.counts[votes.is_distribution]
     target = counts / counts.sum(axis=1, keepdims=True)
     answer = np.maximum(probabilities[votes.is_distribution], SMALLEST_PROBABILITY)
+    rows = np.arange(len(target))
     entropy = -rel_entr(target, 1).sum(axis=1)
     kl_divergence = rel_entr(target, answer).sum(axis=1)
     mean = target.mean(axis=0) if len(target) else np.ones(len(LABELS)) / len(LABELS)
@@ -178,6 +170,7 @@ def _measure_distances(probabilities: np.ndarray, votes: Votes) -> dict[str, flo
         "cross_entropy_of_mean": _average(entropy + rel_entr(target, mean).sum(axis=1)),
         "kl_divergence": _average(kl_divergence),
         "js_divergence": _average(jensenshannon(target, answer, axis=1) ** 2),
+        "ece": calibration_error(answer.max(axis=1), target[rows, answer.argmax(axis=1)]),
     }
 
 

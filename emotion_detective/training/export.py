@@ -12,8 +12,10 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
+from scipy.special import softmax
 from tqdm.auto import tqdm
 
+from emotion_detective import LABELS
 from emotion_detective.core.checkpoint import (
     METRICS_FILE,
     PLOTS_FOLDER,
@@ -47,14 +49,16 @@ def export(
     history: list[dict],
     dtype: torch.dtype,
     before: dict | None = None,
+    votes_file: str | None = None,
 ) -> dict:
     """Write the checkpoint with its metrics and plots into `folder`; return the metrics.
 
     `record` describes the training run (`describe_run`); `before` is how the checkpoint that it
-    started from did on validation. The test split is read here, once a run, after everything is
-    chosen.
+    started from did on validation. With `votes_file`, a CSV of FER+ votes, it is calibrated on what
+    people see, and measured by them too. The test split is read here, once a run, after everything
+    is chosen.
     """
-    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size)
+    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size, votes_file)
     save_checkpoint(
         network,
         folder,
@@ -65,23 +69,40 @@ def export(
     )
     plots.plot_history(history, best_row(history)["epoch"], folder / PLOTS_FOLDER / "curves.png")
     classifier = load_classifier(folder)
-    on_validation = measure(classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT)
+    on_validation = measure(
+        classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT, votes_file=votes_file
+    )
     if before:
         record = record | {"before": {name: before[name] for name in ("n", "accuracy", "macro_f1")}}
         plots.plot_change(before, on_validation, folder / PLOTS_FOLDER / "before_and_after.png")
     metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
     _write_metrics(folder, metrics)
-    measure(classifier, parts["test"], "test", folder)
+    measure(classifier, parts["test"], "test", folder, votes_file)
     return read_metrics(folder)
 
 
-def calibrate(network: torch.nn.Module, split: datasets.Dataset, image_size: int) -> dict:
-    """Return temperature, `unsure_below`, and the fraction answered and its accuracy on `split`."""
-    logits, labels = loop.predict_logits(network, split, image_size)
-    temperature = fit_temperature(logits.numpy(), labels.numpy())
-    probabilities = (logits / temperature).softmax(dim=1).numpy()
-    threshold, fraction, accuracy = choose_unsure_threshold(probabilities, labels.numpy())
+def calibrate(
+    network: torch.nn.Module,
+    split: datasets.Dataset,
+    image_size: int,
+    votes_file: str | None = None,
+) -> dict:
+    """Return temperature, `unsure_below`, and the fraction answered and its accuracy on `split`.
+
+    With `votes_file` a confidence is the fraction of people who would say the same, and a
+    prediction is right that names their majority; without, both are the labels'.
+    """
+    logits, labels = (tensor.numpy() for tensor in loop.predict_logits(network, split, image_size))
+    targets, right = np.eye(len(LABELS))[labels], labels
+    if votes_file is not None:
+        counted = votes.read_votes(votes_file, split["file"])
+        targets, right = votes.distributions(counted, labels), counted.majority
+    temperature = fit_temperature(logits, targets)
+    known = right != votes.NO_MAJORITY
+    probabilities = softmax(logits[known] / temperature, axis=1)
+    threshold, fraction, accuracy = choose_unsure_threshold(probabilities, right[known])
     return {
+        "against": "labels" if votes_file is None else "votes",
         "temperature": temperature,
         "unsure_below": threshold,
         "answered_share": fraction,
@@ -107,7 +128,9 @@ def measure(
     metrics = split_metrics(probabilities, labels, split["clean"], classifier.unsure_below)
     if votes_file is not None:
         counted = votes.read_votes(votes_file, split["file"])
-        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, split["file"])
+        metrics["votes"] = votes.vote_metrics(
+            probabilities, labels, counted, split["file"], classifier.unsure_below
+        )
     if folder is not None:
         _write_metrics(folder, {**read_metrics(folder), name: metrics})
         if name == "test" or "test" not in read_metrics(folder):  # what the card speaks of first

@@ -32,7 +32,7 @@ def test_images_that_contradict_their_label_become_a_gallery(tmp_path, small_spl
     files = small_split["file"]
     read = votes.Votes(np.tile([0, 0, 10, 0, 0, 0], (12, 1)), np.zeros((12, 4), int))
     labels = np.array(small_split["label"])
-    found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files)
+    found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files, 0.5)
     assert len(found["disagreements"]) == 10  # all but the two labelled happy
     assert found["agreement"] == 1
     assert found["label_agreement"] == pytest.approx(1 / 6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
-from small import one_hot_like
+from small import one_hot_like, write_votes
 
 from emotion_detective import LABELS
 from emotion_detective.core.loading import load_classifier
@@ -28,9 +28,11 @@ def calibrated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_temperature_undoes_a_known_scaling(temperature):
     logits, labels = calibrated(40_000)
-    assert metrics.fit_temperature(logits * temperature, labels) == pytest.approx(
-        temperature, rel=0.02
-    )
+    fitted = metrics.fit_temperature(logits * temperature, np.eye(6)[labels])
+    assert fitted == pytest.approx(temperature, rel=0.02)
+    # The same from what a crowd says of each image.
+    fitted = metrics.fit_temperature(logits * temperature, softmax(logits, axis=1))
+    assert fitted == pytest.approx(temperature, rel=1e-3)
 
 
 def test_calibration_error_of_a_hand_computed_example():
@@ -160,7 +162,6 @@ def test_metrics_survive_json():
 @pytest.mark.parametrize(
     ("probabilities", "labels", "message"),
     [
-        (np.zeros((0, 6)), [], "the split is empty"),
         (np.full((2, 6), 1 / 6), [0, 6], "Label 6 is not an index"),
         (np.full((2, 6), 1 / 6), [-1, 0], "Label -1 is not an index"),
         (np.full((2, 7), 1 / 7), [0, 1], r"shape \(2, 6\), not \(2, 7\)"),
@@ -181,13 +182,12 @@ def test_unfit_values_are_refused_in_one_sentence(probabilities, labels, message
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        (np.zeros((0, 6)), [], "the split is empty"),
         (np.full((2, 6), np.nan), [0, 1], "training has diverged"),
     ],
 )
 def test_unfit_logits_have_no_temperature(logits, labels, message):
     with pytest.raises(ValueError, match=message):
-        metrics.fit_temperature(logits, labels)
+        metrics.fit_temperature(logits, np.eye(6)[labels])
 
 
 def test_a_split_is_predicted_as_the_classifier_predicts_it(
@@ -208,3 +208,17 @@ def test_a_split_is_predicted_as_the_classifier_predicts_it(
 def test_an_empty_split_says_so(tiny_checkpoint, small_split):
     with pytest.raises(ValueError, match="the split is empty"):
         export.measure(load_classifier(tiny_checkpoint), small_split.select([]), "test")
+
+
+def test_with_votes_a_checkpoint_is_calibrated_on_what_people_see(
+    tiny_checkpoint, small_split, tmp_path
+):
+    network = load_classifier(tiny_checkpoint).network
+    predicted = export.loop.predict_logits(network, small_split, 64)[0].argmax(dim=1).tolist()
+    seen = {"file": small_split["file"], "label": predicted}
+    path = write_votes(tmp_path / "votes.csv", seen)
+    by_labels = export.calibrate(network, small_split, 64)
+    by_votes = export.calibrate(network, small_split, 64, path)
+    assert (by_labels["against"], by_votes["against"]) == ("labels", "votes")
+    assert by_labels["answered_accuracy"] < by_votes["answered_accuracy"] == 1
+    assert by_votes["temperature"] < 1 < by_labels["temperature"]
