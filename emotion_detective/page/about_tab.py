@@ -6,12 +6,12 @@ from emotion_detective import LABELS
 from emotion_detective.core.checkpoint import FER_PRIVATE_COUNT
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.page import html, uploads
+from emotion_detective.page.words import by_people
 
 WHAT = """## What this is
 Every face in a picture gets six probabilities: how much it looks angry, fearful, happy, neutral,
-sad or surprised to people who labelled thousands of photographs. They are calibrated: of all
-answers given with 80%, about 80% agree with the labels. Where no emotion is likely enough the
-answer is **unsure**, and that is an answer too.
+sad or surprised to people who were shown thousands of photographs. Where no emotion is likely
+enough the answer is **unsure**, and that is an answer too.
 
 A face is not a feeling. People smile when they are sad and frown when they think; the same face
 means different things in different places (Barrett et al. 2019, *Emotional Expressions
@@ -48,11 +48,11 @@ def tab(classifier: Classifier) -> None:
             gr.Markdown(NOT_FOR, elem_classes="about-card")
             gr.Markdown(PRIVACY, elem_classes="about-card")
         with gr.Column(min_width=320):
-            measured = _accuracy(test, _test_name(classifier.metrics)) if test else UNMEASURED
+            measured = _accuracy(test, classifier.metrics) if test else UNMEASURED
             gr.Markdown(measured, elem_id="accuracy", elem_classes="about-card")
             if test:
                 gr.HTML(
-                    html.confusion_matrix(test["confusion_matrix"]),
+                    html.confusion_matrix((by_people(test) or test)["confusion_matrix"]),
                     elem_id="confusion",
                     elem_classes="about-card",
                 )
@@ -68,8 +68,6 @@ QUOTED = {
     "per_class",
     "answered_share",
     "answered_accuracy",
-    "macro_f1",
-    "ece",
     "confusion_matrix",
 }
 UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
@@ -82,17 +80,45 @@ def _test_name(metrics: dict) -> str:
     return f"test of `{dataset.get('source', 'data not named')}`"
 
 
-def _accuracy(test: dict, name: str) -> str:
-    low, high = test["accuracy_interval"]
-    weakest = min(LABELS, key=lambda label: test["per_class"][label]["recall"])
-    recall = test["per_class"][weakest]["recall"]
+def _accuracy(test: dict, metrics: dict) -> str:
+    judged = by_people(test) or test
+    weakest = min(LABELS, key=lambda label: judged["per_class"][label]["recall"])
+    recall = judged["per_class"][weakest]["recall"]
     return f"""## How accurate it is
-On {test["n"]:,} test pictures ({name}) the likeliest emotion is the labelled one for
-**{test["accuracy"]:.1%}** (95% interval {low:.1%} to {high:.1%}).
-{test["answered_share"]:.0%} of the pictures get an answer that is not "unsure", and
-{test["answered_accuracy"]:.1%} of those answers are right. It is weakest on {weakest} faces: it
-recognises {recall:.0%} of them. Macro-F1 {test["macro_f1"]:.3f}, calibration error
-{test["ece"]:.3f}."""
+{_headline(test, _test_name(metrics))}
+{judged["answered_share"]:.0%} of the pictures get an answer that is not "unsure", and
+{judged["answered_accuracy"]:.1%} of those answers are right. It is weakest on {weakest} faces: it
+recognises {recall:.0%} of them.
+
+{_calibration(metrics)}"""
+
+
+def _headline(test: dict, name: str) -> str:
+    low, high = test["accuracy_interval"]
+    labelled = f"**{test['accuracy']:.1%}** (95% interval {low:.1%} to {high:.1%})."
+    people = by_people(test)
+    if people is None:
+        return (
+            f"On {test['n']:,} test pictures ({name}) the likeliest emotion is the labelled one "
+            f"for {labelled}"
+        )
+    low, high = people["accuracy_interval"]
+    return (
+        f"Ten people were asked about each test picture ({name}). Of the {people['n']:,} on which "
+        "one of the six emotions has most of their votes the likeliest emotion is that one for "
+        f"**{people['accuracy']:.1%}** (95% interval {low:.1%} to {high:.1%}); the data set's own "
+        f"label is for {test['votes']['label_agreement']:.1%}. The likeliest emotion is the "
+        f"labelled one for {labelled}"
+    )
+
+
+def _calibration(metrics: dict) -> str:
+    calibration = metrics.get("calibration")
+    if not isinstance(calibration, dict):
+        return ""
+    if calibration.get("against") == "votes":
+        return "A probability of 80% means that eight of ten people would call the face so."
+    return "Of all answers given with 80%, about 80% agree with the labels."
 
 
 def _model(classifier: Classifier) -> str:

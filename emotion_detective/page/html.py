@@ -57,7 +57,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]]) -> str:
         cells = "".join(f'<td style="--share:{share:.0%}">{share:.0%}</td>' for share in shares)
         rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
     return (
-        '<div class="confusion"><table><caption>Of the pictures labelled as the row says, how many '
-        "the model calls what the column says</caption>"
+        '<div class="confusion"><table><caption>Of the pictures that are what the row says, how '
+        "many the model calls what the column says</caption>"
         f"<tr><td></td>{head}</tr>{rows}</table></div>"
     )

@@ -118,7 +118,18 @@ def often_right(face: Prediction, metrics: dict) -> str:
     test = metrics.get("test")
     if not isinstance(test, dict):
         return ""
-    return _unsure_right(test) if face.unsure else _label_right(face.label, test)
+    people = by_people(test)
+    agreed = "it is right" if people is None else "most people agree"
+    return (
+        _unsure_right(people or test) if face.unsure else _right(face.label, people or test, agreed)
+    )
+
+
+def by_people(test: Mapping) -> dict | None:
+    """Return the metrics by what most of FER+'s ten voters see, of a test split that has them."""
+    votes = test.get("votes")
+    majority = votes.get("majority") if isinstance(votes, dict) else None
+    return majority if isinstance(majority, dict) else None
 
 
 def _unsure_right(test: dict) -> str:
@@ -135,7 +146,7 @@ def _unsure_right(test: dict) -> str:
     )
 
 
-def _label_right(label: str, test: dict) -> str:
+def _right(label: str, test: dict, agreed: str) -> str:
     if "confusion_matrix" not in test:
         return ""
     column = [row[LABELS.index(label)] for row in test["confusion_matrix"]]
@@ -144,7 +155,7 @@ def _label_right(label: str, test: dict) -> str:
         return f'On the test pictures this model never answered "{label}".'
     mistakes = {true: n for true, n in zip(LABELS, column, strict=True) if true != label and n}
     sentence = (
-        f'When this model answers "{label}", it is right {right / answered:.0%} of the time '
+        f'When this model answers "{label}", {agreed} {right / answered:.0%} of the time '
         f"({right:,} of {answered:,} test pictures)"
     )
     if not mistakes:

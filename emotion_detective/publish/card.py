@@ -26,6 +26,8 @@ from emotion_detective.evaluation.plots import table
 TEMPLATE = Path(__file__).resolve().parents[2] / "model_card.md"
 CARD_FILE = "README.md"
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
+# Which images of a split are measured, and by whose word -> how a table names them.
+PARTS = {"all": "", "clean": ", clean", "voters": ", by the majority of ten voters"}
 MOST_CONFUSED_SHOWN = 3
 # The plots that the card shows and `push` uploads -> their alternative text. The galleries of
 # mistakes stay on the machine that made them: they show people's faces.
@@ -68,6 +70,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
     training, test = metrics["training"], metrics["test"]
     source = training["dataset"]["source"]
     runs = [*training.get("earlier", []), training]
+    judged = _voters(test).get("majority", test)  # what "unsure" is chosen by
     base = _base_model(runs[0]["config"])
     worst = test["most_confused"][:MOST_CONFUSED_SHOWN]
     data = ModelCardData(
@@ -96,6 +99,8 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         accuracy=_percent(test["accuracy"], test["accuracy_interval"]),
         macro_f1=_percent(test["macro_f1"]),
         ece=_percent(test["ece"]),
+        people=_describe_people(_voters(test)),
+        against_votes=metrics["calibration"].get("against") == "votes",
         results=_results_table(metrics),
         per_class=_per_class_table(test["per_class"]),
         most_confused="; ".join(
@@ -105,8 +110,8 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         ),
         plots="\n\n".join(f"![{PLOTS[Path(path).stem]}]({path})" for path in plots),
         unsure_below=_percent(config["unsure_below"]),
-        unsure=_percent(1 - test["answered_share"]),
-        answered_accuracy=_percent(test["answered_accuracy"]),
+        unsure=_percent(1 - judged["answered_share"]),
+        answered_accuracy=_percent(judged["answered_accuracy"]),
         start=base or runs[0]["config"]["init"],
         counts={split: training["dataset"][split] for split in ("train", "validation", "test")},
         source=source,
@@ -117,6 +122,21 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         duration=_duration(sum(run["seconds"] for run in runs)),
         versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
     )
+
+
+def _describe_people(voters: dict) -> dict | None:
+    """Return what the card says of the voters of a split, None where it has no votes."""
+    if not voters:
+        return None
+    majority = voters["majority"]
+    recalls = [scores["recall"] for scores in majority["per_class"].values()]
+    return {
+        "n": majority["n"],
+        "agreement": _percent(majority["accuracy"], majority["accuracy_interval"]),
+        "macro_recall": _percent(sum(recalls) / len(recalls)),
+        "label_agreement": _percent(voters["label_agreement"]),
+        "ece": _percent(voters["distribution"]["ece"]),
+    }
 
 
 def _is_fer2013(training: dict) -> bool:
@@ -138,13 +158,21 @@ def _base_model(settings: dict) -> str | None:
 
 
 def _measured_parts(metrics: dict) -> list[tuple[str, str, dict]]:
-    """Return split, "all" or "clean", and their metrics, of what has images."""
+    """Return split, a key of PARTS, and their metrics, of what was measured."""
     return [
         (split, name, part)
         for split in FER_SPLITS
-        for name, part in (("all", metrics[split]), ("clean", metrics[split]["clean"]))
+        for name, part in zip(
+            PARTS,
+            (metrics[split], metrics[split]["clean"], _voters(metrics[split]).get("majority")),
+            strict=True,
+        )
         if part is not None
     ]
+
+
+def _voters(measured: dict) -> dict:
+    return measured.get("votes") or {}
 
 
 def _eval_results(metrics: dict) -> list[EvalResult]:
@@ -159,7 +187,7 @@ def _eval_results(metrics: dict) -> list[EvalResult]:
             task_type="image-classification",
             task_name="Facial expression recognition",
             dataset_type="fer2013" if _is_fer2013(training) else training["dataset"]["source"],
-            dataset_name=f"{_split_name(split, training)}, {which} images (n = {part['n']})",
+            dataset_name=f"{_split_name(split, training)}{PARTS[which]} (n = {part['n']})",
             dataset_config=which,
             dataset_split=split,
             metric_type=kind,
@@ -174,7 +202,7 @@ def _eval_results(metrics: dict) -> list[EvalResult]:
 def _results_table(metrics: dict) -> str:
     rows = [
         [
-            _split_name(split, metrics["training"]) + (", clean" if which == "clean" else ""),
+            _split_name(split, metrics["training"]) + PARTS[which],
             part["n"],
             _percent(part["accuracy"], part["accuracy_interval"]),
             _percent(part["macro_f1"], part["macro_f1_interval"]),

@@ -34,7 +34,7 @@ def test_images_that_contradict_their_label_become_a_gallery(tmp_path, small_spl
     labels = np.array(small_split["label"])
     found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files, 0.5)
     assert len(found["disagreements"]) == 10  # all but the two labelled happy
-    assert found["agreement"] == 1
+    assert found["majority"]["accuracy"] == 1
     assert found["label_agreement"] == pytest.approx(1 / 6)
     path = galleries.draw_disagreements(small_split, found, tmp_path / "votes.png")
     with Image.open(path) as picture:

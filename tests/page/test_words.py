@@ -96,6 +96,12 @@ def test_how_often_an_answer_is_right_is_the_precision_and_names_what_it_is_take
         'On the test pictures this model never answered "sad".'
     )
     assert words.often_right(TORN, metrics) == ""
+    votes = {"majority": metrics["test"]}
+    by_voters = {"test": {"confusion_matrix": [[9] * 6] * 6, "votes": votes}}
+    assert words.often_right(HAPPY, by_voters) == (
+        'When this model answers "happy", most people agree 80% of the time (80 of 100 test '
+        "pictures); else the face is most often neutral."
+    )
 
 
 def test_how_often_an_unsure_answer_is_right_is_said_too():

@@ -90,6 +90,28 @@ def test_model_index_holds_the_measured_values_of_all_and_clean_images(measured)
                 assert stated[split, config, kind] == pytest.approx(part[field], abs=5e-5)
 
 
+def test_a_card_says_how_often_people_agree_and_by_whose_word(folder):
+    with edited_metrics(folder) as metrics:
+        people = measure(300, 2.0, seed=5)
+        metrics["calibration"]["against"] = "votes"
+        voters = {"majority": people, "label_agreement": 0.66, "distribution": {"ece": 0.0123}}
+        metrics["test"]["votes"] = voters
+    text = card.write_card(folder).read_text()
+    low, high = (100 * limit for limit in people["accuracy_interval"])
+    agreement = f"{people['accuracy']:.1%} [{low:.1f}, {high:.1f}]"
+    assert f"names that one for {agreement}" in text.replace("\n", " ")
+    assert "the data set's own labels do for 66.0%" in text
+    assert "say the same by 1.2% (ECE)" in text
+    row = f"| FER2013 PrivateTest, by the majority of ten voters | 300 | {agreement} |"
+    assert row in section(folder, "Results")
+    assert f"{people['answered_accuracy']:.1%} are what most people see" in text
+    assert "the latter two by the votes" in text
+    stated = {
+        result.dataset_config for result in ModelCard.load(folder / "README.md").data.eval_results
+    }
+    assert stated == {"all", "clean", "voters"}
+
+
 def test_metadata_says_what_the_hub_needs_to_know(measured):
     data = ModelCard.load(card.write_card(measured)).data
     assert data.library_name == "timm"
