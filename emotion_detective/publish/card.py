@@ -100,7 +100,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         macro_f1=_percent(test["macro_f1"]),
         ece=_percent(test["ece"]),
         people=_describe_people(_voters(test)),
-        against_votes=metrics["calibration"].get("against") == "votes",
+        against_votes=metrics.get("calibration", {}).get("against") == "votes",
         results=_results_table(metrics),
         per_class=_per_class_table(test["per_class"]),
         most_confused="; ".join(
