@@ -76,7 +76,7 @@ def markdown(result: dict) -> Iterator[str]:
         yield from report.opening(f"Ablations of {title}", group)
         yield (
             f"Runs of `python train_hub.py train --data {group['source']} "
-            f"{changes(DEFAULTS, base)}`, of which each row changes what it names. Accuracy "
+            f"{group['options']}`, of which each row changes what it names. Accuracy "
             "on validation, the difference to the first row in points with its standard error. "
             "Short runs show what helps soon: regularisation, which pays where a network has seen "
             "its images often, looks worse here than in a long run."
@@ -110,7 +110,8 @@ def main() -> None:
     known = groups.get(name, {"runs": {}})["runs"]
     known = known if name in known and known[name]["config"] == base["config"] else {}
     groups[name] = report.origin(f"validation of {source}", base["config"]["seed"])
-    groups[name] |= {"source": source, "runs": known | rows}
+    options = changes(DEFAULTS, base["config"])
+    groups[name] |= {"source": source, "options": options, "runs": known | rows}
     report.write(asked.output, {"groups": groups}, markdown({"groups": groups}))
 
 

@@ -33,8 +33,6 @@ from serving import BusyError, RefusedError, Server, ask, connect, serve
 from emotion_detective.evaluation.plots import table
 
 EXAMPLES = report.ROOT / "examples"
-# Probabilities and pixels; the order of sums in several threads changes them by less.
-SAME_WITHIN = 1e-3
 MAX_GROWTH_MB = 100
 COME_AGAIN_S = 1.0
 PERCENTILES = (50, 90, 95, 99, 100)
@@ -138,20 +136,7 @@ async def _visit(
         else:
             load.times_s.append(seconds)
             load.rss_mb.append(server.rss_mb())
-            load.wrong += not is_same(response, expected[path])
-
-
-def is_same(response: object, expected: object) -> bool:
-    """Return whether two responses have the same words, and numbers that differ by a hair."""
-    if isinstance(expected, float):
-        return abs(response - expected) <= SAME_WITHIN
-    if isinstance(expected, dict):
-        return response.keys() == expected.keys() and all(
-            is_same(response[name], expected[name]) for name in expected
-        )
-    if isinstance(expected, list):
-        return len(response) == len(expected) and all(map(is_same, response, expected))
-    return response == expected
+            load.wrong += response != expected[path]
 
 
 def goals(result: dict) -> list[tuple[str, str, bool]]:

@@ -16,7 +16,7 @@ import json
 import multiprocessing
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,9 +115,7 @@ def _stages(detective: EmotionDetective, path: str) -> dict[str, Callable[[], ob
     }
 
 
-def measure_all(
-    model: str, counts: Sequence[int], rounds: int, fer_python: str | None
-) -> Iterator[dict]:
+def measure_all(model: str, rounds: int, fer_python: str | None) -> Iterator[dict]:
     """Yield one row a picture."""
     # Spawned, not forked: each picture has a process without the memory of this one.
     context = multiprocessing.get_context("spawn")
@@ -125,7 +123,7 @@ def measure_all(
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes,
     ):
-        for size, count in itertools.product(SIZES, counts):
+        for size, count in itertools.product(SIZES, COUNTS):
             path = str(Path(folder) / f"{size[0]}x{size[1]}_{count}.jpg")
             crowds.crowd(size, count).save(path, quality=crowds.JPEG_QUALITY)
             measured = processes.submit(measure, model, path, rounds, fer_python).result()
@@ -179,11 +177,10 @@ def _cells(row: dict) -> list[str]:
 def main() -> None:
     parser = report.parser(__file__, __doc__, "model")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="warm answers to each picture")
-    parser.add_argument("--faces", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--fer", metavar="PYTHON", help="interpreter with the package fer")
     arguments = parser.parse_args()
     model = str(arguments.model)
-    rows = list(measure_all(model, arguments.faces, arguments.rounds, arguments.fer))
+    rows = list(measure_all(model, arguments.rounds, arguments.fer))
     result = report.origin("composites of scikit-image's astronaut")
     if arguments.fer:
         result["versions"]["fer"] = rows[0]["fer"]["version"]

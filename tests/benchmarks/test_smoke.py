@@ -122,10 +122,10 @@ def test_the_library_is_timed_from_its_start(tiny_checkpoint):
 
 
 @pytest.mark.slow
-def test_three_recipes_train_the_same_network(parts):
-    asked = Namespace(workers=1, rounds=1, steps=1, compile=False)
+def test_a_step_and_its_bare_pass_train_the_same_network(parts):
+    asked = Namespace(rounds=1, steps=1, compile=False)
     result = training_speed.measure(asked, TrainConfig(**SMALL_RUN, limit=48), parts)
-    assert min(result[name] for name in ("ours", "plain", "bare")) > 0
+    assert min(result[name] for name in ("ours", "bare")) > 0
 
 
 @pytest.mark.slow
