@@ -77,11 +77,11 @@ def measure(load: Load, model: Path | str, folder: Path) -> dict:
     """Return the results of one server under load; its uploads and log go to `folder`."""
     pictures = write_pictures(folder / "pictures")
     with serve(model, folder) as server:
-        found = asyncio.run(_measure(load, server, pictures))
+        found = asyncio.run(visit(load, server, pictures))
         return found | {"tracebacks": server.log.read_text().count("Traceback")}
 
 
-async def _measure(load: Load, server: Server, pictures: list[Path]) -> dict:
+async def visit(load: Load, server: Server, pictures: list[Path]) -> dict:
     """Ask every picture of the quiet server, then let the visitors in."""
     async with connect(server.url) as http:
         await ask(http, pictures[0])  # the first one of a process is slow; start_up.py has it

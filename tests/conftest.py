@@ -1,6 +1,7 @@
 """What several test files share: a tiny random checkpoint, a small split, a face, and FER2013."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import emotion_detective  # noqa: F401  before any library: none may send anything
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import connected, running_app
 from small import ROOT, TINY, load_parts, write_source
 
 from emotion_detective import LABELS, data
@@ -26,7 +28,8 @@ FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests in one process, and all of the page with one server and one browser."""
     for item in items:
-        group = "page" if item.path.parent.name == "e2e" else str(item.path)
+        is_of_page = item.path.parent.name == "e2e" or "server" in item.fixturenames
+        group = "page" if is_of_page else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
@@ -60,6 +63,25 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
         network.get_classifier().weight.normal_(std=0.5)
     save_checkpoint(network, folder, image_size=64)
     return folder
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory) -> Path:
+    """Where the server's log and uploads lie."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_folder, tiny_checkpoint) -> Iterator[str]:
+    """The address of the running app."""
+    with running_app(server_folder, tiny_checkpoint) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def client(server):
+    """A gradio_client of the running app."""
+    return connected(server)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ gray, colour, transparent and rotated pictures of a size that is not the network
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image, ImageOps
 from timm.data import create_transform, resolve_model_data_config
 from transformers import pipeline
@@ -48,18 +48,6 @@ def pictures(astronaut, tmp_path_factory) -> dict[str, Path]:
     face.rotate(90, expand=True).save(paths["rotated"], exif=rotated)
     face.quantize(64).save(paths["palette"])
     return paths
-
-
-@pytest.fixture(scope="module")
-def page(tiny_checkpoint) -> Iterator[Client]:
-    """A client of the page's API, on the tiny checkpoint."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
-        import app
-    guarded = app.demo.guarded([])
-    _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, app_kwargs=guarded)
-    yield Client(url, verbose=False, httpx_kwargs={"timeout": 60})
-    app.demo.close()
 
 
 def by_loader(folder: Path) -> Callable[[Path], list[float]]:
@@ -117,8 +105,8 @@ def test_a_half_precision_folder_agrees_as_well(tiny_checkpoint, pictures, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_answers_as_the_loader_does(page, tiny_checkpoint, pictures, kind):
-    answer = page.predict(handle_file(pictures[kind]), True, api_name="/predict")
+def test_the_page_answers_as_the_loader_does(client, tiny_checkpoint, pictures, kind):
+    answer = client.predict(handle_file(pictures[kind]), True, api_name="/predict")
     (face,) = answer["faces"]
     probabilities = [face["probabilities"][label] for label in model.LABELS]
     expected = by_loader(tiny_checkpoint)(pictures[kind])

@@ -132,7 +132,7 @@ def test_the_command_line_keeps_to_itself(source, tmp_path):
 def test_the_page_keeps_to_itself(tmp_path):
     trace, log = tmp_path / "trace", tmp_path / "log"
     command = [*STRACE, str(trace), sys.executable, "app.py"]
-    with serving.start(command, ROOT, environment(tmp_path), log, told_to_end=True) as server:
+    with serving.start(command, ROOT, environment(tmp_path), log, terminate=True) as server:
         urllib.request.urlopen(server.url, timeout=30).read()
         client = connected(server.url)
         photo = handle_file(EXAMPLES / "one_face.jpg")

@@ -1,4 +1,4 @@
-"""The real app in its own process, on a tiny random model, and headless Chromium in front of it."""
+"""Headless Chromium in front of the real app, which runs on a tiny random model."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import SHIFTS, TIMEOUT_MS, connected, running_app
+from running import SHIFTS, TIMEOUT_MS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # What the oldest browsers that README names lack, and a script could ask for.
@@ -22,25 +22,6 @@ CAMERA_FRAMES = 20
 CAMERA_HZ = 5  # at its usual 30 Chromium is busy with little else on two cores
 # What the console says where a test keeps a request from the server.
 HARMLESS = ("ERR_FAILED", "/gradio_api/")
-
-
-@pytest.fixture(scope="session")
-def server_folder(tmp_path_factory) -> Path:
-    """Where the server's log and uploads lie."""
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="session")
-def server(server_folder, tiny_checkpoint) -> Iterator[str]:
-    """The address of the running app."""
-    with running_app(server_folder, tiny_checkpoint) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def client(server):
-    """A gradio_client of the running app."""
-    return connected(server)
 
 
 @pytest.fixture(scope="session")
