@@ -92,27 +92,21 @@ def _announce(run: Run, done: int) -> None:
     seconds = duration.estimate(run.config, run.accelerator, *counts, done=done)
     loader = run.loaders["train"]
     logger.info(
-        "%d epochs of %d steps with %d images: %s",
-        run.config.epochs - done,
-        len(loader),
-        loader.total_batch_size,
-        duration.describe(seconds),
+        f"{run.config.epochs - done} epochs of {len(loader)} steps with {loader.total_batch_size} "
+        f"images: {duration.describe(seconds)}"
     )
 
 
 def _explain_failure(rows: list[dict], steps: int) -> str:
     """Return why a run learned nothing that holds for validation, and what to do."""
+    what, remedy = "nothing", "try a lower --lr (train_hub.py find-lr)"
     if min(row["train_loss"] for row in rows) < 0.8 * GUESSING_LOSS:
-        return (
-            "The network learned the training images and nothing that holds for others: it takes "
-            "more images, or --init with a checkpoint."
-        )
-    if steps < FEW_STEPS:
-        return (
-            f"The network learned nothing in {steps} steps: it takes more --epochs, a smaller "
-            "--batch-size or more images."
-        )
-    return "The network learned nothing: try a lower --lr (train_hub.py find-lr)."
+        what = "the training images and nothing that holds for others"
+        remedy = "it takes more images, or --init with a checkpoint"
+    elif steps < FEW_STEPS:
+        what = f"nothing in {steps} steps"
+        remedy = "it takes more --epochs, a smaller --batch-size or more images"
+    return f"The network learned {what}: {remedy}."
 
 
 def _copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:

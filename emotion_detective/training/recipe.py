@@ -51,38 +51,28 @@ class TrainConfig:
     batch_size: int = _setting(256, "images a step; fewer where the data are few")
     learning_rate: float = _setting(2e-3, "the highest rate, after the warm-up")
     weight_decay: float = _setting(0.1, "how strongly AdamW pulls the weights towards 0")
-    layer_decay: float | None = _setting(
-        None, "factor of the rate for each layer further from the classifier"
-    )
+    layer_decay: float | None = _setting(None, "factor of the rate from each layer to the next")
     warmup_share: float = _setting(0.05, "fraction of the run in which the rate rises")
     frozen_epochs: int = _setting(0, "epochs at the start in which only the classifier learns")
     # Small images teach the coarse features several times faster (progressive resizing, Tan & Le
     # 2021, arXiv 2104.00298).
     image_sizes: tuple[int, ...] = _setting(
-        (64, 96), "sides of the images in pixels, in their order; the last is the checkpoint's"
+        (64, 96), "sides in pixels; the checkpoint has the last"
     )
-    image_size_shares: tuple[float, ...] = _setting(
-        (0.3, 0.7), "fraction of the epochs for each of these sizes"
-    )
+    image_size_shares: tuple[float, ...] = _setting((0.3, 0.7), "fraction of the epochs of each")
     # Users have faces of other sizes.
-    size_spread: float = _setting(
-        0.17, "at the last size each batch is larger or smaller by this fraction at most"
-    )
+    size_spread: float = _setting(0.17, "fraction by which batches differ from the last size")
     augmentation: float = _setting(0.7, "strength of the augmentation, 0 for mirroring only")
     late_augmentation: float = _setting(0.3, "its strength in the last tenth of the run")
     erasing: float = _setting(0.1, "probability that a rectangle of an image is blanked")
     label_smoothing: float = _setting(0.0, "fraction of each target spread over all labels")
     votes: str | None = _setting(None, "CSV of FER+'s votes, as join-votes writes it")
-    vote_share: float = _setting(
-        0.65, "fraction of each target that is the distribution of the votes"
-    )
+    vote_share: float = _setting(0.65, "fraction of each target that is the voters' distribution")
     teacher: str | None = _setting(None, "checkpoint whose predictions are distilled")
     teacher_share: float = _setting(0.5, "fraction of each target that the teacher predicts")
     # Stochastic depth (Huang et al. 2016, arXiv 1603.09382); timm takes 0.05 for a ResNet-50 that
     # sees its images 300 times and more (Wightman et al. 2021, arXiv 2110.00476).
-    drop_path: float = _setting(
-        0.05, "probability that an image skips the last block, lower for those before it"
-    )
+    drop_path: float = _setting(0.05, "probability that an image skips the last block")
     ema_decay: float = _setting(0.999, "memory of the moving average of the weights, which is kept")
     clip_norm: float = _setting(5.0, "largest norm of the gradient")
     class_weights: bool = _setting(False, "let rare classes weigh as much as frequent ones")
@@ -90,9 +80,9 @@ class TrainConfig:
     seed: int = _setting(0, "decides everything random")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "limit"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}.")
         for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a fraction of 1, not {getattr(self, name)}.")
@@ -103,8 +93,6 @@ class TrainConfig:
             )
         if min(self.image_size_shares) < 0 or not sum(self.image_size_shares) > 0:
             raise ValueError("image_size_shares must be 0 or more, and one of them above 0.")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be 1 or more, not {self.limit}.")
         if not 0 <= self.frozen_epochs < self.epochs:
             raise ValueError(
                 f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
@@ -193,19 +181,16 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
     settings = {
         name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()
     } | given
-    named = {name: settings[name] for name in ("init", "votes", "teacher") if name not in given}
-    if absent := {n: v for n, v in named.items() if v and v not in FRESH and is_absent(v)}:
+    # A record has names only; one with a slash is on the Hub.
+    named = {n: settings[n] for n in ("init", "votes", "teacher") if settings[n] and n not in given}
+    here = {n for n, v in named.items() if v in FRESH or "/" in v or Path(v).exists()}
+    if absent := {n: v for n, v in named.items() if n not in here}:
         raise ValueError(
             f"{path} records a run with {', '.join(f'{n} {v!r}' for n, v in absent.items())}: not "
             f"here. Give {', '.join(option_names(name)[0] for name in absent)}, for example --init "
             "models/emotion-detective-resnet50 --votes none --teacher none."
         )
     return TrainConfig(**settings)
-
-
-def is_absent(name: str) -> bool:
-    """Return whether a record's name of a file or folder is neither here nor on the Hub."""
-    return "/" not in name and not Path(name).exists()
 
 
 def option_names(field: str) -> list[str]:

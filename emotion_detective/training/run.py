@@ -115,6 +115,14 @@ def prepare(
         network, optimizer, loaders["train"], loaders["validation"]
     )
     accelerator.register_for_checkpointing(ema)
+    updates = config.epochs * len(loaders["train"])
+    scheduler = CosineLRScheduler(
+        optimizer,
+        t_initial=updates,
+        warmup_t=int(config.warmup_share * updates),
+        warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
+        t_in_epochs=False,
+    )
     return Run(
         config=config,
         accelerator=accelerator,
@@ -122,7 +130,7 @@ def prepare(
         forward=torch.compile(network, dynamic=False) if compile_network else network,
         ema=ema,
         optimizer=optimizer,
-        scheduler=_create_scheduler(config, optimizer, config.epochs * len(loaders["train"])),
+        scheduler=scheduler,
         images=images,
         labels=labels,
         targets=wanted,
@@ -150,26 +158,11 @@ def _weigh_classes(config: TrainConfig, labels: torch.Tensor, warn: bool) -> tor
     rarest, most = counts.min().item(), counts.max().item()
     if warn and most >= UNEQUAL * rarest:
         logger.warning(
-            "train has %d images of %s and %d of %s, which will hardly be learned: find more of "
-            "them, or add --class-weights.",
-            most,
-            LABELS[counts.argmax()],
-            rarest,
-            LABELS[counts.argmin()],
+            f"train has {most} images of {LABELS[counts.argmax()]} and {rarest} of "
+            f"{LABELS[counts.argmin()]}, which will hardly be learned: find more of them, or add "
+            "--class-weights."
         )
     return torch.ones(len(labels), 1, device=labels.device)
-
-
-def _create_scheduler(
-    config: TrainConfig, optimizer: torch.optim.Optimizer, updates: int
-) -> CosineLRScheduler:
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=updates,
-        warmup_t=int(config.warmup_share * updates),
-        warmup_lr_init=config.learning_rate / WARMUP_DIVISOR,
-        t_in_epochs=False,
-    )
 
 
 def _create_loaders(

@@ -32,7 +32,7 @@ def test_a_run_however_short_ends_at_the_checkpoint_s_image_size(epochs):
         (dict(image_sizes=(48,), image_size_shares=(0.0,)), "image_size_shares must be 0 or more"),
         (dict(vote_share=25), "vote_share is a fraction of 1, not 25"),
         (dict(erasing=-0.1), r"erasing is a fraction of 1, not -0\.1"),
-        (dict(limit=0), "limit must be 1 or more, not 0"),
+        (dict(limit=0), "limit must be above 0, not 0"),
         (dict(epochs=8, frozen_epochs=8), "frozen_epochs is 8: it must be below epochs, 8"),
     ],
 )
