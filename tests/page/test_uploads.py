@@ -71,7 +71,7 @@ def test_anything_else_is_refused_with_a_sentence(anything):
 
 def test_a_kept_file_lies_among_the_uploads_where_nobody_guesses(own):
     path = Path(uploads.keep("a,b\n", "x.csv"))
-    assert path.read_text() == "a,b\n"
+    assert path.read_text("utf-8-sig") == "a,b\n"
     assert path.is_relative_to(own)
     assert uploads.keep("", "x.csv") != str(path)
 
