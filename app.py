@@ -21,7 +21,6 @@ import logging
 import os
 import signal
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # imports take seconds, on a cold disk a minute
@@ -43,6 +42,7 @@ import gradio as gr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from emotion_detective import EMBEDDED
 from emotion_detective.core.detective import ServedDetective
 from emotion_detective.core.loading import MODEL_VARIABLE
 from emotion_detective.core.rows import Row, to_csv
@@ -69,8 +69,6 @@ from emotion_detective.video import decoding
 from emotion_detective.video.follow import DEFAULT_RATE_HZ, follow_faces
 
 logger = logging.getLogger("emotion_detective.app")
-ROOT = Path(__file__).resolve().parent
-EMBEDDED_MODEL = ROOT / "models" / "emotion-detective-resnet50"
 # Visitors that may wait; the next one gets a sentence that the page is busy.
 QUEUE_SIZE = 64
 # Gradio forgets the oldest of 2,000 sessions, whose waiting would end the whole queue, unless all
@@ -87,7 +85,7 @@ def load_detective() -> tuple[ServedDetective, str]:
         except ValueError as error:
             notice = f"This page runs on its embedded model instead of {wanted}. {error}"
             logger.warning(notice)
-    return ServedDetective.from_pretrained(EMBEDDED_MODEL), notice
+    return ServedDetective.from_pretrained(EMBEDDED), notice
 
 
 detective, notice = load_detective()

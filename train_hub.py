@@ -4,6 +4,7 @@ r"""Train, evaluate, compare and publish the emotion classifier.
     python train_hub.py train --data emotion-detection-fer.zip --output runs/first
     python train_hub.py evaluate --model runs/first --data emotion-detection-fer.zip --split test
     python train_hub.py push --model runs/first --repo-id USER/NAME
+    python train_hub.py export --model runs/first --format onnx --output runs/javascript
     python train_hub.py deploy-space --repo-id USER/SPACE --model USER/NAME
     python train_hub.py prepare --data emotion-detection-fer.zip --push-to USER/FER-SIX
     python train_hub.py join-votes --data emotion-detection-fer.zip --fer2013 fer2013.csv \
@@ -38,6 +39,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from emotion_detective import EMBEDDED
 from emotion_detective.training import recipe
 from emotion_detective.training.recipe import FRESH, TrainConfig
 
@@ -205,7 +207,14 @@ def push(options: argparse.Namespace) -> None:
     from emotion_detective.publish.push import push
 
     folder = Path(options.model)
-    print(push(folder, options.repo_id, private=options.private, force=options.force))
+    print(push(folder, options.repo_id, options.private, options.force, options.onnx))
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a checkpoint for JavaScript, C++ and other programs than Python's."""
+    from emotion_detective.publish.onnx_folder import write_onnx
+
+    print(write_onnx(options.model, Path(options.output)))
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -321,7 +330,7 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
     if file := getattr(options, "recipe", None):
         return recipe.read_recipe(Path(file), given)
     if getattr(options, "quick", False):
-        given = {"init": str(recipe.EMBEDDED)} | recipe.QUICK | given
+        given = {"init": str(EMBEDDED)} | recipe.QUICK | given
         logging.info(
             f"A first try: {given['epochs']} epochs from {Path(given['init']).name} on "
             f"{given['limit']} images at most. Without --quick it takes all of them, and longer."
@@ -445,6 +454,12 @@ def _add_publishing(commands) -> None:
     command.add_argument("--repo-id", required=True, metavar="USER/NAME")
     command.add_argument("--private", action="store_true")
     command.add_argument("--force", action="store_true", help="even over a better model")
+    command.add_argument("--onnx", action="store_true", help="add what `export` writes")
+
+    command = _add_command(commands, export, data=False)
+    command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
+    command.add_argument("--format", choices=("onnx",), required=True)
+    command.add_argument("--output", required=True, metavar="FOLDER")
 
     command = _add_command(commands, prepare)
     command.add_argument("--push-to", required=True, metavar="USER/NAME")

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 if onnxruntime := sys.modules.get("onnxruntime"):
@@ -41,6 +42,12 @@ __all__ = ["LABELS", "EmotionDetective", "Prediction", "to_dataframe"]
 Label = Literal["angry", "fearful", "happy", "neutral", "sad", "surprised"]
 # In the order of all probabilities.
 LABELS: tuple[str, ...] = get_args(Label)
+
+_FOLDER = Path(__file__).resolve().parent
+# Where app.py, train_hub.py, models/ and examples/ lie: a wheel carries them inside the package.
+HOME = _FOLDER / "home" if (_FOLDER / "home").is_dir() else _FOLDER.parent
+# The checkpoint that comes with the package.
+EMBEDDED = HOME / "models" / "emotion-detective-resnet50"
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,15 @@
-"""The requirements resolve, and name what the program imports and nothing else."""
+"""The requirements resolve, name what the program imports, and make a wheel that answers."""
 
 import ast
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from huggingface_hub import SpaceCard
@@ -14,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from small import ROOT
 
+import train_hub
+from emotion_detective import EmotionDetective, __main__
 from emotion_detective.page import gradio_seam
 
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -29,25 +34,87 @@ def required() -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in parsed}
 
 
-def imported_modules() -> set[str]:
-    """Return the first names of all modules that the program or a snippet of the README imports."""
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def imported(codes: list[str], anywhere: bool = True) -> set[str]:
+    """Return the packages that some code imports, `anywhere` or at its top."""
     names = set()
-    for code in (*(path.read_text() for path in PROGRAM), *snippets):
-        for node in ast.walk(ast.parse(code)):
+    for tree in map(ast.parse, codes):
+        for node in ast.walk(tree) if anywhere else tree.body:
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"app", "train_hub", "emotion_detective"}
+    names -= set(sys.stdlib_module_names) | {"app", "train_hub", "emotion_detective"}
+    distributions = packages_distributions()
+    # gradio pins the client that fits it.
+    return {canonicalize_name(distributions[name][0]) for name in names} - {"gradio-client"}
 
 
 def test_requirements_are_what_is_imported():
-    distributions = packages_distributions()
-    imported = {canonicalize_name(distributions[name][0]) for name in imported_modules()}
-    # gradio and datasets pin the versions that fit them.
-    comes_with = {"gradio-client"}
-    assert imported - comes_with == set(required())
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert imported([*(path.read_text() for path in PROGRAM), *snippets]) == set(required())
+
+
+@pytest.mark.parametrize(
+    ("sections", "rooms"),
+    [
+        (["light"], ["core", "files", "engines"]),
+        (["light", "page"], ["video", "page", "../app.py"]),
+        (["light", "training"], ["data", "bulk", "evaluation", "training", "study", "publish"]),
+        (["light", "training"], ["../train_hub.py"]),
+    ],
+)
+def test_each_section_has_what_its_rooms_import(sections, rooms):
+    paths = [ROOT / "emotion_detective" / room for room in rooms]
+    files = [file for path in paths for file in ([path] if path.is_file() else path.glob("*.py"))]
+    parts = re.split(r"^# \[([\w, ]+)\].*$", REQUIREMENTS.read_text(), flags=re.MULTILINE)[1:]
+    there = {
+        canonicalize_name(Requirement(line).name)
+        for names, text in zip(parts[::2], parts[1::2], strict=True)
+        for line in text.splitlines()
+        if set(sections) & set(names.split(", ")) and line and not line.startswith("#")
+    }
+    assert imported([file.read_text() for file in files], anywhere=False) <= there
+
+
+@pytest.mark.slow
+def test_the_wheel_answers_in_an_empty_environment(tmp_path):
+    """Installed from what uv fetched for this one, so that nothing is fetched anew."""
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    if (uv := shutil.which("uv", path=folders)) is None:
+        pytest.skip("uv is not installed")
+    python = tmp_path / "env" / "bin" / "python"
+
+    def run(*command: str | Path) -> subprocess.CompletedProcess:
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    for command in (
+        ["build", "--wheel", "--offline", "--out-dir", tmp_path, ROOT],
+        ["venv", "--python", sys.executable, tmp_path / "env"],
+        ["pip", "install", "--offline", "--python", python],
+    ):
+        done = run(uv, *command, *(tmp_path.glob("*.whl") if command[0] == "pip" else ()))
+        if "cache" in done.stderr and done.returncode:
+            pytest.skip("uv did not install this environment: its cache lacks a package")
+        assert done.returncode == 0, done.stderr
+    program = python.with_name("emotion-detective")
+    photo = ROOT / "examples" / "one_face.jpg"
+    (row,) = json.loads(run(program, photo, "--json").stdout)
+    (found,) = EmotionDetective.from_pretrained().analyze(photo)
+    assert row["label"] == found.label
+    assert row["box"] == pytest.approx(found.box_xyxy, abs=0.1)
+    assert row["confidence"] == pytest.approx(found.confidence, abs=1e-4)
+    (tmp_path / "broken.jpg").write_bytes(b"x")
+    table = run(program, photo, "broken.jpg")
+    assert table.returncode == 2
+    assert table.stdout.splitlines()[0] == f"{photo}\t1\thappy {found.confidence:.0%}"
+    assert "broken.jpg\t-\tThe file (1 bytes) is no picture" in table.stdout
+    assert 'pip install "emotion-detective[page]"' in run(program, "page").stdout
+
+
+def test_the_command_knows_the_commands_of_train_hub():
+    listed = re.search(r"\{([\w,-]+)\}", train_hub._parser().format_help())[1]
+    assert set(listed.split(",")) == set(__main__.TRAINING)
 
 
 def test_every_requirement_has_a_lower_and_an_upper_bound():

@@ -1,6 +1,6 @@
 """Faces and model together: a picture goes in, one prediction a face comes out.
 
-    detective = EmotionDetective.from_pretrained("user/repo or folder")
+    detective = EmotionDetective.from_pretrained()  # or "user/repo", or a folder
     for prediction in detective.analyze("photo.jpg"):
         print(prediction.label, prediction.confidence)
 
@@ -21,10 +21,10 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from emotion_detective import LABELS
+from emotion_detective import EMBEDDED, LABELS
 from emotion_detective.core import faces
 from emotion_detective.core.classifier import MAX_BATCH, Classifier
-from emotion_detective.core.loading import EMBEDDED, load_classifier
+from emotion_detective.core.loading import load_classifier
 from emotion_detective.files import Source, read_picture
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class EmotionDetective:
         revision: str | None = None,
         device: torch.device | str | None = None,
     ) -> "EmotionDetective":
-        """Load a checkpoint from a folder or from the Hub, and the detector, onto one device.
+        """Load a checkpoint of a folder or the Hub, or the embedded one, and the detector.
 
         Without a source it is the one that comes with the package. `device` is a name that torch
         knows; without one, see `engines.claim_device`.

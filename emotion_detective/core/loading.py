@@ -38,8 +38,6 @@ from emotion_detective.engines import claim_device
 
 # The environment variable that names the checkpoint a page serves.
 MODEL_VARIABLE = "EMOTION_MODEL"
-# The checkpoint that comes with the package.
-EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "emotion-detective-resnet50"
 # How long the Hub may be silent before it counts as out of reach.
 HUB_TIMEOUT_S = 10
 # What loading and the first picture may raise where config.json is not one that timm wrote.

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import gradio as gr
 
+from emotion_detective import HOME
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.rows import to_csv
 from emotion_detective.files import MAX_FILE_BYTES, read_picture
 from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pictures.zip"
+EXAMPLE = HOME / "examples" / "pictures.zip"
 START = "Choose pictures or zip files: the analysis begins by itself."
 GAINS = """<ul class="gains"><li>how often each emotion came, and which pictures show it</li>
 <li>every picture with its faces and what they show</li>

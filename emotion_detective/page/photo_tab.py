@@ -10,12 +10,13 @@ from pathlib import Path
 
 import gradio as gr
 
+from emotion_detective import HOME
 from emotion_detective.core import faces
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.files import MAX_FILE_BYTES, MAX_PIXELS, read_picture
 from emotion_detective.page import photo_stage, shell, uploads
 
-EXAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES_FOLDER = HOME / "examples"
 # File names, and what a visitor sees there.
 EXAMPLES = {
     "one_face.jpg": "one face",

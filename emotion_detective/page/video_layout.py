@@ -3,16 +3,15 @@
 Which buttons are in view follows from what the page shows: `video.css`.
 """
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 
-from emotion_detective import LABELS
+from emotion_detective import HOME, LABELS
 from emotion_detective.page import shell
 from emotion_detective.video import decoding, follow
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "film.mp4"
+EXAMPLE = HOME / "examples" / "film.mp4"
 START = "Choose or record a video: the analysis begins by itself."
 GAINS = """<ul class="gains"><li>every face followed, with what it shows as the video plays</li>
 <li>a chart of its six emotions: press it to go to that moment</li>

@@ -12,7 +12,7 @@ from pathlib import Path
 import timm
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from emotion_detective import LABELS
+from emotion_detective import HOME, LABELS
 from emotion_detective.core.checkpoint import (
     CONFIG_FILE,
     FER_PRIVATE_COUNT,
@@ -23,7 +23,7 @@ from emotion_detective.core.checkpoint import (
 from emotion_detective.core.hub import is_hub_id
 from emotion_detective.evaluation.plots import table
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "model_card.md"
+TEMPLATE = HOME / "model_card.md"
 CARD_FILE = "README.md"
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
 # Which images of a split are measured, and by whose word -> how a table names them.

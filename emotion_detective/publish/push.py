@@ -32,9 +32,11 @@ from emotion_detective.core.checkpoint import (
 )
 from emotion_detective.core.hub import check_hub_id, first_line
 from emotion_detective.publish.card import find_plots, write_card
+from emotion_detective.publish.onnx_folder import write_onnx
 
 logger = logging.getLogger(__name__)
 
+ONNX_FOLDER = "javascript"
 # What an upload raises. hf_xet, which carries large files, raises plain RuntimeErrors.
 REFUSALS = (
     HTTPError,
@@ -50,12 +52,14 @@ def push(
     repo_id: str,
     private: bool = False,
     force: bool = False,
+    onnx: bool = False,
 ) -> str:
     """Publish a checkpoint folder as the Hub model `repo_id` and return its address.
 
     Float32 weights, config.json, metrics.json, card and plots go up in one commit, which is then
     tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that is
-    more accurate on the same validation images stays, unless `force`.
+    more accurate on the same validation images stays, unless `force`. With `onnx` the files of
+    `onnx_folder.write_onnx` go up too, in ONNX_FOLDER.
     """
     folder = Path(folder)
     check_hub_id(repo_id)
@@ -64,6 +68,8 @@ def push(
             raise ValueError(f"{folder} has no {name}: it is no checkpoint that can be pushed.")
     with tempfile.TemporaryDirectory() as staging:
         _stage(folder, Path(staging), repo_id)
+        if onnx:
+            write_onnx(folder, Path(staging) / ONNX_FOLDER)
         with explain_refusals(repo_id):
             return _upload(HfApi(), Path(staging), repo_id, private, force)
 
@@ -90,7 +96,7 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=staging,
-        delete_patterns=f"{PLOTS_FOLDER}/*",  # plots that are gone
+        delete_patterns=[f"{PLOTS_FOLDER}/*", f"{ONNX_FOLDER}/*"],  # those of older weights
         commit_message="Publish the checkpoint with its metrics and card",
         parent_commit=there.sha,
     )

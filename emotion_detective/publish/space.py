@@ -12,6 +12,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, SpaceCard
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+import emotion_detective
+from emotion_detective import HOME
 from emotion_detective.core.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.core.hub import check_hub_id
 from emotion_detective.core.loading import MODEL_VARIABLE
@@ -19,10 +21,9 @@ from emotion_detective.publish.push import explain_refusals, refuse_public
 
 logger = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]
 # What a Space runs and shows; tests and benchmarks are not uploaded.
 FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
-FOLDERS = ("emotion_detective", "examples", "models")
+FOLDERS = ("examples", "models")
 
 
 def deploy(repo_id: str, model: str, private: bool = False) -> str:
@@ -70,9 +71,11 @@ def _find_commit(api: HfApi, model: str) -> str:
 def _stage(staging: Path, repo_id: str, commit: str) -> None:
     """Copy what goes up into `staging`, with the model in the front matter of README.md."""
     for name in FILES:
-        shutil.copy(ROOT / name, staging)
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, staging / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(HOME / name, staging)
+    package = Path(emotion_detective.__file__).resolve().parent
+    for folder in (package, *(HOME / name for name in FOLDERS)):
+        ignored = shutil.ignore_patterns("__pycache__", HOME.name)  # inside an installed package
+        shutil.copytree(folder, staging / folder.name, ignore=ignored)
     card = SpaceCard.load(staging / "README.md")
     card.data.models = [repo_id]
     files = ",".join((CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE))

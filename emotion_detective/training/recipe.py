@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The checkpoint of this repository.
-EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "emotion-detective-resnet50"
 ARCHITECTURE = "resnet50"
 # Values of `init` for any architecture; a checkpoint has one of its own.
 FRESH = ("scratch", "imagenet")

@@ -4,10 +4,7 @@
     for time_s in follow.annotate(path, timeline, target): ...  # at the end target is whole
 
 Both are generators: closing one (as Gradio does when a visitor cancels or leaves) stops the work.
-Neither keeps frames; with the length of the video only the timeline grows, up to `MAX_ROWS`. The
-last `Progress` holds `timeline`, `moments` (the strongest frame of each emotion, as a picture),
-`portraits` (each face once) and `notices` (sentences to show). `decoding.py` has the limits of
-files.
+Neither keeps frames. `decoding.py` has the limits of files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

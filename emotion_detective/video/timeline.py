@@ -1,20 +1,9 @@
 """Predictions over time: tracks, smoothing, frequencies, key moments, tables.
 
-A `Timeline` belongs to one video or one live session. Frames are added at any times in ascending
-order, and everything else is computed from them:
-
-    timeline = Timeline(LABELS, unsure_below=classifier.unsure_below)
-    readings = timeline.add(time_s, predictions)   # one Reading a prediction, same order
-    timeline.at(time_s)                            # readings to draw at any moment in between
-    timeline.table()                               # one row a face and frame
-    timeline.csv()                                 # the same as text
-    timeline.frequencies()                         # fraction of time of each emotion, a row a track
-    timeline.overall_frequencies()                 # the same over all tracks, a dict
-    timeline.key_moments()                         # the strongest reading of each emotion
-    timeline.tracks, timeline.duration_s, timeline.dropped_frames
-
-`Reading.prediction` is the model's for this frame: table, CSV, frequencies and key moments use it.
-`Reading.shown` is smoothed, for labels that people watch. `tracking.py` numbers the faces.
+A `Timeline` belongs to one video or one live session. Frames are added in the order of time, and
+everything else is computed from them. `Reading.prediction` is the model's for this frame: table,
+CSV, frequencies and key moments use it. `Reading.shown` is smoothed, for labels that people watch.
+`tracking.py` numbers the faces.
 """
 
 import math

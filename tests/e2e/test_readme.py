@@ -31,11 +31,11 @@ def snippets(language: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path, astronaut):
-    """A user's folder: a photo, a face, and the models beside them."""
-    astronaut.save(tmp_path / "photo.jpg")
-    astronaut.crop((170, 60, 280, 190)).save(tmp_path / "face.jpg")
-    (tmp_path / "models").symlink_to(ROOT / "models")
+def folder(tmp_path):
+    """A user's copy of the repository, and a photo."""
+    for name in ("models", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "examples" / "one_face.jpg", tmp_path / "photo.jpg")
     return tmp_path
 
 

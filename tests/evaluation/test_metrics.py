@@ -159,35 +159,9 @@ def test_metrics_survive_json():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "labels", "message"),
-    [
-        (np.full((2, 6), 1 / 6), [0, 6], "Label 6 is not an index"),
-        (np.full((2, 6), 1 / 6), [-1, 0], "Label -1 is not an index"),
-        (np.full((2, 7), 1 / 7), [0, 1], r"shape \(2, 6\), not \(2, 7\)"),
-        (np.full((3, 6), 1 / 6), [0, 1], r"shape \(2, 6\), not \(3, 6\)"),
-        (np.full((2, 6), 0.5), [0, 1], "sums to 3, not 1"),
-        (np.full((2, 6), np.nan), [0, 1], "sums to nan, not 1"),
-    ],
-)
-def test_unfit_values_are_refused_in_one_sentence(probabilities, labels, message):
-    for measure in (
-        lambda: metrics.compute_metrics(probabilities, labels, 0.5),
-        lambda: metrics.choose_unsure_threshold(probabilities, labels),
-    ):
-        with pytest.raises(ValueError, match=message):
-            measure()
-
-
-@pytest.mark.parametrize(
-    ("logits", "labels", "message"),
-    [
-        (np.full((2, 6), np.nan), [0, 1], "training has diverged"),
-    ],
-)
-def test_unfit_logits_have_no_temperature(logits, labels, message):
-    with pytest.raises(ValueError, match=message):
-        metrics.fit_temperature(logits, np.eye(6)[labels])
+def test_a_network_that_diverged_has_no_temperature():
+    with pytest.raises(ValueError, match="training has diverged"):
+        metrics.fit_temperature(np.full((2, 6), np.nan), np.eye(6)[[0, 1]])
 
 
 def test_a_split_is_predicted_as_the_classifier_predicts_it(

@@ -53,7 +53,7 @@ def test_the_model_asked_for_or_the_embedded_one_is_served(
         monkeypatch.setenv("EMOTION_MODEL", str(tiny_checkpoint))
     else:
         monkeypatch.delenv("EMOTION_MODEL")
-        monkeypatch.setattr(app, "EMBEDDED_MODEL", tiny_checkpoint)
+        monkeypatch.setattr(app, "EMBEDDED", tiny_checkpoint)
     detective, notice = app.load_detective()
     assert (detective.classifier.name, notice) == ("tiny", "")
 
@@ -64,7 +64,7 @@ def test_a_model_out_of_reach_is_replaced_and_the_page_says_so(
 ):
     monkeypatch.setenv("EMOTION_MODEL", wanted)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(app, "EMBEDDED_MODEL", tiny_checkpoint)
+    monkeypatch.setattr(app, "EMBEDDED", tiny_checkpoint)
     detective, notice = app.load_detective()
     assert detective.classifier.name == "tiny"
     assert notice.startswith(f"This page runs on its embedded model instead of {wanted}. ")

@@ -18,17 +18,17 @@ def light_root(tmp_path_factory) -> Path:
     """What a Space is made from, without the 46 MB of the embedded checkpoint's weights."""
     root = tmp_path_factory.mktemp("root")
     for name in space.FILES:
-        shutil.copy(space.ROOT / name, root)
+        shutil.copy(space.HOME / name, root)
     for name in space.FOLDERS:
         ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
-        shutil.copytree(space.ROOT / name, root / name, ignore=ignored)
+        shutil.copytree(space.HOME / name, root / name, ignore=ignored)
     return root
 
 
 @pytest.fixture
 def model(hub_here, tiny_checkpoint, light_root, monkeypatch):
     """The Hub with a model user/tiny, tagged v1, and a Space that is quickly made."""
-    monkeypatch.setattr(space, "ROOT", light_root)
+    monkeypatch.setattr(space, "HOME", light_root)
     repo = hub_here.store.upload("user/tiny", tiny_checkpoint)
     repo.tags["v1"] = repo.head
     return repo
