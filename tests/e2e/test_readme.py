@@ -125,7 +125,10 @@ def test_curl_snippet_answers(server, folder):
 def test_results_are_those_of_the_embedded_checkpoint():
     test = json.loads((EMBEDDED / "metrics.json").read_text())["test"]
     block = README.split("<!-- results -->")[1].split("<!-- /results -->")[0]
-    for metrics in (test, test["clean"]):
+    people = test["votes"]["majority"]
+    assert f"agree with it in {people['accuracy']:.1%}" in README
+    assert f"FER2013's labels in\n{test['votes']['label_agreement']:.1%}" in README
+    for metrics in (test, test["clean"], people):
         row = f"| {metrics['n']:,} | {metrics['accuracy']:.1%} | {metrics['macro_f1']:.1%} |"
         row += f" {metrics['ece']:.1%} |"
         assert row in block
