@@ -62,13 +62,9 @@ def choose_unsure_threshold(
     It is the smallest at which accuracy reaches ANSWERED_ACCURACY_TARGET and the lower limit of its
     one-sided 95% Wilson interval ANSWERED_ACCURACY_FLOOR, so that a threshold which few faces pass
     does not win by luck. Where none does both it is 1.0: every face is unsure.
-
-    Args:
-        probabilities: `(N, 6)` of validation, calibrated.
-        labels: `(N,)` indices.
     """
     probabilities, labels = check_answers(probabilities, labels)
-    confidence, correct = _judge(probabilities, labels)
+    confidence, correct = judge(probabilities, labels)
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         fraction, accuracy = _score_answered(confidence, correct, threshold)
         hits = accuracy >= ANSWERED_ACCURACY_TARGET
@@ -94,7 +90,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
     Intervals are 95% percentile bootstrap intervals over the faces, seeded.
     """
     probabilities, labels = check_answers(probabilities, labels)
-    confidence, correct = _judge(probabilities, labels)
+    confidence, correct = judge(probabilities, labels)
     classes = range(len(LABELS))
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
     scores, sampled = score_classes(confusion), score_classes(_bootstrap(confusion))
@@ -114,7 +110,7 @@ def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below:
             }
             for i, label in enumerate(LABELS)
         },
-        "ece": expected_calibration_error(probabilities, labels),
+        "ece": calibration_error(confidence, correct),
         "nll": float(metrics.log_loss(labels, probabilities, labels=classes)),  # in nats
         "confusion_matrix": confusion.tolist(),
         "most_confused": find_most_confused(confusion),
@@ -170,16 +166,12 @@ def find_most_confused(confusion: np.ndarray) -> list[dict]:
 
 
 def reliability_bins(
-    probabilities: np.ndarray, labels: np.ndarray
+    confidence: np.ndarray, correct: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return count, mean confidence and accuracy `(CALIBRATION_BINS,)` of equal bins over (0, 1].
 
     Mean confidence and accuracy of an empty bin are 0.
     """
-    return _bin(*_judge(probabilities, labels))
-
-
-def _bin(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bins = np.ceil(confidence * CALIBRATION_BINS).astype(int).clip(1, CALIBRATION_BINS) - 1
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     divisor = np.maximum(count, 1)
@@ -188,14 +180,12 @@ def _bin(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.nd
     return count, mean_confidence, accuracy
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean distance of confidence and accuracy, weighted by the bins' counts."""
-    return calibration_error(*_judge(probabilities, labels))
-
-
 def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return that of `(N,)` confidences and whether, or by what fraction of people, they hold."""
-    count, mean_confidence, accuracy = _bin(confidence, correct)
+    """Return the mean distance of confidence and accuracy, weighted by the bins' counts.
+
+    `correct` `(N,)` is whether, or by what fraction of people, a prediction is right.
+    """
+    count, mean_confidence, accuracy = reliability_bins(confidence, correct)
     return float(np.abs(mean_confidence - accuracy) @ count / count.sum())
 
 
@@ -229,7 +219,7 @@ def _score_answered(
     return float(answered.mean()), float(correct[answered].mean()) if answered.any() else 0.0
 
 
-def _judge(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def judge(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return `(N,)` confidences and whether each prediction is the label."""
     return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
 

@@ -18,6 +18,7 @@ from emotion_detective.core.checkpoint import PLOTS_FOLDER
 from emotion_detective.evaluation.metrics import (
     ANSWERED_ACCURACY_TARGET,
     CALIBRATION_BINS,
+    judge,
     reliability_bins,
 )
 
@@ -31,13 +32,7 @@ DPI = 150
 def write_plots(
     folder: Path | str, probabilities: np.ndarray, labels: np.ndarray, metrics: dict
 ) -> list[Path]:
-    """Write the plots of an evaluation under `folder/plots` and return their paths.
-
-    Args:
-        probabilities: `(N, 6)`.
-        labels: `(N,)` indices.
-        metrics: what `metrics.compute_metrics` returns for these rows.
-    """
+    """Write the plots of an evaluation, with its `compute_metrics`, under `folder/plots`."""
     plots = Path(folder) / PLOTS_FOLDER
     return [
         plot_confusion_matrix(metrics, plots / "confusion_matrix.png"),
@@ -70,16 +65,10 @@ def _draw_confusion_matrix(axes: Axes, metrics: dict, title: str) -> None:
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), fraction in np.ndenumerate(fractions):
-        axes.text(
-            column,
-            row,
-            f"{counts[row, column]}\n{fraction:.0%}",
-            ha="center",
-            va="center",
-            fontsize=12,
-            fontweight="bold" if row == column else "normal",
-            color="white" if fraction > 0.5 else "black",
-        )
+        text = f"{counts[row, column]}\n{fraction:.0%}"
+        color, weight = "white" if fraction > 0.5 else "black", "bold" if row == column else None
+        centered = {"ha": "center", "va": "center"}
+        axes.text(column, row, text, **centered, color=color, fontsize=12, fontweight=weight)
     axes.set_xticks(range(len(LABELS)), LABELS)
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.set_xlabel("predicted")
@@ -108,9 +97,8 @@ def plot_per_class(metrics: dict, path: Path) -> Path:
             label="F1" if name == "f1" else name,
         )
         for value, end, row in zip(values, high, rows, strict=True):
-            axes.annotate(
-                f"{value:.0%}", (end, row), (5, 0), textcoords="offset points", va="center"
-            )
+            beside = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{value:.0%}", (end, row), **beside)
     names = [f"{label}\nn = {metrics['per_class'][label]['support']}" for label in LABELS]
     axes.set_yticks(range(len(LABELS)), names)
     axes.invert_yaxis()
@@ -129,20 +117,15 @@ def plot_reliability(
     probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
 ) -> Path:
     """Draw accuracy against confidence in the bins of the calibration error, over their counts."""
-    count, confidence, accuracy = reliability_bins(probabilities, labels)
+    count, confidence, accuracy = reliability_bins(*judge(probabilities, labels))
     filled = count > 0
     width = 1 / CALIBRATION_BINS
     centers = (np.arange(CALIBRATION_BINS) + 0.5) * width
     figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     top.bar(centers[filled], accuracy[filled], width * 0.92, color=BLUE, label="accuracy")
-    top.plot(
-        confidence[filled],
-        accuracy[filled],
-        "D",
-        color="black",
-        label="accuracy at mean confidence",
-    )
+    at_mean = confidence[filled], accuracy[filled]
+    top.plot(*at_mean, "D", color="black", label="accuracy at mean confidence")
     top.plot((0, 1), (0, 1), "--", color=VERMILION, label="perfect calibration")
     top.set_ylabel("accuracy")
     top.set_ylim(0, 1.04)
@@ -164,13 +147,12 @@ def plot_confidence(
     probabilities: np.ndarray, labels: np.ndarray, metrics: dict, path: Path
 ) -> Path:
     """Draw the fraction of faces above each confidence, and of these labelled right."""
-    confidence = np.max(probabilities, axis=1)
+    confidence, right = judge(probabilities, labels)
     order = np.argsort(-confidence)
-    right = (np.argmax(probabilities, axis=1) == labels)[order]
     answered = np.arange(1, len(right) + 1)
     figure = Figure(figsize=(WIDTH_INCHES, 5.0), layout="constrained")
     axes = figure.subplots()
-    axes.plot(confidence[order], np.cumsum(right) / answered, color=BLUE, lw=2.5)
+    axes.plot(confidence[order], np.cumsum(right[order]) / answered, color=BLUE, lw=2.5)
     axes.plot(confidence[order], answered / len(right), "--", color=ORANGE, lw=2.5)
     axes.axhline(ANSWERED_ACCURACY_TARGET, color=GRAY, lw=1, ls=":")
     axes.axvline(metrics["unsure_below"], color="black", lw=1)
@@ -199,10 +181,9 @@ def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.4))
     epochs = [row["epoch"] for row in rows]
     mark = "o-" if len(rows) <= 30 else "-"
-    loss.plot(epochs, [row["train_loss"] for row in rows], mark, color=ORANGE, label="training")
-    loss.plot(
-        epochs, [row["validation_loss"] for row in rows], mark, color=BLUE, label="validation"
-    )
+    for name, color in (("train_loss", ORANGE), ("validation_loss", BLUE)):
+        label = name.removesuffix("_loss").replace("train", "training")
+        loss.plot(epochs, [row[name] for row in rows], mark, color=color, label=label)
     loss.set_ylabel("loss")
     loss.legend(fontsize=11)
     accuracies = [row["validation_accuracy"] for row in rows]
@@ -218,23 +199,12 @@ def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
     loss.set_title(f"Best: {accuracies[best]:.2%} of validation right after epoch {epochs[best]}")
     for axes in (loss, accuracy, rate):
         axes.grid(alpha=0.3)
-    _mark_image_sizes(rows, accuracy)
+    for before, row in zip([{}, *rows], rows, strict=False):
+        if (size := row["image_size"]) != before.get("image_size"):
+            accuracy.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
+            above = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GRAY}
+            accuracy.annotate(f"{size} px", (row["epoch"], 1.02), **above)
     return save(figure, Path(path))
-
-
-def _mark_image_sizes(rows: list[dict], axes: Axes) -> None:
-    previous = None
-    for row in rows:
-        if row["image_size"] != previous:
-            axes.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
-            axes.annotate(
-                f"{row['image_size']} px",
-                (row["epoch"], 1.02),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                color=GRAY,
-            )
-        previous = row["image_size"]
 
 
 def _show_n(metrics: dict) -> str:

@@ -72,7 +72,6 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
     runs = [*training.get("earlier", []), training]
     judged = _voters(test).get("majority", test)  # what "unsure" is chosen by
     base = _base_model(runs[0]["config"])
-    worst = test["most_confused"][:MOST_CONFUSED_SHOWN]
     data = ModelCardData(
         license="other",
         license_name="training-data-licence-unclear",
@@ -106,7 +105,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         most_confused="; ".join(
             f"{pair['true']} taken for {pair['predicted']} ({_percent(pair['share'])} of the "
             f"{pair['true']} faces)"
-            for pair in worst
+            for pair in test["most_confused"][:MOST_CONFUSED_SHOWN]
         ),
         plots="\n\n".join(f"![{PLOTS[Path(path).stem]}]({path})" for path in plots),
         unsure_below=_percent(config["unsure_below"]),
@@ -118,7 +117,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         votes=any(run["config"].get("votes") for run in runs),
         distilled=any(run["config"].get("teacher") for run in runs),
         runs="\n".join(map(_describe_run, runs)),
-        command=None if len(runs) > 1 else _command(source, data.model_name),
+        command=None if len(runs) > 1 else f"{shlex.quote(source)} --output {data.model_name}",
         duration=_duration(sum(run["seconds"] for run in runs)),
         versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
     )
@@ -159,16 +158,12 @@ def _base_model(settings: dict) -> str | None:
 
 def _measured_parts(metrics: dict) -> list[tuple[str, str, dict]]:
     """Return split, a key of PARTS, and their metrics, of what was measured."""
-    return [
-        (split, name, part)
-        for split in FER_SPLITS
-        for name, part in zip(
-            PARTS,
-            (metrics[split], metrics[split]["clean"], _voters(metrics[split]).get("majority")),
-            strict=True,
-        )
-        if part is not None
-    ]
+    found = []
+    for split in FER_SPLITS:
+        measured = metrics[split]
+        parts = measured, measured["clean"], _voters(measured).get("majority")
+        found += [(split, name, part) for name, part in zip(PARTS, parts, strict=True) if part]
+    return found
 
 
 def _voters(measured: dict) -> dict:
@@ -215,16 +210,11 @@ def _results_table(metrics: dict) -> str:
 
 
 def _per_class_table(scores: dict[str, dict]) -> str:
-    rows = [
-        [
-            label,
-            scores[label]["support"],
-            _percent(scores[label]["precision"]),
-            _percent(scores[label]["recall"]),
-            _percent(scores[label]["f1"], scores[label]["f1_interval"]),
-        ]
-        for label in LABELS
-    ]
+    rows = []
+    for label in LABELS:
+        score = scores[label]
+        pair = _percent(score["precision"]), _percent(score["recall"])
+        rows.append([label, score["support"], *pair, _percent(score["f1"], score["f1_interval"])])
     return table(["label", "n", "precision", "recall", "F1"], rows)
 
 
@@ -252,11 +242,6 @@ def _describe_run(run: dict) -> str:
         run.get("note", ""),  # what a person wrote into the record
     ]
     return " ".join(filter(None, sentences))
-
-
-def _command(source: str, name: str) -> str:
-    words = ["python", "train_hub.py", "train", "--recipe", "metrics.json"]
-    return shlex.join([*words, "--data", source, "--output", name])
 
 
 def _duration(seconds: float) -> str:

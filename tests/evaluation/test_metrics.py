@@ -40,15 +40,17 @@ def test_calibration_error_of_a_hand_computed_example():
     probabilities = one_hot_like([0, 1, 2], [0.95, 0.97, 0.55])
     labels = np.array([0, 5, 2])
     expected = 2 / 3 * abs(0.96 - 0.5) + 1 / 3 * abs(0.55 - 1.0)
-    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(expected)
-    count, confidence, accuracy = metrics.reliability_bins(probabilities, labels)
+    assert metrics.calibration_error(*metrics.judge(probabilities, labels)) == pytest.approx(
+        expected
+    )
+    count, confidence, accuracy = metrics.reliability_bins(*metrics.judge(probabilities, labels))
     assert count.tolist() == [0] * 8 + [1] + [0] * 5 + [2]
     assert confidence[14] == pytest.approx(0.96)
     assert accuracy[14] == 0.5
 
 
 def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin_and_one_to_the_last():
-    count, _, _ = metrics.reliability_bins(one_hot_like([0, 0], [0.6, 1.0]), np.array([0, 0]))
+    count, _, _ = metrics.reliability_bins(np.array([0.6, 1.0]), np.array([1, 1]))
     assert np.flatnonzero(count).tolist() == [8, 14]  # 0.6 is the upper edge of bin 8
 
 

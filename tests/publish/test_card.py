@@ -148,7 +148,7 @@ def test_the_base_model_is_named_only_where_there_is_one(
 def test_the_run_can_be_repeated_from_the_card(measured):
     training = section(measured, "Training")
     command = "python train_hub.py train --recipe metrics.json --data emotion-detection-fer.zip"
-    assert f"This repeats the run: `{command} --output {measured.name}`." in training
+    assert f"`{command} --output {measured.name}`." in training
     assert (
         "- 40 epochs of `emotion-detection-fer.zip` with seed 7; the weights of epoch 38"
         in training
