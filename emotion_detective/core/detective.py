@@ -25,12 +25,13 @@ from emotion_detective import EMBEDDED, LABELS
 from emotion_detective.core import faces
 from emotion_detective.core.classifier import MAX_BATCH, Classifier
 from emotion_detective.core.loading import load_classifier
+from emotion_detective.engines import use_threads
 from emotion_detective.files import Source, read_picture
 
 logger = logging.getLogger(__name__)
 
 # Pictures that are searched for faces at the same time: each takes 50 MB.
-MAX_SEARCHES = 4
+MAX_SEARCHES = 16
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ class EmotionDetective:
         threads = min(torch.get_num_threads(), MAX_SEARCHES)
         search = partial(self._search, whole_picture=whole_picture)
         waiting: list[tuple[Analyzed, list, list]] = []
-        with ThreadPoolExecutor(threads, "pictures") as pool:
+        # Each picture in one thread: there is always another for the next core.
+        with ThreadPoolExecutor(threads, "pictures", use_threads, (1,)) as pool:
             for searched in _in_order(pool, search, sources, ahead=2 * threads):
                 waiting.append(searched)
                 if sum(len(crops) for *_, crops in waiting) >= batch_size:

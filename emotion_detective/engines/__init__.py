@@ -4,9 +4,15 @@
 The room must import no other: it knows no pictures as files, no labels and no checkpoint.
 """
 
-from emotion_detective.engines.runtime import CPU, claim_device, forward_pass, share_device
+from emotion_detective.engines.runtime import (
+    CPU,
+    claim_device,
+    forward_pass,
+    share_device,
+    use_threads,
+)
 
-__all__ = ["CPU", "Mtcnn", "claim_device", "forward_pass", "share_device"]
+__all__ = ["CPU", "Mtcnn", "claim_device", "forward_pass", "share_device", "use_threads"]
 
 
 def __getattr__(name: str) -> object:

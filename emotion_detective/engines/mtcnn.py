@@ -8,11 +8,10 @@ batches of candidates side by side. The table and the networks are on the device
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import threadpoolctl
 import torch
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from facenet_pytorch.models.utils.detect_face import (
@@ -24,7 +23,7 @@ from facenet_pytorch.models.utils.detect_face import (
 from torch import Tensor
 from torchvision.ops import nms
 
-from emotion_detective.engines.runtime import is_forked
+from emotion_detective.engines.runtime import is_forked, use_threads
 
 # Thresholds, overlaps and the pyramid's factor are facenet-pytorch's.
 PROPOSED_FROM, REFINED_FROM, FACE_FROM = 0.6, 0.7, 0.7
@@ -51,7 +50,10 @@ class Mtcnn:
             network().eval().float().to(device, memory_format=torch.channels_last)
             for network in (PNet, RNet, ONet)
         )
-        self._map, self._process = _side_by_side(device), os.getpid()
+        self._process = os.getpid()
+        threads = torch.get_num_threads()
+        workers = min(threads, MAX_WORKERS) if device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(workers, "mtcnn", use_threads, (threads // workers,))
 
     def find(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the faces' `(N, 4)` boxes, `(N,)` probabilities and `(N, 5, 2)` landmarks.
@@ -61,8 +63,7 @@ class Mtcnn:
         order. Landmarks are x, y of the eyes, the nose and the corners of the mouth, of each two
         the one further left in the picture first.
         """
-        if is_forked(self._process):
-            self._map, self._process = map, os.getpid()
+        is_forked(self._process)
         with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
             return self._find(pixels)
 
@@ -85,6 +86,16 @@ class Mtcnn:
             return tuple(found)
         kept = nms_numpy(found[0], found[1], FACE_OVERLAP, "Min")  # of the smaller area
         return tuple(part[kept] for part in found)
+
+    def _map(self, function: Callable, *arguments: Iterable) -> Iterable:
+        """Return what `map` does, with calls side by side where torch may use several threads.
+
+        Torch's own way, all threads for one layer after the other, takes 1.5 times as long here,
+        and ten times where another program uses one of the cores: the other threads then wait for
+        it in every layer, at full speed.
+        """
+        is_alone = torch.get_num_threads() == 1 or self._device.type != "cpu"
+        return (map if is_alone else self._pool.map)(function, *arguments)
 
     def _proposals(self, sums: Tensor) -> Tensor:
         """Return `(N, 4)` boxes where the first network sees faces in any level of the pyramid."""
@@ -139,27 +150,6 @@ class Mtcnn:
         faces = chances[:, 1] > threshold
         landmarks = others[0] if others else torch.zeros(len(boxes), 10)
         return boxes[faces], chances[faces, 1], shifts[faces], landmarks[faces]
-
-
-def _side_by_side(device: torch.device) -> Callable:
-    """Return a `map` whose calls run side by side on the CPU, and share torch's threads.
-
-    Torch's own way, all threads for one layer after the other, takes 1.5 times as long here, and
-    ten times where another program uses one of the cores: the other threads then wait for it in
-    every layer, at full speed.
-    """
-    threads = torch.get_num_threads()
-    workers = min(threads, MAX_WORKERS)
-    if device.type != "cpu" or workers == 1:
-        return map
-    pool = ThreadPoolExecutor(workers, "mtcnn", _use_threads, (threads // workers,))
-    return pool.map
-
-
-def _use_threads(count: int) -> None:
-    """Limit torch to `count` threads for what the calling thread computes."""
-    torch.get_num_threads()  # torch sets a thread's number when it is first asked for
-    threadpoolctl.threadpool_limits(count, "openmp")
 
 
 def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:

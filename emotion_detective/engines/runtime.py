@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import threadpoolctl
 import torch
 from torch import fx, nn
 
@@ -67,6 +68,12 @@ def share_device(process: int) -> torch.device:
     if device.type == "cpu" or device.index is not None:
         return device
     return torch.device(device.type, process % torch.accelerator.device_count())
+
+
+def use_threads(count: int) -> None:
+    """Limit torch to `count` threads for what the calling thread computes."""
+    torch.get_num_threads()  # torch sets a thread's number when it is first asked for
+    threadpoolctl.threadpool_limits(count, "openmp")
 
 
 def is_forked(process: int) -> bool:
