@@ -120,7 +120,7 @@ def train(options: argparse.Namespace) -> None:
     network, history = loop.train(
         config, parts, output, resume=options.resume, compile_network=options.compile
     )
-    if not loop.is_main_process():
+    if not IS_FIRST:
         return
     from emotion_detective.publish import card  # after the hours of training, not before
 

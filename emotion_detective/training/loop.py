@@ -15,7 +15,6 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast, set_seed
 from safetensors.torch import load_file
 from timm.loss import SoftTargetCrossEntropy
@@ -54,8 +53,9 @@ def train(
     the best one into `output`. All processes return the same.
     """
     accelerator = create_accelerator(config)
-    learned_from = {f"{name}_images": len(part) for name, part in parts.items()}
-    with run_folder.claim(accelerator, config.recorded(), learned_from, output, resume):
+    counts = {f"{name}_images": len(part) for name, part in parts.items()}
+    record = {"config": config.recorded(), "learned_from": counts}
+    with run_folder.claim(accelerator, record, output, resume):
         run = prepare(config, parts, accelerator, compile_network)
         rows = run_folder.restore(accelerator, output) if resume else []
         _train_epochs(run, rows, output)
@@ -115,11 +115,6 @@ def _copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
         name: value.clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
-
-
-def is_main_process() -> bool:
-    """Return whether this process is the one that writes files and prints."""
-    return PartialState().is_main_process
 
 
 @torch.no_grad()
@@ -200,10 +195,8 @@ def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> t
 
 def _freeze_body(network: nn.Module, frozen: bool) -> None:
     """Let only the classifier learn, or everything."""
-    for parameter in network.parameters():
-        parameter.requires_grad_(not frozen)
-    for parameter in network.get_classifier().parameters():
-        parameter.requires_grad_(True)
+    network.requires_grad_(not frozen)
+    network.get_classifier().requires_grad_(True)
 
 
 @torch.no_grad()

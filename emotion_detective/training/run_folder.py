@@ -56,19 +56,17 @@ def best_row(rows: list[dict]) -> dict:
 
 
 @contextmanager
-def claim(
-    accelerator: Accelerator, config: dict, learned_from: dict, output: Path, resume: bool
-) -> Iterator[None]:
+def claim(accelerator: Accelerator, record: dict, output: Path, resume: bool) -> Iterator[None]:
     """Have `output` for this run alone inside the block, or raise in all processes alike.
 
-    A resumed run must have begun with the same `config` (the recipe as plain values) and the same
-    `learned_from` (numbers of images).
+    A resumed run must have begun with the same `record`: `config`, the recipe as plain values, and
+    `learned_from`, the numbers of images.
     """
     problem, lock = [None], FileLock(output / LOCK_FILE)
     if accelerator.is_main_process:
         try:
             check_free(output, resume)
-            _claim(lock, {"config": config, "learned_from": learned_from}, output, resume)
+            _claim(lock, record, output, resume)
         except ValueError as error:
             problem = [str(error)]
     try:

@@ -156,7 +156,7 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
             measured = loop._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
             _, rows = loop.train(config, parts, pathlib.Path({str(tmp_path / "run")!r}))
-            if loop.is_main_process():
+            if run.accelerator.is_main_process:
                 print(json.dumps([run.accelerator.num_processes, sum(seen, []), measured, rows]))
             """
         )
