@@ -247,8 +247,17 @@ for snippet in json.loads(sys.argv[1]):
 @pytest.mark.slow
 def test_what_the_command_line_pushes_every_client_pulls(hub, measured, tmp_path):
     env = hub.env(tmp_path / "home")
-    push = [str(ROOT / "train_hub.py"), "push", "--model", str(measured), "--repo-id", REPO]
+    push = [
+        str(ROOT / "train_hub.py"),
+        "push",
+        "--model",
+        str(measured),
+        "--repo-id",
+        REPO,
+        "--onnx",
+    ]
     assert run(push, env, tmp_path).split()[-1] == f"{hub.url}/{REPO}"
+    assert "javascript/onnx/model.onnx" in hub.store.repo(REPO).files
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     by_pipeline, by_timm, _ = snippets(REPO, hub.store)
     arguments = ["-c", PULL, json.dumps([by_pipeline, by_timm])]
