@@ -30,14 +30,7 @@ FER_PRIVATE_COUNT = 3534
 UNSURE_BELOW = 0.5
 # Fields of timm's config that state where weights came from: wrong for every model saved here.
 PROVENANCE = (
-    "tag",
-    "origin_url",
-    "paper_ids",
-    "paper_name",
-    "license",
-    "url",
-    "hf_hub_id",
-    "notes",
+    *("tag", "origin_url", "paper_ids", "paper_name", "license", "url", "hf_hub_id", "notes"),
 )
 
 

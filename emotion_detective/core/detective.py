@@ -151,22 +151,20 @@ class EmotionDetective:
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}.")
         count = len(sources) if hasattr(sources, "__len__") else None
-        items = self._analyze_many(sources, whole_picture, batch_size)
-        yield from tqdm(items, "Pictures", count, unit="", disable=not progress)
-
-    def _analyze_many(
-        self, sources: Iterable[Source], whole_picture: bool, batch_size: int
-    ) -> Iterator[Analyzed]:
         threads = min(torch.get_num_threads(), MAX_SEARCHES)
         search = partial(self._search, whole_picture=whole_picture)
         waiting: list[tuple[Analyzed, list, list]] = []
-        # Each picture in one thread: there is always another for the next core.
-        with ThreadPoolExecutor(threads, "pictures", use_threads, (1,)) as pool:
+        with (
+            tqdm(desc="Pictures", total=count, unit="", disable=not progress) as bar,
+            # Each picture in one thread: there is always another for the next core.
+            ThreadPoolExecutor(threads, "pictures", use_threads, (1,)) as pool,
+        ):
             for searched in _in_order(pool, search, sources, ahead=2 * threads):
                 waiting.append(searched)
                 if sum(len(crops) for *_, crops in waiting) >= batch_size:
                     yield from self._classify_many(waiting)
                     waiting.clear()
+                bar.update()
             yield from self._classify_many(waiting)
 
     def _search(self, source: Source, whole_picture: bool) -> tuple[Analyzed, list, list]:
@@ -256,20 +254,13 @@ class ServedDetective(EmotionDetective):
     """An `EmotionDetective` whose networks run in one thread, whichever thread asks."""
 
     @classmethod
-    def from_pretrained(
-        cls,
-        source: Path | str = EMBEDDED,
-        revision: str | None = None,
-        device: torch.device | str | None = None,
-    ) -> "ServedDetective":
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> "ServedDetective":
         """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
-        return compute(super().from_pretrained, source, revision, device)
+        return compute(super().from_pretrained, *arguments, **options)
 
-    def analyze(
-        self, source: Source, whole_picture: bool = False, *, upright_only: bool = False
-    ) -> list[Prediction]:
+    def analyze(self, *arguments: Any, **options: Any) -> list[Prediction]:
         """Return what `EmotionDetective.analyze` does.
 
         Of an open picture: a file would be decoded in the thread of the networks, too.
         """
-        return compute(super().analyze, source, whole_picture, upright_only=upright_only)
+        return compute(super().analyze, *arguments, **options)

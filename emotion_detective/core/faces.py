@@ -85,11 +85,8 @@ class FaceDetector:
         min_probability: float = MIN_DETECTION_PROBABILITY,
         device: torch.device = CPU,
     ) -> None:
-        self._min_probability, self._device = min_probability, device
+        self._min_probability = min_probability
         self._mtcnn = Mtcnn(MIN_FACE_PX, device)
-
-    def __reduce__(self) -> tuple:
-        return FaceDetector, (self._min_probability, self._device)
 
     def detect(self, picture: Image.Image) -> list[Face]:
         """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.

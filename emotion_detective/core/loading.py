@@ -45,6 +45,9 @@ UNUSABLE_CONFIG_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(RuntimeError, TypeError, ValueError),
 )
+# timm must load no other weights: where `model_args` names some too, it is a TypeError.
+OWN_WEIGHTS = dict.fromkeys(("pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"))
+OWN_WEIGHTS["pretrained"] = False
 # No face classifier reads more; a config that asks for 50,000 would fill the memory.
 MAX_INPUT_PX = 1024
 
@@ -147,19 +150,12 @@ def _read_config(folder: Path, source: Path | str) -> dict:
 
 
 def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Module:
+    architecture = str(config["architecture"])
     try:
-        architecture = str(config["architecture"])
         if not timm.is_model(architecture):  # but a Hub id, perhaps, which timm would fetch
             raise RuntimeError(f"timm has no architecture {architecture!r}")
-        # timm must load no other weights: where `model_args` names some too, it is a TypeError.
         network = timm.create_model(
-            architecture,
-            pretrained=False,
-            pretrained_cfg=None,
-            pretrained_cfg_overlay=None,
-            checkpoint_path=None,
-            num_classes=len(LABELS),
-            **config.get("model_args", {}),
+            architecture, **OWN_WEIGHTS, num_classes=len(LABELS), **config.get("model_args", {})
         )
         # Each is converted to float32 as it is copied: all at once would take the memory twice.
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))

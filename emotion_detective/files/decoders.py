@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -169,19 +170,13 @@ def _by_pillow(content: bytes, name: str) -> Decoded:
         try:
             picture.load()
             pixels = picture
-            notice = ANIMATION if _is_animated(picture) else ""
         except DECODE_ERRORS as error:
             pixels, notice = _what_is_there(picture, content, error)
-    is_negative = is_deep and tags.get(MEANING) == WHITE_IS_0
-    is_cut = notice.startswith(CUT)
+    is_negative, is_cut = is_deep and tags.get(MEANING) == WHITE_IS_0, bool(notice)
+    with suppress(*DECODE_ERRORS):  # it looks for a second picture
+        if not is_cut and name in ANIMATED and picture.is_animated:
+            notice = ANIMATION
     return Decoded(pixels, _orientation(picture), is_negative, notice, is_cut)
-
-
-def _is_animated(picture: ImageFile.ImageFile) -> bool:
-    try:
-        return picture.format in ANIMATED and getattr(picture, "is_animated", False)
-    except DECODE_ERRORS:  # it looks for a second picture
-        return False
 
 
 def _open(content: bytes, name: str) -> ImageFile.ImageFile:
@@ -301,8 +296,7 @@ def _numbers(content: bytes, name: str, size: tuple[int, int]) -> np.ndarray | N
     }[name]
     try:
         values = decoder(content)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-        # Each knows less than Pillow in places, and fails in ways of its own on broken files.
+    except DECODE_ERRORS:  # each knows less than Pillow in places
         return None
     if values.ndim == 3 and values.shape[:0:-1] == size:  # one plane a colour
         values = np.moveaxis(values, 0, -1)

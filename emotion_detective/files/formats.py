@@ -78,7 +78,13 @@ def recognize(content: bytes) -> Recognized:
         return Recognized(JXL, size=_jxl_size(content))
     if name:
         return Recognized(name, missing_bytes=_missing_bytes(content, name))
-    raise ValueError(_refusal(unread_format(head), len(content)))
+    if name := unread_format(head):
+        raise ValueError(refuse(name))
+    if not content:
+        raise ValueError("The file is empty; save or upload it again.")
+    raise ValueError(
+        f"The file ({len(content)} bytes) is no picture that can be read; the formats are {NAMES}."
+    )
 
 
 def is_picture(name: str, head: bytes) -> bool:
@@ -123,14 +129,6 @@ def refuse(name: str) -> str:
     if name in ARCHIVES.values():
         return f"The file is {name}, not a picture; unpack it first."
     return f"The file is {name}, which is not read here; save it as JPEG or PNG."
-
-
-def _refusal(name: str | None, size: int) -> str:
-    if name:
-        return refuse(name)
-    if not size:
-        return "The file is empty; save or upload it again."
-    return f"The file ({size} bytes) is no picture that can be read; the formats are {NAMES}."
 
 
 def _picture_format(head: bytes) -> str | None:
