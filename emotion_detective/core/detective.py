@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from tqdm.auto import tqdm
@@ -130,9 +131,9 @@ class EmotionDetective:
         opened = read_picture(source)
         if opened.notice:
             logger.warning("%s", opened.notice)
-        return self.classify(
-            opened.picture, self._find(opened.picture, whole_picture, upright_only)
-        )
+        found = self.detector.find(opened.picture, whole_picture, upright_only)
+        rows = self.classifier.probabilities(faces.crops(opened.picture, found))
+        return self._predictions(found, rows)
 
     def analyze_many(
         self,
@@ -173,37 +174,27 @@ class EmotionDetective:
             opened = read_picture(source)
         except (OSError, TypeError, ValueError) as error:
             return Analyzed(source, error=str(error)), [], []
-        found = self._find(opened.picture, whole_picture)
+        found = self.detector.find(opened.picture, whole_picture)
         return Analyzed(source, notice=opened.notice), found, faces.crops(opened.picture, found)
 
     def _classify_many(self, searched: list[tuple[Analyzed, list, list]]) -> Iterator[Analyzed]:
         every = [crop for *_, crops in searched for crop in crops]
-        rows = iter(self.classifier.probabilities(every).tolist())
+        rows, done = self.classifier.probabilities(every), 0
         for item, found, _ in searched:
-            own = self._predictions(found, list(islice(rows, len(found))))
+            own = self._predictions(found, rows[done : done + len(found)])
+            done += len(found)
             yield replace(item, predictions=tuple(own))
-
-    def _find(
-        self, picture: Image.Image, whole_picture: bool, upright_only: bool = False
-    ) -> list[faces.Face]:
-        if whole_picture:
-            return [faces.whole_picture(picture)]
-        if upright_only:
-            return self.detector.detect(picture)
-        return self.detector.detect_any_rotation(picture)
 
     def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
         """Return one prediction for each face of an upright picture, classified in one batch."""
-        crops = faces.crops(picture, found)
-        return self._predictions(found, self.classifier.probabilities(crops).tolist())
+        rows = self.classifier.probabilities(faces.crops(picture, found))
+        return self._predictions(found, rows)
 
     def __reduce__(self) -> tuple:
         one = self.classifier
         return _load_again, (type(self), one.source, one.revision, str(one.device))
 
-    def _predictions(
-        self, found: Sequence[faces.Face], rows: Sequence[list[float]]
-    ) -> list[Prediction]:
+    def _predictions(self, found: Sequence[faces.Face], rows: np.ndarray) -> list[Prediction]:
         return [
             Prediction(
                 box_xyxy=face.box_xyxy,
@@ -216,7 +207,7 @@ class EmotionDetective:
                 landmarks=face.landmarks,
                 brightened=face.brightened,
             )
-            for face, row in zip(found, rows, strict=True)
+            for face, row in zip(found, rows.tolist(), strict=True)
         ]
 
 

@@ -88,6 +88,14 @@ class FaceDetector:
         self._min_probability = min_probability
         self._mtcnn = Mtcnn(MIN_FACE_PX, device)
 
+    def find(
+        self, picture: Image.Image, whole_picture: bool = False, upright_only: bool = False
+    ) -> list[Face]:
+        """Return the picture as one face, its upright faces, or those in any rotation."""
+        if whole_picture:
+            return [Face((0.0, 0.0, float(picture.width), float(picture.height)), 1.0)]
+        return self.detect(picture) if upright_only else self.detect_any_rotation(picture)
+
     def detect(self, picture: Image.Image) -> list[Face]:
         """Return the faces of an upright picture, largest first, at most `MAX_FACES`; maybe none.
 
@@ -146,11 +154,6 @@ class FaceDetector:
             for face in self.detect(reduced.transpose(CLOCKWISE[degrees]))
             if face.detection_probability >= MIN_ROTATED_PROBABILITY
         ]
-
-
-def whole_picture(picture: Image.Image) -> Face:
-    """Return the whole picture as one face, for pictures cropped to a face already."""
-    return Face((0.0, 0.0, float(picture.width), float(picture.height)), 1.0)
 
 
 def crops(picture: Image.Image, found: Iterable[Face]) -> list[Image.Image]:

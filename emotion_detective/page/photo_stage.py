@@ -67,10 +67,7 @@ def read(
         is_seen: the browser has the picture; otherwise a view of it is among what is shown.
     """
     picture = opened.picture
-    if whole_picture:
-        found = [faces.whole_picture(picture)]
-    else:
-        found = compute(detective.detector.detect_any_rotation, picture)
+    found = compute(detective.detector.find, picture, whole_picture)
     crops = faces.crops(picture, found)
     view, _ = drawing.to_view(picture, [])
     shown = {

@@ -198,9 +198,9 @@ def test_crop_at_the_border_stays_square_and_repeats_the_edge():
 
 
 @pytest.mark.parametrize("size", [(48, 48), (30, 70), (1, 1)])
-def test_the_whole_picture_is_its_own_crop(size):
+def test_the_whole_picture_is_its_own_crop(detector, size):
     picture = noise(*size)
-    face = faces.whole_picture(picture)
+    (face,) = detector.find(picture, whole_picture=True)
     assert face == faces.Face((0.0, 0.0, float(size[0]), float(size[1])), 1.0)
     assert faces.crop(picture, face.box_xyxy) is picture
 
