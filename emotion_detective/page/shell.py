@@ -53,6 +53,7 @@ THEME = gr.themes.Default(
     body_text_color_dark="#eef1f8",
     body_text_color_subdued="#515b70",
     body_text_color_subdued_dark="#a9b3c7",
+    block_label_text_color="*body_text_color_subdued",
     background_fill_primary="#ffffff",
     background_fill_primary_dark="#161d2d",
     background_fill_secondary="#eceff6",
