@@ -5,8 +5,8 @@
     pandas.read_parquet("DIR")
 
 The rows are those of `/analyze_batch` (`Row`). The pictures are divided into shards, one file
-each; every machine takes its part of them, and every process of a machine its part of these. A file
-appears under its name once it is whole: a run that was killed continues with the missing shards.
+each, which machines and their processes share. A file appears under its name once it is whole: a
+run that was killed continues with the missing shards.
 """
 
 import hashlib
@@ -41,8 +41,7 @@ from emotion_detective.files import MAX_FILE_BYTES
 
 logger = logging.getLogger(__name__)
 
-# What is done is written each minute or so, at some pictures a second; a million pictures become
-# four thousand files.
+# What is done is written each minute or so; a million pictures become four thousand files.
 MIN_SHARD, MAX_SHARD = 20, 250
 # Readers of a folder of parquet pass over names that start like this.
 PLAN_FILE = "_analysis.json"
@@ -60,8 +59,6 @@ FEATURES = datasets.Features(
 )
 # One file does not stop the rest; a disk that fails does.
 UNREADABLE = (ValueError, PermissionError, *ZIP_ERRORS)
-
-
 # Of a process that shares the work.
 _writer: "ShardWriter | None" = None
 
@@ -78,13 +75,11 @@ class Report:
     nodes: int
 
     def __str__(self) -> str:
-        total = self.rows.total()
         part = f"part {self.rank + 1} of {self.nodes}: " if self.nodes > 1 else ""
         return (
-            f"{part}{total} rows ({self.rows['ok']} faces, {self.rows['no_face']} pictures without "
-            f"one, {self.rows['unreadable']} unreadable) in {self.seconds:.0f} s, "
-            f"{total / self.seconds:.1f} rows a second; {self.finished_before} of {self.shards} "
-            "shards were finished before"
+            f"{part}{self.rows.total()} rows ({self.rows['ok']} faces, {self.rows['no_face']} "
+            f"pictures without one, {self.rows['unreadable']} unreadable) in {self.seconds:.0f} s; "
+            f"{self.finished_before} of {self.shards} shards were finished before"
         )
 
 
@@ -99,13 +94,12 @@ def write_rows(
 ) -> Report:
     """Write the rows of all pictures of `source` into `output`, as far as they are not there yet.
 
-    A picture that cannot be read gets a row with the status unreadable. With `whole_picture` every
-    picture is read as one face, for pictures cropped to a face already. Under `torchrun` or
-    `accelerate launch` each process writes its part.
+    With `whole_picture` every picture is read as one face, for pictures cropped to a face already.
+    Under `torchrun` or `accelerate launch` each process writes its part.
     """
-    for name, count in (("shards", shards), ("processes", processes)):
-        if count is not None and count < 1:
-            raise ValueError(f"--{name} must be 1 or more, not {count}.")
+    for name, wanted in (("shards", shards), ("processes", processes)):
+        if wanted is not None and wanted < 1:
+            raise ValueError(f"--{name} must be 1 or more, not {wanted}.")
     pictures = find_pictures(source)
     if not pictures.paths:
         raise ValueError(f"{source!r} holds no pictures.")
@@ -123,7 +117,7 @@ def write_rows(
     own = range(rank, shards, nodes)
     missing = [shard for shard in own if not writer.path(shard).is_file()]
     begin = time.perf_counter()
-    rows = _write_shards(writer, missing, processes)
+    rows = _write_shards(writer, missing)
     return Report(rows, time.perf_counter() - begin, len(own), len(own) - len(missing), rank, nodes)
 
 
@@ -154,29 +148,28 @@ def _claim(output: Path, plan: dict, rank: int) -> None:
     """Make `output` the folder of this plan, or refuse."""
     path = output / PLAN_FILE
     begun = list(output.glob("*.parquet"))  # looked for first: a plan is there before its files
-    if path.is_file():
-        before = json.loads(path.read_text())
-        if changed := [name for name in plan if before.get(name) != plan[name]]:
-            raise ValueError(
-                f"The analysis in {output} began with other {' and '.join(changed)}: repeat it as "
-                "it began, or name another --output."
-            )
-        return
-    if begun:
+    before = json.loads(path.read_text()) if path.is_file() else None
+    if begun and before is None:
         raise ValueError(f"{output} holds parquet files and no {PLAN_FILE}: name another --output.")
-    output.mkdir(parents=True, exist_ok=True)
-    # Each node writes the same, under a name of its own until it is whole.
-    fresh = output / f".{PLAN_FILE}.{rank}"
-    fresh.write_text(json.dumps(plan, indent=2) + "\n")
-    os.replace(fresh, path)
+    if before is None:
+        output.mkdir(parents=True, exist_ok=True)
+        # Each node writes the same, under a name of its own until it is whole.
+        fresh = output / f".{PLAN_FILE}.{rank}"
+        fresh.write_text(json.dumps(plan, indent=2) + "\n")
+        os.replace(fresh, path)
+    elif changed := [name for name in plan if before.get(name) != plan[name]]:
+        raise ValueError(
+            f"The analysis in {output} began with other {' and '.join(changed)}: repeat it as it "
+            "began, or name another --output."
+        )
 
 
-def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> Counter:
+def _write_shards(writer: "ShardWriter", missing: list[int]) -> Counter:
     """Write the missing shards, and count their rows by status."""
     rows = Counter()
     with tqdm(total=sum(len(writer.indices(shard)) for shard in missing), unit="picture") as bar:
         try:
-            for shard, statuses in _run(writer, missing, min(processes, len(missing))):
+            for shard, statuses in _run(writer, missing):
                 rows += statuses
                 bar.update(len(writer.indices(shard)))
         except BrokenProcessPool as error:
@@ -187,10 +180,9 @@ def _write_shards(writer: "ShardWriter", missing: list[int], processes: int) -> 
     return rows
 
 
-def _run(
-    writer: "ShardWriter", missing: list[int], processes: int
-) -> Iterator[tuple[int, Counter]]:
+def _run(writer: "ShardWriter", missing: list[int]) -> Iterator[tuple[int, Counter]]:
     """Yield each finished shard and the statuses of its rows."""
+    processes = min(writer.processes, len(missing))
     if processes <= 1:
         yield from map(writer.write, missing)
         return
@@ -208,13 +200,13 @@ def _run(
 
 
 def _start(writer: "ShardWriter", ranks: "multiprocessing.SimpleQueue") -> None:
-    """Prepare a process, which ends as soon as its parent is gone, killed perhaps."""
     global _writer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _writer = replace(writer, rank=ranks.get())
 
 
 def _end_with_parent() -> None:
+    """End this process as soon as its parent is gone, killed perhaps."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
@@ -241,9 +233,8 @@ class ShardWriter:
 
     def indices(self, shard: int) -> range:
         """Return which pictures are a shard's: as many as another's, or one more."""
-        size, more = divmod(len(self.pictures.paths), self.shards)
-        begin = shard * size + min(shard, more)
-        return range(begin, begin + size + (shard < more))
+        count = len(self.pictures.paths)
+        return range(shard * count // self.shards, (shard + 1) * count // self.shards)
 
     @cached_property
     def detective(self) -> EmotionDetective:

@@ -46,11 +46,9 @@ def load(source: str | Path) -> datasets.DatasetDict:
 
     Of FER2013 validation is PublicTest and test is PrivateTest. Any other source keeps its own
     splits; validation or test that it lacks is a stratified fraction of train, the same at every
-    call: no run may be validated on what an earlier one was trained on. Of exact duplicates in
-    several splits, test keeps all, validation those not in test, train those in neither; `clean` is
-    False for those of validation and test that have a duplicate elsewhere. An image that a plain
-    reader would show otherwise than the page does (16 bits, HEIC, rotated by EXIF) is kept as a
-    PNG. `datasets` caches the result.
+    call. Exact duplicates stay in the last split alone; `clean` is False for those of validation
+    and test that have one elsewhere. An image that a plain reader would show otherwise than the
+    page does (16 bits, HEIC, rotated by EXIF) is kept as a PNG. `datasets` caches the result.
     """
     parts = _load(source, None)
     if lost := set(range(len(LABELS))).difference(parts["train"]["label"]):
@@ -71,21 +69,23 @@ def load_split(source: str | Path, split: str) -> datasets.Dataset:
 
 def _load(source: str | Path, measured: str | None) -> datasets.DatasetDict:
     published = sources.open_dataset(source)
-    if published is None:
-        files = sources.find_pictures(source)
     # As `train_hub.py prepare` made it, with its clean marks.
-    elif {split: part.features for split, part in published.items()} == PREPARED:
+    if published and {split: part.features for split, part in published.items()} == PREPARED:
         return datasets.DatasetDict({split: published[split] for split in SPLITS})
-    else:
+    if published:
         files = listing.list_dataset(str(source), published, by_class=True)
+    else:
+        files = sources.find_pictures(source)
     entries = assign_splits(files.source, arrange(files.source, files.paths), measured)
+    entries = [entry for entry in entries if entry.label in LABELS]
+    entries.sort(key=lambda entry: SPLITS.index(entry.split))  # then a split's rows are a slice
     rows = _cache_rows(files, entries)
     column = np.asarray(rows.data.column("split"))
-    rows = rows.remove_columns("split")  # they come in the order of SPLITS: slices, no copies
+    rows = rows.remove_columns("split")
     parts = datasets.DatasetDict({s: rows.select(np.flatnonzero(column == s)) for s in SPLITS})
-    known = Counter(entry.split for entry in entries if entry.label in LABELS)
+    counts = Counter(entry.split for entry in entries)
     for split, part in parts.items():
-        if left_out := known[split] - len(part):
+        if left_out := counts[split] - len(part):
             sentence = "%s: %d of %s are left out: exact duplicates of a later split."
             logger.info(sentence, files.source, left_out, split)
     return parts
@@ -127,23 +127,13 @@ def _cache_rows(files: Files, entries: list[Entry]) -> datasets.Dataset:
 
 
 def _make_rows(files: Files, entries: list[Entry]) -> Iterator[dict]:
-    """Yield the rows in the order of SPLITS; read every image twice rather than hold all."""
-    entries = [entry for entry in entries if entry.label in LABELS]
-    entries.sort(key=lambda entry: SPLITS.index(entry.split))
+    """Yield the rows without duplicates; read every image twice rather than hold all."""
     hashes = [_hash_pixels(files, entry) for entry in tqdm(entries, desc="reading", leave=False)]
     splits: dict[bytes, set[str]] = {}  # in which an image is
     for pixels, entry in zip(hashes, entries, strict=True):
         splits.setdefault(pixels, set()).add(entry.split)
-    validation = [
-        (entry.label, "test" in splits[pixels])
-        for pixels, entry in zip(hashes, entries, strict=True)
-        if entry.split == "validation"
-    ]
-    # Validation would lose a class to test.
-    is_copy = {label for label, _ in validation} != {
-        label for label, in_test in validation if not in_test
-    }
-    if is_copy:
+    keeps_copies = _is_copy_of_test(entries, [splits[pixels] for pixels in hashes])
+    if keeps_copies:
         logger.warning(
             "%s: validation holds the images of test, and is kept for want of others: what a run "
             "chooses on it is chosen on test.",
@@ -151,7 +141,7 @@ def _make_rows(files: Files, entries: list[Entry]) -> Iterator[dict]:
         )
     for pixels, entry in zip(hashes, entries, strict=True):
         is_last = entry.split == max(splits[pixels], key=SPLITS.index)
-        if is_last or (is_copy and entry.split == "validation"):
+        if is_last or (keeps_copies and entry.split == "validation"):
             with files.open(entry.index) as file:
                 image = _plain_image(file.read())
             yield {
@@ -161,6 +151,13 @@ def _make_rows(files: Files, entries: list[Entry]) -> Iterator[dict]:
                 "clean": len(splits[pixels]) == 1,
                 "split": entry.split,
             }
+
+
+def _is_copy_of_test(entries: list[Entry], splits: list[set[str]]) -> bool:
+    """Return whether validation would lose a class if it lost what is in test too."""
+    pairs = [pair for pair in zip(entries, splits, strict=True) if pair[0].split == "validation"]
+    own = {entry.label for entry, its_splits in pairs if "test" not in its_splits}
+    return own != {entry.label for entry, _ in pairs}
 
 
 def _hash_pixels(files: Files, entry: Entry) -> bytes:

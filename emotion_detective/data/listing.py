@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import datasets
 
@@ -29,9 +29,14 @@ class Files:
     """Files of a source by their paths in it, and a key that changes with them."""
 
     source: str
-    paths: list[str]
-    open: Callable[[int], BinaryIO]  # takes the index of a path
     key: str
+    paths: list[str]
+    places: Sequence  # of each path, what `open_place` takes
+    open_place: Callable[[Any], BinaryIO]
+
+    def open(self, i: int) -> BinaryIO:
+        """Open the file of `paths[i]`."""
+        return self.open_place(self.places[i])
 
 
 def warn_left_out(source: str, count: int, what: str, names: Iterable[str]) -> None:
@@ -49,16 +54,18 @@ def some_of(names: Iterable[str]) -> str:
 def list_folder(folder: Path) -> Files:
     """Return the files under a folder in order; an `OSError` is a folder that cannot be opened.
 
-    Links to folders are followed, never into themselves; those that lead nowhere are logged.
+    Links to folders are followed, but not to one that the link itself lies in.
     """
     found, nowhere = [], []
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        above = {os.path.realpath(parent), *map(os.path.realpath, _parents(parent, folder))}
-        folders[:] = [name for name in folders if os.path.realpath(f"{parent}/{name}") not in above]
+        around = {os.path.realpath(above) for above in Path(parent, "any").parents}
+        folders[:] = [
+            name for name in folders if os.path.realpath(f"{parent}/{name}") not in around
+        ]
         for name in names:
             (found if (file := Path(parent, name)).is_file() else nowhere).append(file)
     if nowhere:
-        names = (ascii(path.relative_to(folder).as_posix())[1:-1] for path in nowhere)
+        names = (file.relative_to(folder).as_posix() for file in nowhere)
         warn_left_out(str(folder), len(nowhere), "links that lead to no file", names)
     return list_files(str(folder), sorted(found), folder)
 
@@ -67,39 +74,27 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _parents(path: str, top: Path) -> list[Path]:
-    return [parent for parent in Path(path).parents if parent.is_relative_to(top)]
-
-
 def list_files(source: str, files: Sequence[Path], top: Path) -> Files:
     """Return files by their paths from the folder `top`."""
     paths = [file.relative_to(top).as_posix() for file in files]
     for path in paths:
         if path != path.encode(errors="replace").decode():
             raise ValueError(f"The name of {path!r} in '{top}' is no UTF-8: rename the file.")
-    stats = [file.stat() for file in files]
-    lines = (
-        f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in zip(paths, stats, strict=True)
-    )
-    return Files(source, paths, partial(_open_path, files), _hash(lines))
-
-
-def _open_path(files: Sequence[Path], i: int) -> BinaryIO:
-    return files[i].open("rb")
+    stats = zip(paths, (file.stat() for file in files), strict=True)
+    key = _hash(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
+    return Files(source, key, paths, files, partial(open, mode="rb"))
 
 
 def list_zip(path: Path) -> Files:
     """Return the files in a zip, which is never unpacked."""
+    changed_ns = path.stat().st_mtime_ns
     try:
-        entries = _open_zip(path, path.stat().st_mtime_ns).infolist()
+        entries = [one for one in _open_zip(path, changed_ns).infolist() if not one.is_dir()]
     except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise ValueError(f"{path} is a broken zip file: fetch it again.") from error
-    entries = [entry for entry in entries if not entry.is_dir()]
     paths = [entry.filename.replace("\\", "/") for entry in entries]
-    read = partial(_open_entry, path, path.stat().st_mtime_ns, entries)
-    return Files(
-        str(path), paths, read, _hash(f"{entry.filename} {entry.CRC}" for entry in entries)
-    )
+    key = _hash(f"{entry.filename} {entry.CRC}" for entry in entries)
+    return Files(str(path), key, paths, entries, partial(_open_entry, path, changed_ns))
 
 
 @lru_cache(maxsize=1)
@@ -108,10 +103,8 @@ def _open_zip(path: Path, changed_ns: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _open_entry(
-    path: Path, changed_ns: int, entries: Sequence[zipfile.ZipInfo], i: int
-) -> BinaryIO:
-    return _open_zip(path, changed_ns).open(entries[i])
+def _open_entry(path: Path, changed_ns: int, entry: zipfile.ZipInfo) -> BinaryIO:
+    return _open_zip(path, changed_ns).open(entry)
 
 
 def list_dataset(source: str, parts: datasets.DatasetDict, by_class: bool) -> Files:
@@ -119,9 +112,9 @@ def list_dataset(source: str, parts: datasets.DatasetDict, by_class: bool) -> Fi
 
     `by_class` makes it split/class/row, by the column `label`.
     """
-    paths, places, undecoded = [], [], {}
+    wanted = {"image": datasets.Image} | ({"label": datasets.ClassLabel} if by_class else {})
+    paths, places = [], []
     for split, part in parts.items():
-        wanted = {"image": datasets.Image} | ({"label": datasets.ClassLabel} if by_class else {})
         if not all(isinstance(part.features.get(name), kind) for name, kind in wanted.items()):
             raise ValueError(
                 f"The split {split} of {source} has the columns {', '.join(part.features)}; it "
@@ -130,8 +123,7 @@ def list_dataset(source: str, parts: datasets.DatasetDict, by_class: bool) -> Fi
         folders = _class_folders(source, split, part) if by_class else [split] * len(part)
         paths += [f"{folder}/{row}" for row, folder in enumerate(folders)]
         places += [(split, row) for row in range(len(part))]
-        images = part.select_columns("image")
-        undecoded[split] = images.cast_column("image", datasets.Image(decode=False))
+    undecoded = parts.select_columns("image").cast_column("image", datasets.Image(decode=False))
     # `datasets` names the folder of what it loads by the hash of the files that it came from, which
     # is the same on every machine.
     key = _hash(
@@ -139,7 +131,7 @@ def list_dataset(source: str, parts: datasets.DatasetDict, by_class: bool) -> Fi
         for split, part in parts.items()
         for file in part.cache_files
     )
-    return Files(source, paths, partial(_open_row, undecoded, places), key)
+    return Files(source, key, paths, places, partial(_open_row, undecoded))
 
 
 def _class_folders(source: str, split: str, part: datasets.Dataset) -> list[str]:
@@ -150,10 +142,8 @@ def _class_folders(source: str, split: str, part: datasets.Dataset) -> list[str]
     return [f"{split}/{names[label].replace('/', ' ')}" for label in labels]
 
 
-def _open_row(
-    parts: dict[str, datasets.Dataset], places: Sequence[tuple[str, int]], i: int
-) -> BinaryIO:
-    split, row = places[i]
+def _open_row(parts: datasets.DatasetDict, place: tuple[str, int]) -> BinaryIO:
+    split, row = place
     image = parts[split][row]["image"] or {"bytes": None, "path": None}
     if image["bytes"] is not None:
         return io.BytesIO(image["bytes"])

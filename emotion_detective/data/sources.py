@@ -1,10 +1,9 @@
 """A zip, a folder, a CSV or a Hub dataset -> the pictures in it, or one sentence why not."""
 
 import zipfile
-from collections.abc import Sequence
-from functools import partial
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import datasets
 
@@ -20,19 +19,14 @@ from emotion_detective.data.listing import (
 )
 from emotion_detective.files import formats
 
-# A source with such a name is a file, or one that is missing.
-FILE_SUFFIXES = (".zip", ".csv")
 # Where the Hub keeps a dataset's rows.
 PARQUET = ("*.parquet", "data/*.parquet")
 
 
 def is_on_hub(source: str | Path) -> bool:
-    """True for what can be a Hub dataset's id and is nothing here.
-
-    Where the first half of "data/fer" is a folder of this machine, it is a path that is missing.
-    """
+    """True for what can be a Hub dataset's id and is no path, not even one that is missing."""
     source = str(source)
-    is_file = source.lower().endswith(FILE_SUFFIXES)
+    is_file = source.lower().endswith((".zip", ".csv"))
     return is_hub_id(source) and not is_file and not Path(source.partition("/")[0]).is_dir()
 
 
@@ -43,19 +37,16 @@ def display_name(source: str) -> str:
 
 def open_dataset(source: str | Path) -> datasets.DatasetDict | None:
     """Return a dataset of the Hub or of a folder of parquet files as on the Hub; None of others."""
-    if not is_on_hub(source) and not any(
-        path for pattern in PARQUET for path in Path(source).glob(pattern)
-    ):
+    is_here = any(any(Path(source).glob(name)) for name in PARQUET)
+    if not is_here and not is_on_hub(source):
         return None
     try:
         return datasets.load_dataset(str(source))
     except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
-        if not is_on_hub(source):
-            raise ValueError(f"{source} is no dataset ({first_line(error)}).") from error
+        place = "here" if is_here else f"from the Hub, and there is no folder '{source}' here"
         raise ValueError(
-            f"There is no folder '{source}' here, and no dataset {source} could be loaded from "
-            f"the Hub ({first_line(error)}). Check the path, or the id, your token if it is "
-            "private, and the network."
+            f"No dataset {source} could be loaded {place} ({first_line(error)}). Check the path, "
+            "or the id, your token if it is private, and the network."
         ) from error
 
 
@@ -74,27 +65,22 @@ def find_pictures(source: str | Path) -> Files:
             "ananthu017/emotion-detection-fer, a folder, fer2013.csv, or the id of a Hub dataset."
         )
     pictures = [i for i in range(len(files.paths)) if _is_picture(files, i)]
-    csvs = [i for i, name in enumerate(files.paths) if _is_csv(name)]
-    are_labelled = layout.hold_classes(files.paths[i] for i in pictures)
-    if not are_labelled and (rows := tables.list_rows(files, csvs)):
-        return rows
-    if others := set(range(len(files.paths))).difference(pictures):
-        names = (files.paths[i] for i in others)
-        warn_left_out(files.source, len(others), formats.NO_PICTURES, names)
     paths = [files.paths[i] for i in pictures]
-    return Files(files.source, paths, partial(_open, files, pictures), files.key)
-
-
-def _open(files: Files, kept: Sequence[int], i: int) -> BinaryIO:
-    return files.open(kept[i])
+    csvs = [
+        i
+        for i, name in enumerate(files.paths)
+        if name.lower().endswith(".csv") and not formats.is_hidden(name)
+    ]
+    if not layout.hold_classes(paths) and (rows := tables.list_rows(files, csvs)):
+        return rows
+    if others := Counter(files.paths) - Counter(paths):
+        warn_left_out(files.source, others.total(), formats.NO_PICTURES, others)
+    return replace(files, paths=paths, places=[files.places[i] for i in pictures])
 
 
 def _is_picture(files: Files, i: int) -> bool:
-    """True for a picture by its name or its first bytes, where they can be read.
-
-    They are read where the name says nothing: in a zip of 35,000 entries it takes long.
-    """
-    if formats.is_picture(files.paths[i], b""):
+    """True for a picture by its name, or else by its first bytes where they can be read."""
+    if formats.is_picture(files.paths[i], b""):  # to read 35,000 entries of a zip takes long
         return True
     try:
         with files.open(i) as file:
@@ -103,19 +89,15 @@ def _is_picture(files: Files, i: int) -> bool:
         return False
 
 
-def _is_csv(name: str) -> bool:
-    return name.lower().endswith(".csv") and not formats.is_hidden(name)
-
-
 def _open_table(path: Path) -> Files:
     with path.open("rb") as file:
         head = file.readline(4096)
-    name = formats.unread_format(head)
-    if name in formats.ARCHIVES.values() and name != formats.ZIP:  # a zip is a broken one here
-        raise ValueError(f"{path} is {name}: unpack it and name its folder.")
     files = list_files(str(path), [path], path.parent)
     if b"pixels" in head.lower() and (rows := tables.list_rows(files, [0])):
         return rows
+    name = formats.unread_format(head)
+    if name in formats.ARCHIVES.values() and name != formats.ZIP:  # a zip is a broken one here
+        raise ValueError(f"{path} is {name}: unpack it and name its folder.")
     raise ValueError(
         f"{path} is not a zip file, or a broken one, and no CSV with the columns emotion and "
         "pixels such as fer2013.csv: fetch it again."

@@ -48,13 +48,9 @@ def assign_splits(name: str, entries: list[Entry], measured: str | None = None) 
     present = {entry.split for entry in entries}
     missing = [split for split in SPLITS if split not in present]
     if missing and "train" in present:
-        logger.warning(
-            "%s has no %s: a stratified %d%% of train becomes %s.",
-            name,
-            " and no ".join(missing),
-            round(100 * DRAWN_FRACTION),
-            " and as much ".join(missing),
-        )
+        sentence = "%s has no %s: a stratified %d%% of train becomes %s."
+        none, drawn = " and no ".join(missing), " and as much ".join(missing)
+        logger.warning(sentence, name, none, round(100 * DRAWN_FRACTION), drawn)
         entries = _draw(entries, missing)
     _log_splits(name, entries)
     _check_classes(name, entries, measured)
@@ -107,12 +103,11 @@ def _log_splits(name: str, entries: list[Entry]) -> None:
     """Log how many images each split has, and from which folders of the source."""
     if dropped := Counter(entry.label for entry in entries if entry.label in DROPPED_LABELS):
         listing.warn_left_out(name, dropped.total(), "images of classes that are not used", dropped)
-    counts = Counter((e.split, e.origin) for e in entries if e.label not in DROPPED_LABELS)
     for split in SPLITS:
-        origins = {origin: n for (of, origin), n in counts.items() if of == split}
-        if folders := " and ".join(origin or "its class folders" for origin in sorted(origins)):
-            count = sum(origins.values())
-            logger.info("%s: %s has %d images, from %s.", name, split, count, folders)
+        used = [e for e in entries if e.split == split and e.label not in DROPPED_LABELS]
+        if origins := sorted({entry.origin or "its class folders" for entry in used}):
+            folders = " and ".join(origins)
+            logger.info("%s: %s has %d images, from %s.", name, split, len(used), folders)
 
 
 def _check_classes(name: str, entries: list[Entry], measured: str | None) -> None:
@@ -134,15 +129,15 @@ def _check_classes(name: str, entries: list[Entry], measured: str | None) -> Non
                 "split needs an image of each class, and train 2 of each where validation or test "
                 "is missing, 3 where both are."
             )
-    sizes = {label: counts["train", label] for label in LABELS}
-    most, least = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
-    if not measured and sizes[most] > MAX_IMBALANCE * sizes[least]:
-        logger.warning(
+    if not measured:
+        _warn_of_imbalance(name, Counter({label: counts["train", label] for label in LABELS}))
+
+
+def _warn_of_imbalance(name: str, counts: Counter) -> None:
+    (most, count), *_, (least, few) = counts.most_common()
+    if count > MAX_IMBALANCE * few:
+        sentence = (
             "%s: train has %d images of %s and %d of %s. Accuracy will say little of rare classes: "
-            "judge by macro-F1, and give --class-weights.",
-            name,
-            sizes[most],
-            most,
-            sizes[least],
-            least,
+            "judge by macro-F1, and give --class-weights."
         )
+        logger.warning(sentence, name, count, most, few, least)

@@ -7,8 +7,8 @@ unlike the plots they are never pushed (`card.PLOTS` lists what is).
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import datasets
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,15 +16,13 @@ from PIL import Image
 from emotion_detective import LABELS
 from emotion_detective.evaluation.plots import WIDTH_INCHES, save
 
-if TYPE_CHECKING:
-    import datasets
-
 COLUMNS = 5
+ROW_INCHES = 2.2  # a picture over four lines of caption
 TOP_LOSSES_SHOWN = 20
 
 
 def draw_top_losses(
-    split: "datasets.Dataset", probabilities: np.ndarray, labels: np.ndarray, path: Path
+    split: datasets.Dataset, probabilities: np.ndarray, labels: np.ndarray, path: Path
 ) -> Path:
     """Draw the images whose label has the least probability, with their file names."""
     of_label = probabilities[np.arange(len(labels)), labels]
@@ -39,11 +37,11 @@ def draw_top_losses(
     return draw(rows["image"], captions, title, path)
 
 
-def draw_disagreements(split: "datasets.Dataset", vote_metrics: dict, path: Path) -> Path:
+def draw_disagreements(split: datasets.Dataset, vote_metrics: dict, path: Path) -> Path:
     """Draw the images whose FER+ votes contradict their FER2013 label most."""
     shown = vote_metrics["disagreements"]
-    row_of = {file: row for row, file in enumerate(split["file"])}
-    pictures = [split[row_of[image["file"]]]["image"] for image in shown]
+    files = split["file"][:]
+    pictures = [split[files.index(image["file"])]["image"] for image in shown]
     captions = [
         f"{image['file']}\nlabelled {image['label']}\n"
         f"{image['votes'][image['majority']]} votes for {image['majority']}\n"
@@ -55,9 +53,8 @@ def draw_disagreements(split: "datasets.Dataset", vote_metrics: dict, path: Path
 
 def draw(pictures: Sequence[Image.Image], captions: Sequence[str], title: str, path: Path) -> Path:
     """Draw pictures of any size and mode in rows of five, each above its caption."""
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     row_count = max(math.ceil(len(pictures) / COLUMNS), 1)
-    height = 0.5 + row_count * (1.55 + 0.16 * lines)
+    height = 0.5 + row_count * ROW_INCHES
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     grid = figure.subplots(row_count, COLUMNS, squeeze=False)
     for axes in grid.flat:

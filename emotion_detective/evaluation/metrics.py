@@ -1,9 +1,7 @@
 """Metrics and calibration of a checkpoint: probabilities and labels in, plain values out.
 
 `export.py` calls `fit_temperature` and `choose_unsure_threshold` on validation and `split_metrics`
-for the numbers of the card; `plots.py` draws them, `votes.py` compares the same predictions with a
-second label set. Labels are indices into `LABELS`; results are plain JSON values. Knows no training
-and no Hub; the app never imports it.
+for the numbers of the card. Labels are indices into `LABELS`.
 """
 
 import numpy as np
@@ -35,11 +33,8 @@ MOST_CONFUSED_SHOWN = 10
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the temperature that minimises the cross-entropy of `logits / temperature`.
 
-    Args:
-        logits: `(N, 6)` of validation, before any temperature.
-        targets: `(N, 6)` probabilities: labels as 0 and 1, or what voters see.
-
-    Source: Guo et al. 2017, arXiv 1706.04599.
+    `targets` `(N, 6)` are the labels as 0 and 1, or the fractions of voters. Source: Guo et al.
+    2017, arXiv 1706.04599.
     """
     logits = np.asarray(logits, np.float64)
     if not np.isfinite(logits).all():
@@ -50,8 +45,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return -(targets * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean()
 
-    bounds = tuple(np.log(TEMPERATURE_RANGE))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds).x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURE_RANGE)).x))
 
 
 def choose_unsure_threshold(
@@ -67,27 +61,20 @@ def choose_unsure_threshold(
     confidence, correct = judge(probabilities, labels)
     for threshold in np.round(np.arange(0.0, 1.0, THRESHOLD_STEP), 2):
         fraction, accuracy = _score_answered(confidence, correct, threshold)
-        hits = accuracy >= ANSWERED_ACCURACY_TARGET
-        if hits and _find_lower_limit(correct[confidence >= threshold]) >= ANSWERED_ACCURACY_FLOOR:
-            return float(threshold), fraction, accuracy
+        if accuracy >= ANSWERED_ACCURACY_TARGET:
+            answered = correct[confidence >= threshold]
+            test = binomtest(int(answered.sum()), len(answered), alternative="greater")
+            likely = test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low
+            if likely >= ANSWERED_ACCURACY_FLOOR:
+                return float(threshold), fraction, accuracy
     return 1.0, *_score_answered(confidence, correct, 1.0)
-
-
-def _find_lower_limit(correct: np.ndarray) -> float:
-    """Return what the true accuracy behind `correct` exceeds with THRESHOLD_CONFIDENCE."""
-    test = binomtest(int(correct.sum()), len(correct), alternative="greater")
-    return float(test.proportion_ci(THRESHOLD_CONFIDENCE, method="wilson").low)
 
 
 def compute_metrics(probabilities: np.ndarray, labels: np.ndarray, unsure_below: float) -> dict:
     """Return accuracy, macro-F1, per-class scores, calibration and confusions as plain values.
 
-    Args:
-        probabilities: `(N, 6)`, rows summing to 1; N at least 1.
-        labels: `(N,)` indices.
-        unsure_below: faces with less confidence than this count as not answered.
-
-    Intervals are 95% percentile bootstrap intervals over the faces, seeded.
+    They compare `(N, 6)` probabilities with `(N,)` labels. Intervals are 95% percentile bootstrap
+    intervals over the faces, seeded.
     """
     probabilities, labels = check_answers(probabilities, labels)
     confidence, correct = judge(probabilities, labels)

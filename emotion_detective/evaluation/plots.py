@@ -1,8 +1,7 @@
 """The plots of an evaluation and of a training run as PNG, and tables in Markdown.
 
-`export.py` calls `write_plots` for an evaluation and `plot_history` for a training run. Figures are
-made without pyplot: none stays open, and no display is needed. Colours are Okabe and Ito's, which
-colour-blind people can tell apart.
+Figures are made without pyplot: none stays open, and no display is needed. Colours are Okabe and
+Ito's, which colour-blind people can tell apart.
 """
 
 from collections.abc import Iterable
@@ -124,8 +123,8 @@ def plot_reliability(
     figure = Figure(figsize=(WIDTH_INCHES, 7.6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     top.bar(centers[filled], accuracy[filled], width * 0.92, color=BLUE, label="accuracy")
-    at_mean = confidence[filled], accuracy[filled]
-    top.plot(*at_mean, "D", color="black", label="accuracy at mean confidence")
+    means = confidence[filled], accuracy[filled]
+    top.plot(*means, "D", color="black", label="accuracy at mean confidence")
     top.plot((0, 1), (0, 1), "--", color=VERMILION, label="perfect calibration")
     top.set_ylabel("accuracy")
     top.set_ylim(0, 1.04)
@@ -170,20 +169,18 @@ def plot_confidence(
     return save(figure, path)
 
 
-def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
+def plot_history(rows: list[dict], best_epoch: int, path: Path) -> Path:
     """Draw loss, accuracy and learning rate of a training run over its epochs.
 
-    Each row has `epoch` (from 1), `train_loss`, `validation_loss`, `validation_accuracy`,
-    `learning_rate` and `image_size`, whose changes are marked. The weights of `best_epoch` were
-    kept.
+    The first epoch of each image size is marked, and the best one, whose weights were kept.
     """
     figure = Figure(figsize=(WIDTH_INCHES, 8.0), layout="constrained")
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.4))
     epochs = [row["epoch"] for row in rows]
     mark = "o-" if len(rows) <= 30 else "-"
-    for name, color in (("train_loss", ORANGE), ("validation_loss", BLUE)):
-        label = name.removesuffix("_loss").replace("train", "training")
-        loss.plot(epochs, [row[name] for row in rows], mark, color=color, label=label)
+    loss.plot(epochs, [row["train_loss"] for row in rows], mark, color=ORANGE, label="training")
+    losses = [row["validation_loss"] for row in rows]
+    loss.plot(epochs, losses, mark, color=BLUE, label="validation")
     loss.set_ylabel("loss")
     loss.legend(fontsize=11)
     accuracies = [row["validation_accuracy"] for row in rows]
@@ -199,12 +196,11 @@ def plot_history(rows: list[dict], best_epoch: int, path: Path | str) -> Path:
     loss.set_title(f"Best: {accuracies[best]:.2%} of validation right after epoch {epochs[best]}")
     for axes in (loss, accuracy, rate):
         axes.grid(alpha=0.3)
-    for before, row in zip([{}, *rows], rows, strict=False):
-        if (size := row["image_size"]) != before.get("image_size"):
-            accuracy.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
-            above = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GRAY}
-            accuracy.annotate(f"{size} px", (row["epoch"], 1.02), **above)
-    return save(figure, Path(path))
+    for size, row in {row["image_size"]: row for row in reversed(rows)}.items():
+        accuracy.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
+        above = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GRAY}
+        accuracy.annotate(f"{size} px", (row["epoch"], 1.02), **above)
+    return save(figure, path)
 
 
 def _show_n(metrics: dict) -> str:

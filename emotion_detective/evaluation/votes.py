@@ -3,21 +3,19 @@
 FER2013's labels are noisy; FER+ (Barsoum et al. 2016, arXiv 1608.01041) asked ten people about
 each image. `train_hub.py train --votes CSV` moves the training targets to `distributions`, and
 `evaluate --votes CSV` adds `vote_metrics` to the JSON under "votes". The CSV has a row an image:
-`path` (the `file` column of `data.load`), then the counts of VOTE_COLUMNS and OTHER_COLUMNS;
-`ferplus.py` writes it.
+`path` (the `file` column of `data.load`), then the counts of COUNTED; `ferplus.py` writes it.
 
-FER+ has four answers that are none of our labels: disgust, contempt, unknown, NF (not a face). The
-majority of an image is the one of all ten answers with most votes. Where that is a tie or one of
-these four, the image has no majority and does not count for agreement. The votes for our six labels
-are a distribution, scaled to sum to 1, where they are at least half of all votes.
+The majority of an image is the one of all ten answers with most votes. Where that is a tie, or none
+of our labels, the image has no majority and does not count for agreement. The votes for our six
+labels are a distribution, scaled to sum to 1, where they are at least half of all votes.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
@@ -30,10 +28,10 @@ from emotion_detective.evaluation.metrics import (
 
 # FER+'s names in the order of LABELS.
 VOTE_COLUMNS = ("anger", "fear", "happiness", "neutral", "sadness", "surprise")
-OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")
+OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")  # NF is not a face
 COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
-# Below this share of an image's votes the six labels are no distribution.
-MIN_SHARE_OF_SIX = 0.5
+# Below this fraction of an image's votes the six labels are no distribution.
+MIN_FRACTION_OF_SIX = 0.5
 DISAGREEMENTS_KEPT = 20
 # A probability of 0 where somebody voted would make the cross-entropy infinite.
 SMALLEST_PROBABILITY = 1e-6
@@ -42,23 +40,18 @@ NO_MAJORITY = -1
 
 @dataclass(frozen=True)
 class Votes:
-    """Votes of N images: `counts` `(N, 6)` for LABELS, `others_each` `(N, 4)` for OTHER_COLUMNS.
+    """Votes of N images: `counts` `(N, 6)` for LABELS, `others` `(N, 4)` for OTHER_COLUMNS.
 
     An image that is not in the CSV has zeros.
     """
 
     counts: np.ndarray
-    others_each: np.ndarray
-
-    @property
-    def others(self) -> np.ndarray:
-        """`(N,)` votes for answers that are none of LABELS."""
-        return self.others_each.sum(axis=1)
+    others: np.ndarray
 
     @property
     def total(self) -> np.ndarray:
         """`(N,)` votes for any answer."""
-        return self.counts.sum(axis=1) + self.others
+        return self.counts.sum(axis=1) + self.others.sum(axis=1)
 
     @property
     def majority(self) -> np.ndarray:
@@ -66,54 +59,59 @@ class Votes:
         first = self.counts.max(axis=1)
         alone = (self.counts == first[:, None]).sum(axis=1) == 1
         return np.where(
-            alone & (first > self.others_each.max(axis=1)), self.counts.argmax(axis=1), NO_MAJORITY
+            alone & (first > self.others.max(axis=1)), self.counts.argmax(axis=1), NO_MAJORITY
         )
 
     @property
     def is_distribution(self) -> np.ndarray:
-        """`(N,)` bool: whether the six labels have MIN_SHARE_OF_SIX of the votes."""
+        """`(N,)` bool: whether the six labels have MIN_FRACTION_OF_SIX of the votes."""
         six = self.counts.sum(axis=1)
-        return (six > 0) & (six >= MIN_SHARE_OF_SIX * self.total)
-
-
-def _find_file(path: Path | str) -> Path:
-    if not Path(path).is_file():
-        raise ValueError(f"There is no votes file {path}. Name a CSV such as ferplus_votes.csv.")
-    return Path(path)
+        return (six > 0) & (six >= MIN_FRACTION_OF_SIX * self.total)
 
 
 def read_votes(path: Path | str, files: Sequence[str]) -> Votes:
-    """Return the votes of `files`, in their order.
-
-    Raises:
-        ValueError: there is no such file, a column is missing, a count is no number, or none of
-            `files` is in it.
-    """
-    path = _find_file(path)
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        _check_columns(reader.fieldnames, path)
-        rows = {row["path"]: _read_row(row, path, reader.line_num) for row in reader}
+    """Return the votes of `files`, in their order."""
+    votes = _read_counts(path)
     if not len(files):
         raise ValueError("There is no image to hold votes against: the split is empty.")
-    if rows.keys().isdisjoint(files):
+    if votes.index.intersection(files).empty:
         raise ValueError(
             f"{path} has votes for none of the split's {len(files)} images: its column `path` must "
             f"look like {files[0]!r}."
         )
-    nothing = np.zeros(len(COUNTED), int)
-    table = np.stack([rows.get(file, nothing) for file in files])
+    table = votes.reindex(files, fill_value=0).to_numpy()
     return Votes(table[:, : len(LABELS)], table[:, len(LABELS) :])
 
 
-def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
-    """Return `(N,)` bool: whether more than half of an image's votes are for "not a face".
+def _read_counts(path: Path | str) -> pd.DataFrame:
+    """Return the counts of all images of a CSV, by their paths."""
+    table = read_columns(path, ("path", *COUNTED)).drop_duplicates("path", keep="last")
+    try:
+        return table.set_index("path").astype(int)
+    except ValueError as error:
+        raise ValueError(f"{path} has votes that are no whole numbers ({error}).") from error
 
-    Raises:
-        ValueError: as `read_votes`.
-    """
+
+def read_columns(path: Path | str, names: Sequence[str]) -> pd.DataFrame:
+    """Return columns of a CSV as text; some of Kaggle's have spaces before their names."""
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no CSV: fetch it again.") from error
+    if missing := [name for name in names if name not in table]:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is another file.")
+    table = table[list(names)]
+    if cut := np.flatnonzero(table.isna().any(axis=1)).tolist():
+        raise ValueError(f"{path} is cut short in row {cut[0] + 1}: fetch it again.")
+    return table
+
+
+def sees_no_face(path: Path | str, files: Sequence[str]) -> np.ndarray:
+    """Return `(N,)` bool: whether more than half of an image's votes are for "not a face"."""
     votes = read_votes(path, files)
-    return votes.others_each[:, OTHER_COLUMNS.index("NF")] > votes.total / 2
+    return votes.others[:, OTHER_COLUMNS.index("NF")] > votes.total / 2
 
 
 def distributions(votes: Votes, labels: np.ndarray) -> np.ndarray:
@@ -137,12 +135,11 @@ def vote_metrics(
     """Return how a checkpoint's `(N, 6)` probabilities and the `(N,)` labels agree with votes.
 
     "majority" is `metrics.compute_metrics` with the majorities as labels, "label_agreement" the
-    fraction of them that the FER2013 labels name. The distances are means over images, in nats:
+    fraction of them that the labels name. "distribution" has means over images, in nats:
     cross-entropy and Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon
-    divergence (0 to ln 2); "cross_entropy_of_mean" is the cross-entropy of the mean of all votes as
-    the prediction for every image; "ece" compares the confidence with the fraction of the voters
-    who name the prediction. "disagreements" lists the images whose votes are furthest from their
-    label.
+    divergence (0 to ln 2), and the cross-entropy of predicting the mean of all votes; its "ece"
+    compares the confidence with the fraction of voters who name the prediction. "disagreements"
+    lists the images whose votes are furthest from their label.
     """
     probabilities, labels = check_answers(probabilities, labels)
     majority = votes.majority
@@ -189,7 +186,7 @@ def _find_disagreements(
             "label": LABELS[labels[i]],
             "majority": LABELS[votes.majority[i]],
             "votes": dict(zip(LABELS, votes.counts[i].tolist(), strict=True)),
-            "other_votes": int(votes.others[i]),
+            "other_votes": int(votes.others[i].sum()),
             "predicted": LABELS[probabilities[i].argmax()],
             "confidence": float(probabilities[i].max()),
         }
@@ -200,20 +197,3 @@ def _find_disagreements(
 
 def _average(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _check_columns(found: Sequence[str] | None, path: Path) -> None:
-    missing = [name for name in ("path", *COUNTED) if name not in (found or ())]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}; a file of FER+ votes has `path` and a "
-            "count for each answer."
-        )
-
-
-def _read_row(row: dict[str, str], path: Path, line: int) -> np.ndarray:
-    counts = [row[name] for name in COUNTED]
-    try:
-        return np.array([int(count) for count in counts])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}, line {line}: the votes {counts} are not all numbers.") from error

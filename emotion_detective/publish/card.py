@@ -1,8 +1,7 @@
 """The README.md of a checkpoint, from the metrics that lie beside it.
 
-`train_hub.py` calls `write_card` when a checkpoint is measured, and `push.py` before an upload. The
-Jinja template `model_card.md` holds the sentences; what was measured comes from here. Fields of the
-front matter: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Knows no training.
+The Jinja template `model_card.md` holds the sentences; what was measured comes from here. Fields of
+the front matter: https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 """
 
 import json
@@ -70,7 +69,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
     training, test = metrics["training"], metrics["test"]
     source = training["dataset"]["source"]
     runs = [*training.get("earlier", []), training]
-    judged = _voters(test).get("majority", test)  # what "unsure" is chosen by
+    judged = test.get("votes", {}).get("majority", test)  # what "unsure" is chosen by
     base = _base_model(runs[0]["config"])
     data = ModelCardData(
         license="other",
@@ -98,7 +97,7 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         accuracy=_percent(test["accuracy"], test["accuracy_interval"]),
         macro_f1=_percent(test["macro_f1"]),
         ece=_percent(test["ece"]),
-        people=_describe_people(_voters(test)),
+        people=_describe_people(test),
         against_votes=metrics.get("calibration", {}).get("against") == "votes",
         results=_results_table(metrics),
         per_class=_per_class_table(test["per_class"]),
@@ -123,9 +122,9 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
     )
 
 
-def _describe_people(voters: dict) -> dict | None:
+def _describe_people(measured: dict) -> dict | None:
     """Return what the card says of the voters of a split, None where it has no votes."""
-    if not voters:
+    if not (voters := measured.get("votes")):
         return None
     majority = voters["majority"]
     recalls = [scores["recall"] for scores in majority["per_class"].values()]
@@ -161,13 +160,9 @@ def _measured_parts(metrics: dict) -> list[tuple[str, str, dict]]:
     found = []
     for split in FER_SPLITS:
         measured = metrics[split]
-        parts = measured, measured["clean"], _voters(measured).get("majority")
+        parts = measured, measured["clean"], measured.get("votes", {}).get("majority")
         found += [(split, name, part) for name, part in zip(PARTS, parts, strict=True) if part]
     return found
-
-
-def _voters(measured: dict) -> dict:
-    return measured.get("votes") or {}
 
 
 def _eval_results(metrics: dict) -> list[EvalResult]:

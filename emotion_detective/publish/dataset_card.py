@@ -4,7 +4,6 @@
 the same splits, order and clean marks. Knows no model.
 """
 
-import logging
 from collections import Counter
 
 import datasets
@@ -13,9 +12,7 @@ from huggingface_hub import DatasetCard, HfApi
 from emotion_detective import LABELS
 from emotion_detective.core.hub import check_hub_id
 from emotion_detective.evaluation.plots import table
-from emotion_detective.publish.push import explain_refusals, refuse_public
-
-logger = logging.getLogger(__name__)
+from emotion_detective.publish.push import explain_refusals, make_repo
 
 TEXT = """\
 # Six facial expressions
@@ -49,11 +46,7 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
     """Upload the splits and a card to the Hub dataset `repo_id` and return its address."""
     check_hub_id(repo_id)
     with explain_refusals(repo_id):
-        api = HfApi()
-        api.whoami()  # the clearest refusal of a missing or wrong token
-        api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
-        if private:
-            refuse_public(repo_id, api.dataset_info(repo_id))
+        url = make_repo(HfApi(), repo_id, private, repo_type="dataset")
         parts.push_to_hub(repo_id, private=private, commit_message="Publish the splits")
         card = DatasetCard.load(repo_id)  # with what `datasets` says of columns and files
         card.data.license = "unknown"  # the card says why
@@ -61,7 +54,7 @@ def publish(parts: datasets.DatasetDict, source: str, repo_id: str, private: boo
         card.data.pretty_name = "Six facial expressions"
         card.text = card_text(parts, source, repo_id)
         card.push_to_hub(repo_id, commit_message="Describe the splits")
-        return f"{api.endpoint}/datasets/{repo_id}"
+        return url
 
 
 def card_text(parts: datasets.DatasetDict, source: str, repo_id: str) -> str:

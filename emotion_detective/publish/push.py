@@ -1,8 +1,4 @@
-"""A checkpoint's upload to the Hub in one commit, and what the Hub's refusals mean.
-
-`train_hub.py push` calls `push`; `dataset_card.py` and `space.py` explain their refusals with
-`explain_refusals`.
-"""
+"""A checkpoint's upload to the Hub in one commit, and what the Hub's refusals mean."""
 
 import logging
 import re
@@ -13,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from huggingface_hub import DatasetInfo, HfApi, ModelInfo, SpaceInfo
+from huggingface_hub import HfApi, ModelInfo
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,
@@ -38,17 +34,12 @@ logger = logging.getLogger(__name__)
 
 ONNX_FOLDER = "javascript"
 # What an upload raises. hf_xet, which carries large files, raises plain RuntimeErrors.
-REFUSALS = (
-    HTTPError,
-    ConnectionError,
-    LocalTokenNotFoundError,
-    LocalEntryNotFoundError,
-    RuntimeError,
-)
+REFUSALS = (HTTPError, ConnectionError, LocalTokenNotFoundError, LocalEntryNotFoundError)
+REFUSALS += (RuntimeError,)
 
 
 def push(
-    folder: Path | str,
+    folder: Path,
     repo_id: str,
     private: bool = False,
     force: bool = False,
@@ -56,12 +47,10 @@ def push(
 ) -> str:
     """Publish a checkpoint folder as the Hub model `repo_id` and return its address.
 
-    Float32 weights, config.json, metrics.json, card and plots go up in one commit, which is then
-    tagged v1, v2 and so on. Where nothing changed there is no commit. A model on the Hub that is
-    more accurate on the same validation images stays, unless `force`. With `onnx` the files of
-    `onnx_folder.write_onnx` go up too, in ONNX_FOLDER.
+    Everything goes up in one commit, which is then tagged v1, v2 and so on. Where nothing changed
+    there is no commit. A model on the Hub that is more accurate on the same validation images
+    stays, unless `force`. `onnx` adds the files of `write_onnx`.
     """
-    folder = Path(folder)
     check_hub_id(repo_id)
     for name in (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE):
         if not (folder / name).is_file():
@@ -84,15 +73,24 @@ def _stage(folder: Path, staging: Path, repo_id: str) -> None:
     write_card(staging, repo_id)
 
 
-def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool) -> str:
+def make_repo(api: HfApi, repo_id: str, private: bool, **kind) -> str:
+    """Make a repository unless it exists, and return its address.
+
+    The Hub's `create_repo(private=True)` leaves an existing repository public and says nothing.
+    """
     api.whoami()  # the clearest refusal of a missing or wrong token
-    url = api.create_repo(repo_id, private=private or None, exist_ok=True)
+    url = api.create_repo(repo_id, private=private or None, exist_ok=True, **kind)
+    if private and not api.repo_info(repo_id, repo_type=url.repo_type).private:
+        raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
+    logger.info("uploading to %s", url)
+    return str(url)
+
+
+def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool) -> str:
+    url = make_repo(api, repo_id, private)
     there = api.model_info(repo_id)
-    if private:
-        refuse_public(repo_id, there)
     if not force:
         _refuse_worse(read_metrics(staging), _fetch_metrics(api, there), repo_id)
-    logger.info("uploading to %s", url)
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=staging,
@@ -101,7 +99,7 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
         parent_commit=there.sha,
     )
     _tag(api, repo_id, commit.oid)
-    return str(url)
+    return url
 
 
 def _fetch_metrics(api: HfApi, there: ModelInfo) -> dict:
@@ -132,15 +130,6 @@ def _tag(api: HfApi, repo_id: str, commit: str) -> None:
     version = f"v{max(versions, default=0) + 1}"
     api.create_tag(repo_id, tag=version, revision=commit)
     logger.info("tagged %s@%s", repo_id, version)
-
-
-def refuse_public(repo_id: str, there: ModelInfo | DatasetInfo | SpaceInfo) -> None:
-    """Raise `ValueError` where a repository that should be private is public.
-
-    The Hub's `create_repo(private=True)` leaves an existing repository public and says nothing.
-    """
-    if not there.private:
-        raise ValueError(f"{repo_id} is public already: make it private in its settings first.")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ The folder that holds `app.py` is the Space. The README.md of a Space is its fro
 settings: the uploaded copy names the model and has it fetched when the Space is built.
 """
 
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,9 +16,7 @@ from emotion_detective import HOME
 from emotion_detective.core.checkpoint import CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE
 from emotion_detective.core.hub import check_hub_id
 from emotion_detective.core.loading import MODEL_VARIABLE
-from emotion_detective.publish.push import explain_refusals, refuse_public
-
-logger = logging.getLogger(__name__)
+from emotion_detective.publish.push import explain_refusals, make_repo
 
 # What a Space runs and shows; tests and benchmarks are not uploaded.
 FILES = ("README.md", "app.py", "model_card.md", "requirements.txt")
@@ -35,17 +32,11 @@ def deploy(repo_id: str, model: str, private: bool = False) -> str:
         check_hub_id(name)
     with tempfile.TemporaryDirectory() as staging, explain_refusals(repo_id):
         api = HfApi()
-        api.whoami()  # the clearest refusal of a missing or wrong token
         commit = _find_commit(api, model)
         _stage(Path(staging), model.partition("@")[0], commit)
-        url = api.create_repo(
-            repo_id, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
-        )
-        if private:
-            refuse_public(repo_id, api.space_info(repo_id))
+        url = make_repo(api, repo_id, private, repo_type="space", space_sdk="gradio")
         # Before the files, so that the first start knows it.
         api.add_space_variable(repo_id, MODEL_VARIABLE, model)
-        logger.info("uploading to %s", url)
         api.upload_folder(
             repo_id=repo_id,
             repo_type="space",
@@ -53,7 +44,7 @@ def deploy(repo_id: str, model: str, private: bool = False) -> str:
             delete_patterns="*",  # what an older version had and this one has not
             commit_message=f"Serve {model}",
         )
-    return str(url)
+    return url
 
 
 def _find_commit(api: HfApi, model: str) -> str:

@@ -146,7 +146,7 @@ def test_what_is_measured_needs_no_other_split_and_not_every_class(
 def test_a_train_with_few_images_of_a_class_is_said_to_be_so(caplog):
     few = tree({"train": 12, "test": 2}, LABELS[1:])
     assert sum(sizes([*tree({"train": 400, "test": 2}, LABELS[:1]), *few])) == 472
-    assert "train has 360 images of angry and 11 of fearful. Accuracy will say" in caplog.text
+    assert "train has 360 images of angry and 11 of surprised. Accuracy will say" in caplog.text
 
 
 def test_pictures_in_no_class_folders_are_refused():

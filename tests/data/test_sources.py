@@ -31,11 +31,9 @@ def test_what_is_hidden_or_leads_nowhere_is_left_out_and_counted(tmp_path, caplo
         put(tmp_path / name, PNG if name.endswith("png") else bytes(600))
     (tmp_path / "sad" / "copy.png").symlink_to(tmp_path / "gone.png")
     (tmp_path / "sad" / "circle").symlink_to("circle")
-    (tmp_path / "sad" / os.fsdecode(b"\xff.png")).symlink_to("nowhere")
     assert find_pictures(tmp_path).paths == ["sad/im0.png"]
     assert ": 5 files that are hidden or no pictures are left out (.ipynb/im0.png," in caplog.text
-    links = r"3 links that lead to no file are left out (sad/\udcff.png, sad/circle, sad/copy.png)"
-    assert links in caplog.text
+    assert "2 links that lead to no file are left out (sad/circle, sad/copy.png)" in caplog.text
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
@@ -199,7 +197,9 @@ def test_a_path_that_is_not_there_is_never_asked_for_on_the_hub(name, tmp_path, 
 def test_what_may_be_path_or_id_is_called_both_when_it_is_neither(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.load_dataset", mock.Mock(side_effect=FileNotFoundError("none")))
-    sentence = "There is no folder 'data/fer' here, and no dataset data/fer could be loaded"
+    sentence = (
+        "No dataset data/fer could be loaded from the Hub, and there is no folder 'data/fer' here"
+    )
     with pytest.raises(ValueError, match=sentence):
         data.load("data/fer")
 

@@ -26,13 +26,12 @@ def test_votes_are_joined_by_file_and_put_in_the_order_of_the_labels(tmp_path):
     )
     read = votes.read_votes(path, ["a.png", "missing.png", "b.png"])
     assert read.counts.tolist() == [[5, 1, 0, 0, 0, 0], [0] * 6, [0, 0, 2, 1, 4, 3]]
-    assert read.others.tolist() == [4, 0, 0]
-    assert read.others_each.tolist() == [[1, 1, 2, 0], [0] * 4, [0] * 4]
+    assert read.others.tolist() == [[1, 1, 2, 0], [0] * 4, [0] * 4]
 
 
 def test_majority_is_the_one_answer_with_most_votes_of_all_ten():
     counts = np.array([[6, 0, 0, 4, 0, 0], [5, 5, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [0] * 6])
-    read = votes.Votes(counts, others_each=np.array([[0, 0], [0, 0], [7, 0], [0, 0]]))
+    read = votes.Votes(counts, others=np.array([[0, 0], [0, 0], [7, 0], [0, 0]]))
     assert read.majority.tolist() == [0, votes.NO_MAJORITY, votes.NO_MAJORITY, votes.NO_MAJORITY]
     assert read.is_distribution.tolist() == [True, True, False, False]
 
@@ -81,8 +80,8 @@ def test_a_checkpoint_that_answers_with_the_votes_has_no_distance_to_them():
     ("text", "message"),
     [
         ("path,neutral\na.png,1\n", "lacks the columns anger, fear, happiness"),
-        (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "line 2: the votes"),
-        (f"{HEADER}\na.png,x,1,2\n", "line 2: the votes"),
+        (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "votes that are no whole numbers"),
+        (f"{HEADER}\na.png,x,1,2\n", "cut short in row 1"),
         (f"{HEADER}\nother.png,x,1,0,0,0,0,0,0,0,0,0\n", "none of the split's 1 images"),
     ],
 )
@@ -94,7 +93,7 @@ def test_an_unfit_votes_file_is_refused_in_one_sentence(tmp_path, text, message)
 
 
 def test_a_missing_votes_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no votes file .*nowhere\.csv"):
+    with pytest.raises(ValueError, match=r"There is no file .*nowhere\.csv"):
         votes.read_votes(tmp_path / "nowhere.csv", ["a.png"])
 
 

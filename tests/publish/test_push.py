@@ -349,5 +349,5 @@ def test_a_dataset_that_is_not_there_is_named(hub_here, tmp_path, monkeypatch, c
     arguments = ["train", "--data", "user/none", "--output", str(tmp_path / "run")]
     assert train_hub.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "no dataset user/none could be loaded from the Hub" in line
+    assert "No dataset user/none could be loaded from the Hub" in line
     assert any("/user/none" in request for request in hub_here.requests)
