@@ -175,13 +175,18 @@ def over_time(shares: Mapping[str, float], episodes: Mapping[str, int]) -> str:
     emotions = {label: share for label, share in shares.items() if label != UNSURE and share}
     if not emotions:
         return "shows no emotion clearly enough to name"
-    first, *others = sorted(emotions, key=emotions.get, reverse=True)
-    parts = [f"{_how_often(emotions[first])} looks {first}"]
-    for label in others[:NAMED_OTHERS]:
-        if emotions[label] >= OFTEN:
-            parts.append(f"often {label}")
-        elif times := episodes.get(label):
-            parts.append(f"{label} {_times(times)}")
+    ranked = sorted(emotions, key=emotions.get, reverse=True)
+    most = [label for label in ranked if percent(emotions[label]) == percent(emotions[ranked[0]])]
+    others = ranked[len(most) :]
+    least = percent(emotions[others[:NAMED_OTHERS][-1]]) if others else ""
+    parts = [f"{_how_often(emotions[ranked[0]])} looks {' and '.join(most)}"]
+    parts += [
+        f"often {label}"
+        if emotions[label] >= OFTEN
+        else f"{label} {_times(episodes.get(label, 0))}"
+        for rank, label in enumerate(others)
+        if rank < NAMED_OTHERS or percent(emotions[label]) == least
+    ]
     if (unsure := shares.get(UNSURE, 0.0)) >= OFTEN:
         parts.append(f"unclear {unsure:.0%} of the time")
     return ", ".join(parts)
@@ -192,7 +197,7 @@ def _how_often(share: float) -> str:
 
 
 def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+    return {0: "for a moment", 1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def video_summary(faces: Mapping[int, str], seconds: float) -> str:

@@ -5,9 +5,10 @@
     for time_s, picture in decoding.frames(path, rate_hz=5): ...
 
 PyAV decodes, with the FFmpeg inside its wheel; `upright.py` makes pictures of the frames. Frames
-have their own times, as a phone's rate varies; the length that a file states only serves progress
-bars. A few frames are held at a time; closing the generator closes the file. Run as a program, this
-module is the process in which `refuse_bombs` tries a file.
+have their own times, as a phone's rate varies, counted from the file's start as players do; the
+length that a file states only serves progress bars. A few frames are held at a time; closing the
+generator closes the file. Run as a program, this module is the process in which `refuse_bombs` tries
+a file.
 """
 
 import math
@@ -16,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -23,7 +26,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from PIL import Image
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from emotion_detective.video.upright import MAX_PIXELS, shown_size, to_picture
 
@@ -54,8 +57,9 @@ EARLY_FRACTION = 0.1
 SHORT_BY_S, SHORT_BY_FRACTION = 1.0, 0.1
 
 # Formats that hold a video by themselves; a playlist (hls, concat) has other files read.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,apng"
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+MILLISECONDS = Fraction(1, 1000)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def frames(
     max_seconds: float = MAX_SECONDS,
     on_notice: Callable[[str], None] = lambda notice: None,
 ) -> Iterator[tuple[float, Image.Image]]:
-    """Yield `(time_s, picture)`, at most `rate_hz` a second; the first frame's time is 0.
+    """Yield `(time_s, picture)`, at most `rate_hz` a second; sound may start before the first.
 
     Pictures are RGB, upright, all of the first one's size, `upright.MAX_PIXELS` at most; where a
     phone was turned while it recorded, the others stand between black bars. A damaged or cut file
@@ -156,11 +160,12 @@ def _open(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise ValueError("The video is empty: record for a few seconds longer, or choose a file.")
     try:
         # With "file:", as a name such as "concat:a|b" is an address by itself.
-        container = av.open(f"file:{path}", options=dict(OPEN_OPTIONS), metadata_errors="replace")
-    except av.error.FFmpegError as error:
+        source = _rewrite_webp(path) or f"file:{path}"
+        container = av.open(source, options=dict(OPEN_OPTIONS), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"The file ({size} bytes) is no video that can be read, or it is broken at its start; "
-            "mp4, mov and webm can be read."
+            "mp4, mov, webm and animations (GIF, WebP, APNG) can be read."
         ) from error
     with container:
         videos = container.streams.video
@@ -174,6 +179,28 @@ def _open(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
             )
         _prepare_decoder(stream)
         yield container, stream
+
+
+def _rewrite_webp(path: Path | str) -> BytesIO | None:
+    """Return an animated WebP, which FFmpeg does not decode, as a film; None for other files."""
+    try:
+        animation = Image.open(path, formats=("WEBP",))
+    except UnidentifiedImageError:
+        return None
+    rewritten = BytesIO()
+    with animation, av.open(rewritten, "w", format="matroska") as output:
+        stream = output.add_stream("ffv1")
+        stream.width, stream.height = animation.size
+        stream.pix_fmt, stream.codec_context.time_base = "bgr0", MILLISECONDS
+        time_ms = 0
+        for picture in ImageSequence.Iterator(animation):
+            frame = VideoFrame.from_image(picture.convert("RGB"))
+            frame.pts, frame.time_base = time_ms, MILLISECONDS
+            output.mux(stream.encode(frame))
+            time_ms += picture.info.get("duration") or 100  # as browsers do
+        output.mux(stream.encode())
+    rewritten.seek(0)
+    return rewritten
 
 
 def _prepare_decoder(stream: VideoStream) -> None:
@@ -191,7 +218,7 @@ def _prepare_decoder(stream: VideoStream) -> None:
 def _decode(
     container: InputContainer, stream: VideoStream, on_notice: Callable[[str], None]
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yield the frames that can be decoded, with times that start at 0 and never fall."""
+    """Yield the frames that can be decoded, with times from the file's start that never fall."""
     start_s, last_s = None, 0.0
     step_s = 1 / float(stream.average_rate or USUAL_RATE_HZ)
     damaged = 0
@@ -203,7 +230,7 @@ def _decode(
             continue
         for frame in decoded:
             stated_s = frame.time if frame.time is not None else last_s + step_s
-            start_s = stated_s if start_s is None else start_s
+            start_s = _find_start(container, stated_s) if start_s is None else start_s
             last_s = max(last_s, stated_s - start_s)
             yield last_s, frame
     if damaged:
@@ -219,16 +246,25 @@ def _demux(
         on_notice("The video is damaged: it could be read only up to there.")
 
 
+def _find_start(container: InputContainer, first_s: float) -> float:
+    """Return the time of the file at which a player begins: its sound may start before it."""
+    if container.start_time is None:
+        return first_s
+    return min(first_s, max(0.0, container.start_time / av.time_base))
+
+
 def _find_stated_seconds(
-    container: InputContainer, stream: VideoStream, start_s: float | None
+    container: InputContainer, stream: VideoStream, first_s: float | None
 ) -> float | None:
-    """Return the length that the file states, from its first frame at `start_s` on."""
+    """Return the length that the file states, of pictures that begin at `first_s`."""
+    first_s = first_s or 0.0
+    start_s = _find_start(container, first_s)
     if stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
+        seconds = float(stream.duration * stream.time_base) + first_s - start_s
     else:
         seconds = (container.duration or 0) / av.time_base
-    if container.format.name in ("matroska,webm", "asf") and seconds > (start_s or 0):
-        seconds -= start_s or 0  # these state the time of their end
+    if container.format.name in ("matroska,webm", "asf") and seconds > start_s:
+        seconds -= start_s  # these state the time of their end
     return seconds if seconds > 0 else None
 
 

@@ -43,8 +43,12 @@ PORTRAIT_SIDE_PX = 112
 PORTRAIT_GAIN = 1.3
 
 TIME_BASE = Fraction(1, 90_000)
-# H.264 plays in every browser; "veryfast" writes 720p faster than it is drawn.
-CODEC, CODEC_OPTIONS = "libx264", {"crf": "23", "preset": "veryfast"}
+# H.264 plays nearly everywhere, VP8 in browsers that come without it; both write 720p faster than
+# it is drawn.
+CODECS = {
+    ".mp4": ("libx264", {"crf": "23", "preset": "veryfast"}),
+    ".webm": ("libvpx", {"crf": "20", "b": "4M", "deadline": "realtime", "cpu-used": "8"}),
+}
 MIN_CODEC_SIDE_PX = 16
 
 
@@ -112,7 +116,7 @@ def follow_faces(
 
 
 def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterator[float]:
-    """Write a silent H.264 mp4 with the boxes of the timeline; yield the seconds reached.
+    """Write a silent mp4 or webm with the boxes of the timeline; yield the seconds reached.
 
     `target` is whole once the generator is exhausted; closed before, it removes `target`. Frames
     have `upright.MAX_PIXELS` at most and the times of `path`, up to the timeline's end.
@@ -121,15 +125,18 @@ def annotate(path: Path | str, timeline: Timeline, target: Path | str) -> Iterat
     until_s = timeline.frames[-1].time_s + MAX_HOLD_S if timeline.frames else MAX_SECONDS
     is_whole = False
     try:
-        with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as output:
-            stream = None
+        kind = Path(target).suffix
+        options = {"movflags": "faststart"} if kind == ".mp4" else {}
+        with av.open(str(target), "w", format=kind[1:], options=options) as output:
+            stream, pts = None, 0  # the first picture from 0 on, where players begin a silent file
             for time_s, picture in frames(path, MAX_RATE_HZ, min(until_s, MAX_SECONDS)):
-                stream = stream or _add_stream(output, picture.size)
+                stream = stream or _add_stream(output, kind, picture.size)
                 readings = timeline.at(time_s)
                 boxes = _resize_boxes([one.shown for one in readings], shown.size, picture.size)
                 drawn = draw_faces(picture, boxes, [one.track for one in readings])
                 frame = VideoFrame.from_image(drawn.crop((0, 0, stream.width, stream.height)))
-                frame.pts, frame.time_base = round(time_s / TIME_BASE), TIME_BASE
+                frame.pts, frame.time_base = pts and round(time_s / TIME_BASE), TIME_BASE
+                pts = 1
                 output.mux(stream.encode(frame))
                 yield time_s
             output.mux(stream.encode())
@@ -165,7 +172,7 @@ def _collect_moments(
 def _make_moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:
     small = picture.copy()
     small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
-    faces = _resize_boxes([reading.prediction], size, small.size)
+    faces = _resize_boxes([reading.shown], size, small.size)
     return Moment(reading, draw_faces(small, faces, [reading.track]))
 
 
@@ -211,8 +218,9 @@ class _Portraits:
                 self.by_track[track] = portrait
 
 
-def _add_stream(output: OutputContainer, size: tuple[int, int]) -> VideoStream:
-    stream = output.add_stream(CODEC, options=CODEC_OPTIONS)
+def _add_stream(output: OutputContainer, kind: str, size: tuple[int, int]) -> VideoStream:
+    codec, options = CODECS[kind]
+    stream = output.add_stream(codec, options=options)
     # H.264 with halved colour needs even sides.
     stream.width, stream.height = (max(side // 2 * 2, MIN_CODEC_SIDE_PX) for side in size)
     stream.pix_fmt = "yuv420p"

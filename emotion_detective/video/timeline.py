@@ -2,8 +2,8 @@
 
 A `Timeline` belongs to one video or one live session. Frames are added in the order of time, and
 everything else is computed from them. `Reading.prediction` is the model's for this frame: table,
-CSV, frequencies and key moments use it. `Reading.shown` is smoothed, for labels that people watch.
-`tracking.py` numbers the faces.
+CSV and frequencies use it. `Reading.shown` is smoothed, for what people watch: labels and key
+moments. `tracking.py` numbers the faces.
 """
 
 import math
@@ -195,17 +195,16 @@ class Timeline:
         ]
 
     def key_moments(self) -> list[Reading]:
-        """Return the most confident reading of each label, in the order of labels.
+        """Return the reading of each label that is the most confident as shown, in label order.
 
         They outlive the frames that `max_rows` drops.
         """
         return [self._best[label] for label in self.labels if label in self._best]
 
     def _remember_best(self, reading: Reading) -> None:
-        label = reading.prediction.label
-        best = self._best.setdefault(label, reading)
-        if reading.prediction.confidence > best.prediction.confidence:
-            self._best[label] = reading
+        best = self._best.setdefault(reading.shown.label, reading)
+        if reading.shown.confidence > best.shown.confidence:
+            self._best[reading.shown.label] = reading
 
     def at(self, time_s: float) -> list[Reading]:
         """Return what to draw at a time: the last readings, boxes on their way to the next frame's.

@@ -49,6 +49,16 @@ def test_a_summary_names_few_faces_and_counts_many(predictions, sentence):
             {"happy": 1, "sad": 3, "angry": 1},
             "mostly looks neutral, happy once, sad 3 times",
         ),
+        (
+            {"neutral": 0.7, "happy": 0.1, "sad": 0.101, "angry": 0.1},
+            {"sad": 1, "angry": 2},
+            "mostly looks neutral, sad once, happy for a moment, angry twice",  # as often each
+        ),
+        (
+            {"happy": 0.4, "sad": 0.4, "angry": 0.2},
+            {"angry": 1},
+            "often looks happy and sad, angry once",
+        ),
     ],
 )
 def test_a_face_over_time_is_told_as_a_person_would(shares, episodes, said):

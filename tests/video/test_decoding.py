@@ -92,6 +92,25 @@ def test_a_file_that_starts_late_is_as_long_as_its_pictures(tmp_path, ending, co
     assert notices == []
 
 
+def test_times_count_from_the_sound_where_it_begins_first_as_players_do(tmp_path):
+    path = film(tmp_path / "film.mp4", numbered(20), [2 + i / 10 for i in range(20)], sound=True)
+    times, notices = read(path)
+    assert times == pytest.approx([2 + i / 5 for i in range(10)], abs=0.01)
+    assert describe(path).duration_s == pytest.approx(4, abs=0.1)
+    assert notices == []
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_an_animation_is_a_film(tmp_path, ending):
+    first, *others = numbered(4)
+    path = tmp_path / f"film.{ending}"
+    steps_ms = [100, 200, 300, 100]
+    first.save(path, save_all=True, append_images=others, duration=steps_ms, lossless=True)
+    found = list(frames(path, 30))
+    assert [round(time_s, 2) for time_s, _ in found] == [0, 0.1, 0.3, 0.6]
+    assert [number(picture) for _, picture in found] == [0, 1, 2, 3]
+
+
 def test_a_phone_that_is_turned_while_it_records_stretches_nothing(tmp_path):
     wide, high = (Image.new("RGB", size, "navy") for size in ((320, 240), (240, 320)))
     for picture in (wide, high):

@@ -187,6 +187,16 @@ def test_the_annotated_video_keeps_irregular_times_and_stands_upright(tmp_path):
     assert describe(target).size == (120, 160)
 
 
+def test_pictures_that_begin_after_the_sound_keep_their_times_in_the_copy(tmp_path):
+    times = [2, 2.5, 3]
+    source = film(tmp_path / "film.mp4", numbered(3), times, sound=True)
+    timeline = last(follow.follow_faces(OneFace(), source)).timeline
+    assert [frame.time_s for frame in timeline.frames] == pytest.approx(times, abs=0.01)
+    list(follow.annotate(source, timeline, tmp_path / "annotated.mp4"))
+    copied = [time_s for time_s, _ in frames(tmp_path / "annotated.mp4", 30)]
+    assert copied == pytest.approx([0, 2.5, 3], abs=0.01)  # a player without sound begins there
+
+
 def test_the_annotated_video_plays_in_browsers_or_is_not_there(two_seconds, tmp_path):
     timeline = last(follow.follow_faces(OneFace(), two_seconds)).timeline
     target = tmp_path / "annotated.mp4"

@@ -163,16 +163,15 @@ def test_the_csv_is_the_table():
 
 def test_key_moments_are_the_strongest_of_each_emotion_and_outlive_old_frames():
     timeline = Timeline(LABELS, max_rows=2)
-    for time_s, label, confidence in [(0, "sad", 0.5), (1, "happy", 0.9), (2, "sad", 0.8)]:
+    for time_s, label, confidence in [(0, "sad", 0.5), (3, "happy", 0.9), (6, "sad", 0.8)]:
         timeline.add(time_s, [prediction(label, confidence)])
-    for time_s in (3, 4, 5):
+    for time_s in (9, 12):
         timeline.add(time_s, [prediction("happy", 0.6)])
-    assert [(one.prediction.label, one.time_s) for one in timeline.key_moments()] == [
-        ("happy", 1),
-        ("sad", 2),
-    ]
+    timeline.add(12.01, [prediction("sad", 0.95)])  # smoothed it is happy still
+    moments = timeline.key_moments()
+    assert [(one.shown.label, one.time_s) for one in moments] == [("happy", 3), ("sad", 6)]
     assert timeline.dropped_frames == 4
-    assert [frame.time_s for frame in timeline.frames] == [4, 5]
+    assert [frame.time_s for frame in timeline.frames] == [12, 12.01]
 
 
 def test_between_two_frames_a_box_is_on_its_way():
