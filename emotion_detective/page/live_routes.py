@@ -22,7 +22,6 @@ from starlette.routing import Route
 
 from emotion_detective import LABELS
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.core.drawing import percent
 from emotion_detective.files import DECODE_ERRORS
 from emotion_detective.page import words
 from emotion_detective.page.seats import MAX_LIVE, SESSION_SECONDS, Seats, Session
@@ -127,7 +126,7 @@ def _face(reading: Reading) -> dict[str, Any]:
         "confidence": shown.confidence,
         "unsure": shown.unsure,
         "probabilities": shown.probabilities,
-        "tag": "unsure" if shown.unsure else f"{shown.label} {percent(shown.confidence)}",
+        "tag": "unsure" if shown.unsure else words.verdict(shown),
         "looks": words.looks(shown),
     }
 
