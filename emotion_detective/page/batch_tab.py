@@ -1,4 +1,4 @@
-"""The Batch tab: many pictures or a zip; totals first, then the pictures, then a table and CSV.
+"""The Batch tab: many pictures or a zip; totals, pictures and a table grow as files are read.
 
 Which buttons are in view follows from what the page shows: `batch.css`.
 """
@@ -6,17 +6,20 @@ Which buttons are in view follows from what the page shows: `batch.css`.
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 
-from emotion_detective import HOME
+from emotion_detective import HOME, LABELS
 from emotion_detective.core.detective import EmotionDetective
-from emotion_detective.core.rows import to_csv
+from emotion_detective.core.rows import Row, to_csv
 from emotion_detective.files import MAX_FILE_BYTES, read_picture
 from emotion_detective.page import batch_files, batch_view, html, shell, uploads, words
+from emotion_detective.page.gradio_seam import errors_as_messages
 
 EXAMPLE = HOME / "examples" / "pictures.zip"
 START = "Choose pictures or zip files: the analysis begins by itself."
@@ -36,42 +39,60 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 Updates = dict[gr.blocks.Block, object]
 
 
+@dataclass
+class Batch:
+    """A visitor's files, and what was found in them so far."""
+
+    files: list[tuple[str, Path]]
+    rows: list[Row] = field(default_factory=list)
+    cards: list[dict] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    cut_short: int = 0
+    is_whole: bool = False
+
+    def add(self, result: batch_files.FileResult) -> None:
+        """Note what was found in the next file."""
+        self.rows += result.rows
+        self.cards.append(batch_view.card(result))
+        self.counts.update(batch_view.kinds(result))
+        self.cut_short += result.is_cut
+
+
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     parts = _lay_out()
-    shown = [
-        *(parts.sent, parts.status, parts.choice, parts.screen, parts.view, parts.tools),
-        *(parts.table, parts.csv),
-    ]
+    shown = [parts.kept, parts.status, parts.choice, parts.screen, parts.view, parts.csv]
 
     def receive(sent: gr.EventData) -> Updates:
         try:
-            files = shell.received(sent, [EXAMPLE])
+            return _begin(parts, shell.received(sent, [EXAMPLE]))
         except ValueError as error:
             return _reset(parts, html.error(str(error)))
-        return {parts.sent: files, parts.status: html.progress(WAITING)}
 
-    received = parts.intake.opened(receive, None, shown, queue=False, **PRIVATE)
-    asked = parts.again.click(
-        lambda: html.progress(WAITING), None, parts.status, queue=False, **PRIVATE
-    )
+    def open_picture(kept: uploads.Kept | None, pressed: gr.EventData) -> dict:
+        with errors_as_messages():
+            return _keep_picture(kept and kept.value, shell.field(pressed, "index", int))
+
+    quick = {"queue": False, **PRIVATE}
+    received = parts.intake.opened(receive, None, shown, **quick)
+    asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
     running = [
         begun.success(
-            partial(_analyze, parts, detective), parts.sent, shown, **CONCURRENCY, **PRIVATE
+            partial(_analyze, parts, detective), parts.kept, shown, **CONCURRENCY, **PRIVATE
         )
         for begun in (received, asked)
     ]
     parts.stop.click(None, cancels=running, **PRIVATE)
     # After its last progress, which may come after the click.
-    stopped = html.progress_ends("Stopped.")
     for one in running:
-        one.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
-    parts.new.click(lambda: _reset(parts), None, shown, cancels=running, queue=False, **PRIVATE)
+        one.failure(partial(_show_stopped, parts), parts.kept, shown, **quick)
+    parts.view.open(open_picture, parts.kept, parts.opened, **PRIVATE)
+    parts.new.click(partial(_reset, parts), None, shown, cancels=running, **quick)
 
 
 def _lay_out() -> SimpleNamespace:
     """Return the tab's components by name."""
-    parts = SimpleNamespace(sent=gr.State())
+    parts = SimpleNamespace(kept=gr.State(), opened=shell.messenger("batch-opened"))
     with gr.Column(elem_id="batch-panel"):
         bar = shell.work_bar("batch", START, "New pictures")
         parts.status, parts.stop, parts.again, parts.new = bar
@@ -86,17 +107,8 @@ def _lay_out() -> SimpleNamespace:
                 gains=GAINS,
             )
         with gr.Column(visible=False) as parts.screen:
-            parts.view = shell.scripted("batch", "batch-view")
-        with gr.Column(visible=False, elem_id="batch-tools") as parts.tools:
             parts.csv = gr.DownloadButton("Download CSV", elem_id="batch-csv")
-            parts.table = gr.Dataframe(
-                label="One row a face, or a file without one",
-                headers=list(batch_view.TABLE_COLUMNS),
-                datatype="str",  # file names are text, never HTML or Markdown
-                elem_id="batch-table",
-                max_height=420,
-                interactive=False,
-            )
+            parts.view = shell.scripted("batch", "batch-view", LABELS=" ".join(LABELS))
     return parts
 
 
@@ -105,57 +117,92 @@ def _examples() -> list[shell.Example]:
     return [shell.Example(read_picture(first).picture, "the example pictures, in a zip file")]
 
 
+def _begin(parts: SimpleNamespace, files: list[tuple[str, Path]]) -> Updates:
+    return {parts.kept: uploads.Kept(Batch(files)), parts.status: html.progress(WAITING)}
+
+
+def _begin_again(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    batch = kept and kept.value
+    if batch is None:
+        return _reset(parts, html.error(uploads.RESULT_GONE))
+    return _begin(parts, batch.files)
+
+
 def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates:
     """Return what is shown without files."""
     return {
-        parts.sent: None,
+        parts.kept: None,
         parts.status: status,
         parts.choice: gr.Column(visible=True),
         parts.screen: gr.Column(visible=False),
         parts.view: None,
-        parts.tools: gr.Column(visible=False),
-        parts.table: None,
         parts.csv: None,
     }
 
 
 def _analyze(
-    parts: SimpleNamespace, detective: EmotionDetective, found: list[tuple[str, Path]] | None
+    parts: SimpleNamespace, detective: EmotionDetective, kept: uploads.Kept | None
 ) -> Iterator[Updates]:
-    """Yield the totals after every file, and pictures, table and CSV at the end."""
-    if not found:  # refused
-        yield {parts.sent: None}
+    """Yield what each file shows, and everything at the end."""
+    batch = kept and kept.value
+    if batch is None:  # refused
+        yield {parts.kept: None}
         return
-    total = batch_files.count(found)
-    wanted = min(total, batch_files.MAX_FILES)
-    counts: Counter[str] = Counter()
-    rows, cards, lines, cut_short = [], [], [], 0
+    wanted = min(batch_files.count(batch.files), batch_files.MAX_FILES)
     yield {
         parts.status: html.progress(f"0 of {wanted} files", 0.0),
         parts.choice: gr.Column(visible=False),
         parts.screen: gr.Column(visible=True),
-        parts.view: {"counts": batch_view.totals(counts)},
-        parts.tools: gr.Column(visible=False),
+        parts.view: {"counts": batch_view.totals(batch.counts)},
     }
-    for result in batch_files.read(detective, batch_files.pictures(found)):
-        rows += result.rows
-        cards.append(batch_view.card(result))
-        lines += batch_view.lines(result)
-        counts.update(batch_view.kinds(result))
-        cut_short += result.is_cut
+    for result in batch_files.read(detective, batch_files.pictures(batch.files)):
+        batch.add(result)
+        done = len(batch.cards)
         yield {
-            parts.status: html.progress(f"{len(cards)} of {wanted} files", len(cards) / wanted),
-            parts.view: {"counts": batch_view.totals(counts)},
+            parts.status: html.progress(f"{done} of {wanted} files", done / wanted),
+            parts.view: {
+                "counts": batch_view.totals(batch.counts),
+                "card": batch.cards[-1],
+                "index": done - 1,
+            },
         }
-    left_out = total - len(cards)
-    yield {
-        parts.status: html.message(words.batch_summary(rows, len(cards), left_out, cut_short)),
+    yield _show_result(parts, batch)
+
+
+def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    """Return what was found until the work was stopped."""
+    batch = kept and kept.value
+    if batch is None or batch.is_whole:  # for other files, or too late
+        return {parts.kept: gr.skip()}
+    if not batch.cards:
+        return {parts.status: html.message("Stopped.")}
+    return _show_result(parts, batch, "Stopped. ")
+
+
+def _show_result(parts: SimpleNamespace, batch: Batch, stopped: str = "") -> Updates:
+    batch.is_whole = True
+    read = len(batch.cards)
+    left_out = batch_files.count(batch.files) - read
+    told = words.batch_summary(batch.rows, read, left_out, batch.cut_short)
+    return {
+        parts.status: html.message(stopped + told),
         # As a file, which goes as uploads go: what an event returns Gradio keeps in memory.
         parts.view: {
-            "counts": batch_view.totals(counts),
-            "cards": uploads.as_download(uploads.keep(json.dumps(cards), "cards.json")),
+            "counts": batch_view.totals(batch.counts),
+            "cards": uploads.as_download(uploads.keep(json.dumps(batch.cards), "cards.json")),
+            "whole": not stopped,
         },
-        parts.tools: gr.Column(visible=True),
-        parts.table: {"data": lines, "headers": list(batch_view.TABLE_COLUMNS)},
-        parts.csv: uploads.keep(to_csv(rows), "batch.csv"),
+        parts.csv: uploads.keep(to_csv(batch.rows), "batch.csv"),
     }
+
+
+def _keep_picture(batch: Batch | None, index: int) -> dict:
+    """Return one of the pictures as a file that the Photo tab can open."""
+    if batch is None:
+        raise ValueError(uploads.RESULT_GONE)
+    found = next(islice(batch_files.pictures(batch.files), max(0, index), None), None)
+    if found is None or isinstance(found[1], ValueError):
+        raise ValueError("This picture cannot be opened; choose another one.")
+    name, source = found
+    path = source if isinstance(source, Path) else uploads.keep(source, "picture")
+    return uploads.as_download(str(path)) | {"orig_name": name}

@@ -4,7 +4,7 @@
     film.to_json(progress, faces)   # text for video.js, which draws boxes, chart and bars from it
     film.summarize(progress, faces)    # a sentence
 
-Numbers are whole: places in 1/10,000 of the picture's sides, probabilities in 1/1000. The text,
+Numbers are whole: places in 1/10,000 of the picture's sides, and so are probabilities. The text,
 with pictures of faces in it, goes to the browser as a file, which is deleted as uploads are: what
 an event returns Gradio would keep in memory for an hour. Knows no Gradio.
 """
@@ -20,7 +20,7 @@ from emotion_detective.page import html, words
 from emotion_detective.video import follow
 from emotion_detective.video.timeline import MAX_HOLD_S, Reading, Timeline
 
-PLACES, SHARES = 10_000, 1_000
+PLACES, SHARES = 10_000, 10_000
 MOMENT_SIDE_PX = 320
 # The faces seen longest; a film of a crowd has hundreds that flit by.
 MAX_LISTED = 40
@@ -114,7 +114,4 @@ def _moment(moment: follow.Moment) -> dict:
     small = moment.picture.copy()
     small.thumbnail((MOMENT_SIDE_PX, MOMENT_SIDE_PX))
     about = {"track": reading.track, "time": reading.time_s}
-    return about | {
-        "words": words.verdict(reading.prediction),
-        "picture": html.picture_address(small),
-    }
+    return about | {"picture": html.picture_address(small)}

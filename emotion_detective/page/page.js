@@ -12,6 +12,14 @@ window.ed = (() => {
     made.append(...children);
     return made;
   };
+  // Probabilities in whole percent that add up to 100: words.percents.
+  const percents = (all) => {
+    const whole = all.map((one) => Math.floor(100 * one));
+    const rest = (i) => 100 * all[i] - whole[i];
+    const missing = 100 - whole.reduce((sum, one) => sum + one, 0);
+    [...all.keys()].sort((a, b) => rest(b) - rest(a)).slice(0, missing).forEach((i) => whole[i]++);
+    return all.map((one, i) => (one >= 0.99 ? "99%+" : `${whole[i]}%`));
+  };
   const whenReady = (run) =>
     document.readyState === "loading" ? addEventListener("DOMContentLoaded", run) : run();
 
@@ -88,7 +96,8 @@ window.ed = (() => {
     const [kind] = files.map(kindOf);
     let name = files.length > 1 || kind === "zip" ? "batch" : kind === "video" ? "video" : "photo";
     if (wanted === "batch" && kind === "picture") name = "batch";
-    if (wanted === "video" && files.length === 1 && !files[0].type) name = "video";
+    const moves = /gif|webp|png/.test(files[0].type); // an animation, chosen in Video
+    if (wanted === "video" && files.length === 1 && (moves || !files[0].type)) name = "video";
     send(name, files);
   };
   const rooms = {}; // tab -> what shows its work: { begin, progress, failed }
@@ -126,6 +135,12 @@ window.ed = (() => {
     missed = 0;
     gone(name);
   }, 2500);
+  // A file that the server has already.
+  const openKept = async (name, { path, orig_name }, picture) => {
+    openTab(name);
+    const seen = await rooms[name].begin([], { picture });
+    intakes[name]({ files: [{ path, orig_name }], seen });
+  };
   const reduced = async (file) => {
     try {
       const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -343,5 +358,6 @@ window.ed = (() => {
     intakes[name] = tell;
   };
 
-  return { make, say, gone, open, openTab, startTabs, address, camera, isSeen, intake, rooms };
+  return { make, percents, say, gone, open, openKept, openTab, startTabs, address, camera,
+    isSeen, intake, rooms };
 })();

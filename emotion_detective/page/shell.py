@@ -232,25 +232,25 @@ ed.rooms.TAB = { begin: () => line("Opening"), progress: line, failed };
 """
 
 
-def work_bar(tab: str, start: str, new: str) -> tuple[gr.HTML, gr.Button, gr.Button, gr.Button]:
+def work_bar(
+    tab: str, start: str, new: str, how: gr.blocks.Block | None = None
+) -> tuple[gr.HTML, gr.Button, gr.Button, gr.Button]:
     """Lay out a tab's status, and its buttons to stop, to analyze again and to begin anew.
 
     Args:
         tab: what the names of the elements begin with.
         start: the status before there is any work.
         new: what the last button says.
+        how: stands beside "Analyze again".
     """
     with gr.Row(elem_id=f"{tab}-bar"):
-        return (
-            gr.HTML(
-                html.message(start),
-                js_on_load=_STATUS.replace("TAB", tab),
-                elem_id=f"{tab}-status",
-            ),
-            button("Stop", f"{tab}-stop"),
-            button("Analyze again", f"{tab}-again"),
-            button(new, f"{tab}-new"),
+        status = gr.HTML(
+            html.message(start), js_on_load=_STATUS.replace("TAB", tab), elem_id=f"{tab}-status"
         )
+        stop = button("Stop", f"{tab}-stop")
+        if how:
+            how.render()
+        return status, stop, button("Analyze again", f"{tab}-again"), button(new, f"{tab}-new")
 
 
 def button(text: str, elem_id: str) -> gr.Button:

@@ -18,21 +18,34 @@ GAINS = """<ul class="gains"><li>every face followed, with what it shows as the 
 <li>the strongest moment of each emotion</li>
 <li>all numbers as CSV, and a copy with the faces drawn</li></ul>"""
 LIMITS = (
-    f"mp4, mov or webm, up to {decoding.MAX_FILE_BYTES / 1e6:.0f} MB; "
+    "mp4, mov, webm or an animation (GIF, WebP, APNG), up to "
+    f"{decoding.MAX_FILE_BYTES / 1e6:.0f} MB; "
     f"the first {decoding.MAX_SECONDS / 60:.0f} minutes are read."
 )
-RATES_HZ = (1, 10)
+ACCEPTED = "video/*,image/gif,image/webp,image/apng,image/png"
+RATES_HZ = (2.0, follow.DEFAULT_RATE_HZ, 10.0)
 
 
 def lay_out() -> SimpleNamespace:
     """Lay the tab out, called inside `gr.Blocks`; return its components by name."""
-    parts = SimpleNamespace(kept=gr.State(), sent=gr.State())
+    parts = SimpleNamespace(kept=gr.State())
     with gr.Column(elem_id="video-panel"):
-        bar = shell.work_bar("video", START, "New video")
+        parts.rate = gr.Dropdown(
+            [(f"{rate:.0f} frames a second", rate) for rate in RATES_HZ],
+            value=follow.DEFAULT_RATE_HZ,
+            label="How closely it is looked at",
+            filterable=False,
+            container=False,
+            scale=0,
+            min_width=220,
+            elem_id="video-rate",
+            render=False,
+        )
+        bar = shell.work_bar("video", START, "New video", parts.rate)
         parts.status, parts.stop, parts.again, parts.new = bar
         with gr.Column(elem_id="video-choice") as parts.choice:
             parts.intake = shell.intake(
-                "video", "a video", "video/*", LIMITS, _examples(), "this one", "film", GAINS
+                "video", "a video", ACCEPTED, LIMITS, _examples(), "this one", "film", GAINS
             )
         with gr.Column(visible=False) as parts.screen:
             parts.player = shell.scripted("video", "video-player", LABELS=" ".join(LABELS))
@@ -44,12 +57,6 @@ def lay_out() -> SimpleNamespace:
             with gr.Row(elem_id="video-copy-bar"):
                 parts.copy_status = gr.HTML(elem_id="video-copy-status")
                 parts.copy_stop = shell.button("Stop", "video-copy-stop")
-            parts.rate = gr.Slider(
-                *RATES_HZ,
-                follow.DEFAULT_RATE_HZ,
-                step=1,
-                label="Frames looked at a second, when you analyze it again",
-            )
     return parts
 
 

@@ -5,9 +5,10 @@ with boxes drawn over it by `video.js`; a copy with the boxes in its pictures is
 for it, and for a browser that cannot play the file (`_annotate`). `video_layout` lays the tab out.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,25 +26,40 @@ NO_COPY = "No copy with the faces was made."
 UNPLAYABLE = "This browser cannot play your video, so it is written again, with the faces"
 # The page is told no more often than this how far the work is.
 TELL_EVERY_S = 0.5
+# What was found so far is sent whole each time, so ever more rarely: after this part of the time
+# that reading took until then.
+SHOW_AFTER = 0.25
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 Updates = dict[gr.blocks.Block, object]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Followed:
-    """What is kept of a video for its visitor: what was found, and where the upload lies."""
+    """A visitor's video: where the upload lies, and what was found in it so far."""
 
-    progress: follow.Progress
     path: Path
+    progress: follow.Progress | None = None
+    is_whole: bool = False
+    reading: threading.Lock = field(default_factory=threading.Lock)  # held while `progress` changes
+
+    def read(self, steps: Iterator[follow.Progress]) -> Iterator[follow.Progress]:
+        """Yield the steps, the last of which is kept."""
+        while True:
+            with self.reading:
+                step = next(steps, None)
+                self.progress = step or self.progress
+            if step is None:
+                return
+            yield step
 
 
 def tab(detective: EmotionDetective) -> None:
     """Lay the tab out and wire it; called inside `gr.Blocks`."""
     parts = lay_out()
     shown = [
-        *(parts.sent, parts.kept, parts.status, parts.choice, parts.screen, parts.player),
+        *(parts.kept, parts.status, parts.choice, parts.screen, parts.player),
         *(parts.tools, parts.csv, parts.copy, parts.copied, parts.copy_status),
     ]
 
@@ -58,11 +74,11 @@ def tab(detective: EmotionDetective) -> None:
 
     quick = {"queue": False, **PRIVATE}
     received = parts.intake.opened(receive, None, shown, **quick)
-    asked = parts.again.click(partial(_begin, parts), parts.sent, shown, **quick)
+    asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
     analyzing = [
         begun.success(
             partial(_analyze, parts, detective),
-            [parts.sent, parts.rate],
+            [parts.kept, parts.rate],
             shown,
             **CONCURRENCY,
             **PRIVATE,
@@ -71,23 +87,28 @@ def tab(detective: EmotionDetective) -> None:
     ]
     parts.stop.click(None, cancels=analyzing, **PRIVATE)
     # After the last progress, which may come after the click.
-    stopped = html.progress_ends("Stopped.")
     for one in analyzing:
-        one.failure(None, parts.status, parts.status, js=stopped, **PRIVATE)
+        one.failure(partial(_show_stopped, parts), parts.kept, shown, **quick)
+
+    def copy_to_play(kept: uploads.Kept | None, asked: gr.EventData) -> Iterator[Updates]:
+        webm = getattr(asked, "webm", False) is True
+        yield from _annotate(parts, "faces.webm" if webm else "faces.mp4", True, kept)
+
     copying = [
-        _wire_copy(parts, parts.copy.click, for_player=False),
-        _wire_copy(parts, parts.player.unplayable, for_player=True),
+        _wire_copy(parts, parts.copy.click, partial(_annotate, parts, "faces.mp4", False), WAITING),
+        _wire_copy(parts, parts.player.unplayable, copy_to_play, UNPLAYABLE),
     ]
     parts.copy_stop.click(None, cancels=copying, **PRIVATE)
     parts.new.click(partial(_reset, parts), None, shown, cancels=[*analyzing, *copying], **quick)
 
 
-def _wire_copy(parts: SimpleNamespace, wanted: Callable, for_player: bool) -> gr.events.Dependency:
+def _wire_copy(
+    parts: SimpleNamespace, wanted: Callable, annotate: Callable, waiting: str
+) -> gr.events.Dependency:
     """Have a copy made when the event `wanted` comes; return the event that makes it."""
-    waiting = html.progress_at_once(UNPLAYABLE if for_player else WAITING)
-    wanted(None, None, parts.copy_status, js=waiting, **PRIVATE)
+    wanted(None, None, parts.copy_status, js=html.progress_at_once(waiting), **PRIVATE)
     copying = wanted(
-        partial(_annotate, parts, for_player),
+        annotate,
         parts.kept,
         [parts.copy_status, parts.copy, parts.copied, parts.player],
         **CONCURRENCY,
@@ -98,12 +119,17 @@ def _wire_copy(parts: SimpleNamespace, wanted: Callable, for_player: bool) -> gr
     return copying
 
 
-def _begin(parts: SimpleNamespace, path: Path | None) -> Updates:
+def _begin_again(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    followed = kept and kept.value
+    if followed is None:
+        return _reset(parts, html.error(uploads.RESULT_GONE))
+    return _begin(parts, followed.path)
+
+
+def _begin(parts: SimpleNamespace, path: Path) -> Updates:
     """Return what stands there as soon as a video is chosen: the player, and that it must wait."""
-    if path is None:
-        return _reset(parts)
     return _reset(parts) | {
-        parts.sent: path,
+        parts.kept: uploads.Kept(Followed(path)),
         parts.status: html.progress(WAITING),
         parts.choice: gr.Column(visible=False),
         parts.screen: gr.Column(visible=True),
@@ -114,7 +140,6 @@ def _begin(parts: SimpleNamespace, path: Path | None) -> Updates:
 def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates:
     """Return what is shown without a video."""
     return {
-        parts.sent: None,
         parts.kept: None,
         parts.status: status,
         parts.choice: gr.Column(visible=True),
@@ -129,55 +154,74 @@ def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates
 
 
 def _analyze(
-    parts: SimpleNamespace, detective: EmotionDetective, path: Path | None, rate_hz: float
+    parts: SimpleNamespace, detective: EmotionDetective, kept: uploads.Kept | None, rate_hz: float
 ) -> Iterator[Updates]:
-    """Yield how far the work is, and everything that was found at the end."""
-    if path is None:
+    """Yield how far the work is and what was found so far, and everything at the end."""
+    followed = kept and kept.value
+    if followed is None:  # refused
         yield {parts.kept: None}
         return
-    told_s = 0.0
+    begun_s = told_s = shown_s = time.monotonic()
     try:
-        uploads.uploaded_path(str(path))  # it may have waited for too long
-        for progress in follow.follow_faces(detective, path, rate_hz):
-            if time.monotonic() - told_s > TELL_EVERY_S:
-                told_s = time.monotonic()
-                text = f"{progress.time_s:.0f} seconds of video read"
-                yield {parts.status: html.progress(text, progress.fraction)}
+        uploads.uploaded_path(str(followed.path))  # it may have waited for too long
+        for progress in followed.read(follow.follow_faces(detective, followed.path, rate_hz)):
+            now_s = time.monotonic()
+            if now_s - told_s < TELL_EVERY_S:
+                continue
+            told_s = now_s
+            text = f"{progress.time_s:.0f} seconds of video read"
+            told = {parts.status: html.progress(text, progress.fraction)}
+            if now_s - shown_s > SHOW_AFTER * (shown_s - begun_s) and progress.timeline.tracks:
+                shown_s = now_s
+                told[parts.player] = _found(followed, film.over_time(progress.timeline))
+            yield told
     except ValueError as error:
         yield _reset(parts, html.error(str(error)))
         return
-    if not progress.timeline.tracks:
-        told = " ".join(["No face found in this video.", *progress.notices])
-        yield {parts.status: html.message(told)}
-        return
-    yield _show_result(parts, progress, path)
+    yield _show_result(parts, followed)
 
 
-def _show_result(parts: SimpleNamespace, progress: follow.Progress, path: Path) -> Updates:
+def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    """Return what was found until the work was stopped."""
+    followed = kept and kept.value
+    if followed is None or followed.is_whole:  # for another video, or too late
+        return {parts.kept: gr.skip()}
+    with followed.reading:
+        return _show_result(parts, followed, "Stopped.")
+
+
+def _found(followed: Followed, faces: list[film.FaceInTime]) -> dict:
+    """Return what the player shows of a video until now."""
+    found = uploads.keep(film.to_json(followed.progress, faces), "found.json")
+    return {"video": uploads.as_download(str(followed.path)), "found": uploads.as_download(found)}
+
+
+def _show_result(parts: SimpleNamespace, followed: Followed, stopped: str = "") -> Updates:
+    progress = followed.progress
+    if progress is None or not progress.timeline.tracks:
+        told = [stopped or "No face found in this video.", *(progress.notices if progress else ())]
+        value = {"video": uploads.as_download(str(followed.path)), "none": True}
+        return {parts.status: html.message(" ".join(told)), parts.player: value}
     faces = film.over_time(progress.timeline)
-    value = {
-        "video": uploads.as_download(str(path)),
-        "found": uploads.as_download(uploads.keep(film.to_json(progress, faces), "found.json")),
-    }
-    csv = uploads.keep(progress.timeline.csv(), "video.csv")
+    value = _found(followed, faces) | {"whole": True}
+    followed.progress, followed.is_whole = replace(progress, moments=(), portraits={}), True
     return {
-        parts.kept: uploads.Kept(Followed(replace(progress, moments=(), portraits={}), path)),
-        parts.status: html.message(film.summarize(progress, faces)),
+        parts.status: html.message(f"{stopped} {film.summarize(progress, faces)}".lstrip()),
         parts.player: value,
         parts.tools: gr.Column(visible=True),
-        parts.csv: csv,
+        parts.csv: uploads.keep(progress.timeline.csv(), "video.csv"),
     }
 
 
 def _annotate(
-    parts: SimpleNamespace, for_player: bool, kept: uploads.Kept | None
+    parts: SimpleNamespace, name: str, for_player: bool, kept: uploads.Kept | None
 ) -> Iterator[Updates]:
     """Yield how far the annotated copy is, then the copy."""
     followed = kept and kept.value
-    if followed is None:
+    if followed is None or followed.progress is None:
         raise gr.Error(uploads.RESULT_GONE, print_exception=False)
     path, timeline = followed.path, followed.progress.timeline
-    target = uploads.reserve("faces.mp4")
+    target = uploads.reserve(name)
     text = UNPLAYABLE if for_player else "Drawing the faces into a copy"
     told_s = 0.0
     with errors_as_messages():

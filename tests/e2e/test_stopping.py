@@ -121,7 +121,8 @@ def wait_until_under_way(work: Work, before: int) -> None:
 
 def expect_stopped(status) -> None:
     """The status says so to those who see it: Gradio leaves a hidden "Error" beside it at times."""
-    expect(status).to_have_text("Stopped.", use_inner_text=True)
+    expect(status).to_have_text(re.compile(r"^Stopped\."), use_inner_text=True)
+    expect(status.locator("progress")).to_have_count(0)
 
 
 def assert_stops(work: Work) -> None:
@@ -242,6 +243,8 @@ def test_stop_ends_a_batch_and_it_can_be_begun_again(open_page, work, many_pictu
     expect_stopped(page.locator("#batch-status"))
     assert_stops(work)
     expect_stopped(page.locator("#batch-status"))
+    expect(page.locator("#batch-status")).to_contain_text("more were left out")
+    expect(page.locator(".batch .cards article").first).to_be_visible()  # what has been read
     before = work()
     page.locator("#batch-again").click()
     wait_until_under_way(work, before)

@@ -69,9 +69,11 @@ def test_a_video_is_analysed_by_itself_in_one_player_and_nothing_jumps(watching)
 
 def test_player_words_and_faces_are_in_view_at_once_on_a_laptop(watching):
     watching.evaluate("scrollTo(0, 0)")
+    watching.set_viewport_size({"width": 1366, "height": 640})
     for part in ("#video-status", ".film .controls", ".film .faces label", ".film .now"):
         expect(watching.locator(part).first).to_be_in_viewport(ratio=1)
-    expect(watching.locator(".film .lines")).to_be_in_viewport()
+    expect(watching.locator(".film .lines")).to_be_in_viewport(ratio=1)
+    watching.set_viewport_size({"width": 1366, "height": 768})
 
 
 def test_boxes_are_drawn_where_the_faces_are(watching):
@@ -83,6 +85,18 @@ def test_boxes_are_drawn_where_the_faces_are(watching):
     assert middle == pytest.approx((10 + 40 + 128) / SIZE[0], abs=0.06)
     letters = watching.locator(".film .box span").first
     assert letters.evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)") >= 12
+
+
+def test_the_chart_says_what_is_under_the_pointer_and_obeys_keys(watching):
+    press_chart(watching, 0.5)
+    now = watching.locator(".film .now .ed-bars b").all_inner_texts()
+    assert sum(int(share.rstrip("%+")) for share in now) == 100
+    expect(watching.locator(".film .readout")).to_contain_text(max(now, key=lambda p: int(p[:-1])))
+    before = watching.evaluate(NOW)
+    watching.locator(".film .plot").press("ArrowRight")
+    assert 0 < watching.evaluate(NOW) - before < 0.5
+    watching.locator(".film .plot").press("Home")
+    assert watching.evaluate(NOW) == 0
 
 
 def test_a_press_on_the_chart_goes_there(watching):
@@ -113,6 +127,11 @@ def test_a_key_moment_goes_there_and_chooses_its_face(watching):
         moment.click()
         track = said.removeprefix("Face ").split()[0]
         minutes, seconds = said.rpartition("at ")[2].split(":")
+        words = said.removeprefix(f"Face {track} ").partition(",")[0]
+        if "unsure" not in words:  # as the player says it
+            label, percent = words.split()
+            row = watching.locator(".film .now li", has_text=label)
+            expect(row.locator("b")).to_have_text(percent)
         assert int(watching.evaluate(NOW)) == 60 * int(minutes) + int(seconds)
         expect(watching.locator(".film .lines h3")).to_contain_text(f"Face {track} ")
 
@@ -157,13 +176,18 @@ def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
     expect(page.locator(".film .stage")).to_be_in_viewport(ratio=0.9)
 
 
-def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, tmp_path):
+@pytest.mark.parametrize("has_h264", [True, False])
+def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, has_h264):
     page = visitor("Video", 1366, 768)
     page.route("**/file=**two.mp4", lambda route: route.abort())
+    if not has_h264:
+        page.evaluate("HTMLMediaElement.prototype.canPlayType = () => ''")
     page.set_input_files("#video-intake input[type=file]", two_faces)
     expect(page.locator("#video-copied")).to_be_visible()
     page.wait_for_function("document.querySelector('.film video').videoWidth > 0")
     expect(page.locator(".film .box")).to_have_count(0)  # they are in its pictures
+    address = page.locator(".film video").get_attribute("src")
+    assert address.endswith(".mp4" if has_h264 else ".webm")
 
 
 def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
@@ -174,6 +198,32 @@ def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
     expect(page.locator("#video-status")).to_contain_text("no video that can be read")
     expect(page.locator("#video-intake .file")).to_be_visible()
     expect(page.locator(".film")).to_have_count(0)
+
+
+def test_pictures_after_the_sound_and_animations_are_where_the_player_has_them(
+    visitor, astronaut, tmp_path
+):
+    page = visitor("Video", 1366, 768)
+    faces = [astronaut.resize((320, 320))] * 8
+    late = film(tmp_path / "late.mp4", faces, [1 + i / 5 for i in range(8)], sound=True)
+    page.set_input_files("#video-intake input[type=file]", late)
+    expect(page.locator(".film.ready .faces label")).to_have_count(1)
+    expect(page.locator(".film .box")).to_have_count(0)
+    press_chart(page, 0.9)
+    expect(page.locator(".film .box")).to_have_count(1)
+    page.locator("#video-new").click()
+    moves = tmp_path / "moves.webp"
+    faces[0].save(moves, save_all=True, append_images=[faces[1].rotate(1)] * 4, duration=200)
+    page.set_input_files("#video-intake input[type=file]", moves)
+    page.wait_for_function("document.querySelector('.film video')?.videoWidth > 0")
+    expect(page.locator("#video-copied")).to_be_visible()
+
+
+def test_a_film_without_a_face_promises_none(visitor, tmp_path):
+    page = visitor("Video", 1366, 768)
+    empty = film(tmp_path / "empty.mp4", [Image.new("RGB", (64, 48))] * 4)
+    page.set_input_files("#video-intake input[type=file]", empty)
+    expect(page.locator(".film .coming")).to_have_text("No face was found.")
 
 
 def test_the_example_is_analysed_when_it_is_pressed(visitor):

@@ -44,6 +44,7 @@ def test_a_card_has_picture_faces_and_what_is_missing(results):
     two, none, bad = map(batch_view.card, results)
     assert [one["kind"] for one in two["faces"]] == ["happy", "unsure"]
     assert two["faces"][0]["words"] == "happy 99%+"
+    assert two["faces"][1]["percents"] == ["12%", "12%", "12%", "12%", "40%", "12%"]
     assert two["name"] == "<b>two</b>.jpg"  # text of JSON: batch.js makes text of it
     assert two["alt"].startswith("2 faces: 1 looks happy (99%+), 2 unsure between sad and ")
     assert two["picture"].startswith("data:image/jpeg;base64,")
@@ -60,12 +61,3 @@ def test_a_card_says_that_its_faces_lie_on_their_side():
     result = FileResult(file_rows("a.jpg", lying), Image.new("RGB", (9, 9)), lying, "It is cut.")
     said = "Found with the picture turned by 90 degrees clockwise. It is cut."
     assert batch_view.card(result)["notice"] == said
-
-
-def test_the_table_is_in_words_and_never_certain(results):
-    two, none, bad = map(batch_view.lines, results)
-    assert two[0] == ("<b>two</b>.jpg", "1", "happy 99%+", "  0%", "  0%", "99%+", *["  0%"] * 3)
-    assert two[1][2] == "unsure: sad 40% or angry 12%"
-    assert none == [("none.jpg", "", "no face found", *[""] * 6)]
-    assert bad == [("bad.jpg", "", "cannot be read", *[""] * 6)]
-    assert len(two[0]) == len(batch_view.TABLE_COLUMNS)

@@ -55,17 +55,14 @@ def test_the_player_gets_places_and_shares_as_whole_numbers(progress):
     assert content["seconds"] == 2.0
     time_s, answers = content["frames"][1]
     assert time_s == 0.25
-    assert answers[1] == [2, 0, 0, 1000, 2000, 50, 50, 750, 50, 50, 50]
+    assert answers[1] == [2, 0, 0, 1000, 2000, 500, 500, 7500, 500, 500, 500]
     assert [len(faces) for _, faces in content["frames"]] == [2] * 4 + [1] * 5
     assert [one["words"] for one in content["faces"]] == [
         "Mostly looks sad.",
         "Mostly looks happy.",
     ]
-    assert content["faces"][0]["shares"]["sad"] == 1000
-    assert [(one["track"], one["words"]) for one in content["moments"]] == [
-        (2, "happy 75%"),
-        (1, "sad 75%"),
-    ]
+    assert content["faces"][0]["shares"]["sad"] == 10_000
+    assert [one["track"] for one in content["moments"]] == [2, 1]
     pictures = [one["picture"] for one in content["faces"] + content["moments"]]
     assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures)
 
