@@ -336,7 +336,7 @@ const saveCard = async () => {
   }
   if (row) write(`How often, in ${Math.round(row.seconds)} seconds`, edge, 510, "23px", "#515b70");
   write("Emotion Detective", edge, 580, "bold 26px", "#4338ca");
-  write("reads expressions, not feelings", edge + 260, 580, "24px", "#515b70");
+  write("reads expressions, not feelings", edge + 300, 580, "24px", "#515b70");
   const blob = await new Promise((done) => card.toBlob(done, "image/png"));
   const files = [new File([blob], "six-faces.png", { type: "image/png" })];
   if (navigator.canShare?.({ files }) && matchMedia("(pointer: coarse)").matches)

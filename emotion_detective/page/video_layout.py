@@ -31,13 +31,13 @@ def lay_out() -> SimpleNamespace:
     parts = SimpleNamespace(kept=gr.State())
     with gr.Column(elem_id="video-panel"):
         parts.rate = gr.Dropdown(
-            [(f"{rate:.0f} frames a second", rate) for rate in RATES_HZ],
+            [(f"{rate:.0f} frames/s", rate) for rate in RATES_HZ],
             value=follow.DEFAULT_RATE_HZ,
             label="How closely it is looked at",
             filterable=False,
             container=False,
             scale=0,
-            min_width=220,
+            min_width=150,
             elem_id="video-rate",
             render=False,
         )

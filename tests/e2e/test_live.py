@@ -85,6 +85,7 @@ def test_the_mirror_shows_boxes_and_bars_and_the_table_is_not_mirrored(page):
 
     page.get_by_role("button", name="Stop").click()
     expect_off(page)
+    expect(page.locator(".live-summary li").first).to_contain_text("Face 1, ")
     rows = download(page, ".live-csv")
     assert rows[0]["track"] == "1"
     times = [float(row["time_s"]) for row in rows]
