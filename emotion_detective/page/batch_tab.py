@@ -49,6 +49,7 @@ class Batch:
     counts: Counter[str] = field(default_factory=Counter)
     cut_short: int = 0
     is_whole: bool = False
+    is_stopped: bool = False
 
     def add(self, result: batch_files.FileResult) -> None:
         """Note what was found in the next file."""
@@ -78,14 +79,19 @@ def tab(detective: EmotionDetective) -> None:
     asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
     running = [
         begun.success(
-            partial(_analyze, parts, detective), parts.kept, shown, **CONCURRENCY, **PRIVATE
+            partial(_analyze, parts, detective),
+            parts.kept,
+            shown,
+            trigger_mode="multiple",  # the last one may be about to end
+            **CONCURRENCY,
+            **PRIVATE,
         )
         for begun in (received, asked)
     ]
-    parts.stop.click(None, cancels=running, **PRIVATE)
-    # After its last progress, which may come after the click.
-    for one in running:
-        one.failure(partial(_show_stopped, parts), parts.kept, shown, **quick)
+    stopped = parts.stop.click(_stop, parts.kept, None, cancels=running, **quick)
+    # In the queue, so that it comes after the last progress, which may come after the click.
+    for ended in (stopped.then, *(one.failure for one in running)):
+        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_limit=None, **PRIVATE)
     parts.view.open(open_picture, parts.kept, parts.opened, **PRIVATE)
     parts.new.click(partial(_reset, parts), None, shown, cancels=running, **quick)
 
@@ -157,6 +163,8 @@ def _analyze(
     }
     for result in batch_files.read(detective, batch_files.pictures(batch.files)):
         batch.add(result)
+        if batch.is_stopped:
+            break
         done = len(batch.cards)
         yield {
             parts.status: html.progress(f"{done} of {wanted} files", done / wanted),
@@ -166,13 +174,18 @@ def _analyze(
                 "index": done - 1,
             },
         }
-    yield _show_result(parts, batch)
+    yield _show_result(parts, batch, "Stopped. " if batch.is_stopped else "")
+
+
+def _stop(kept: uploads.Kept | None) -> None:
+    if batch := kept and kept.value:
+        batch.is_stopped = True
 
 
 def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
     """Return what was found until the work was stopped."""
     batch = kept and kept.value
-    if batch is None or batch.is_whole:  # for other files, or too late
+    if batch is None or batch.is_whole or not batch.is_stopped:  # for other files, or too late
         return {parts.kept: gr.skip()}
     if not batch.cards:
         return {parts.status: html.message("Stopped.")}
@@ -180,7 +193,7 @@ def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
 
 
 def _show_result(parts: SimpleNamespace, batch: Batch, stopped: str = "") -> Updates:
-    batch.is_whole = True
+    batch.is_whole = not stopped
     read = len(batch.cards)
     left_out = batch_files.count(batch.files) - read
     told = words.batch_summary(batch.rows, read, left_out, batch.cut_short)

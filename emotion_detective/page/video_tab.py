@@ -42,6 +42,7 @@ class Followed:
     path: Path
     progress: follow.Progress | None = None
     is_whole: bool = False
+    is_stopped: bool = False
     reading: threading.Lock = field(default_factory=threading.Lock)  # held while `progress` changes
 
     def read(self, steps: Iterator[follow.Progress]) -> Iterator[follow.Progress]:
@@ -80,15 +81,16 @@ def tab(detective: EmotionDetective) -> None:
             partial(_analyze, parts, detective),
             [parts.kept, parts.rate],
             shown,
+            trigger_mode="multiple",  # the last one may be about to end
             **CONCURRENCY,
             **PRIVATE,
         )
         for begun in (received, asked)
     ]
-    parts.stop.click(None, cancels=analyzing, **PRIVATE)
-    # After the last progress, which may come after the click.
-    for one in analyzing:
-        one.failure(partial(_show_stopped, parts), parts.kept, shown, **quick)
+    stopped = parts.stop.click(_stop, parts.kept, None, cancels=analyzing, **quick)
+    # In the queue, so that it comes after the last progress, which may come after the click.
+    for ended in (stopped.then, *(one.failure for one in analyzing)):
+        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_limit=None, **PRIVATE)
 
     def copy_to_play(kept: uploads.Kept | None, asked: gr.EventData) -> Iterator[Updates]:
         webm = getattr(asked, "webm", False) is True
@@ -165,6 +167,8 @@ def _analyze(
     try:
         uploads.uploaded_path(str(followed.path))  # it may have waited for too long
         for progress in followed.read(follow.follow_faces(detective, followed.path, rate_hz)):
+            if followed.is_stopped:
+                break
             now_s = time.monotonic()
             if now_s - told_s < TELL_EVERY_S:
                 continue
@@ -178,13 +182,20 @@ def _analyze(
     except ValueError as error:
         yield _reset(parts, html.error(str(error)))
         return
-    yield _show_result(parts, followed)
+    yield _show_result(parts, followed, "Stopped." if followed.is_stopped else "")
+
+
+def _stop(kept: uploads.Kept | None) -> None:
+    if followed := kept and kept.value:
+        followed.is_stopped = True
 
 
 def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
     """Return what was found until the work was stopped."""
     followed = kept and kept.value
-    if followed is None or followed.is_whole:  # for another video, or too late
+    if (
+        followed is None or followed.is_whole or not followed.is_stopped
+    ):  # for another video, or too late
         return {parts.kept: gr.skip()}
     with followed.reading:
         return _show_result(parts, followed, "Stopped.")
@@ -204,7 +215,8 @@ def _show_result(parts: SimpleNamespace, followed: Followed, stopped: str = "") 
         return {parts.status: html.message(" ".join(told)), parts.player: value}
     faces = film.over_time(progress.timeline)
     value = _found(followed, faces) | {"whole": True}
-    followed.progress, followed.is_whole = replace(progress, moments=(), portraits={}), True
+    if not stopped:
+        followed.progress, followed.is_whole = replace(progress, moments=(), portraits={}), True
     return {
         parts.status: html.message(f"{stopped} {film.summarize(progress, faces)}".lstrip()),
         parts.player: value,
