@@ -93,7 +93,7 @@ def tab(detective: EmotionDetective) -> None:
     for ended in (stopped.then, *(one.failure for one in running)):
         ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_limit=None, **PRIVATE)
     parts.view.open(open_picture, parts.kept, parts.opened, **PRIVATE)
-    parts.new.click(partial(_reset, parts), None, shown, cancels=running, **quick)
+    parts.new.click(partial(_start_over, parts), parts.kept, shown, cancels=running, **quick)
 
 
 def _lay_out() -> SimpleNamespace:
@@ -163,8 +163,10 @@ def _analyze(
     }
     for result in batch_files.read(detective, batch_files.pictures(batch.files)):
         batch.add(result)
+        # A progress, or Gradio's echo of the last one, would come after what is shown then.
         if batch.is_stopped:
-            break
+            yield {parts.kept: gr.skip()}
+            return
         done = len(batch.cards)
         yield {
             parts.status: html.progress(f"{done} of {wanted} files", done / wanted),
@@ -174,12 +176,17 @@ def _analyze(
                 "index": done - 1,
             },
         }
-    yield _show_result(parts, batch, "Stopped. " if batch.is_stopped else "")
+    yield _show_result(parts, batch)
 
 
 def _stop(kept: uploads.Kept | None) -> None:
     if batch := kept and kept.value:
         batch.is_stopped = True
+
+
+def _start_over(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    _stop(kept)
+    return _reset(parts)
 
 
 def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:

@@ -101,7 +101,9 @@ def tab(detective: EmotionDetective) -> None:
         _wire_copy(parts, parts.player.unplayable, copy_to_play, UNPLAYABLE),
     ]
     parts.copy_stop.click(None, cancels=copying, **PRIVATE)
-    parts.new.click(partial(_reset, parts), None, shown, cancels=[*analyzing, *copying], **quick)
+    parts.new.click(
+        partial(_start_over, parts), parts.kept, shown, cancels=[*analyzing, *copying], **quick
+    )
 
 
 def _wire_copy(
@@ -167,8 +169,10 @@ def _analyze(
     try:
         uploads.uploaded_path(str(followed.path))  # it may have waited for too long
         for progress in followed.read(follow.follow_faces(detective, followed.path, rate_hz)):
+            # A progress, or Gradio's echo of the last one, would come after what is shown then.
             if followed.is_stopped:
-                break
+                yield {parts.kept: gr.skip()}
+                return
             now_s = time.monotonic()
             if now_s - told_s < TELL_EVERY_S:
                 continue
@@ -182,12 +186,17 @@ def _analyze(
     except ValueError as error:
         yield _reset(parts, html.error(str(error)))
         return
-    yield _show_result(parts, followed, "Stopped." if followed.is_stopped else "")
+    yield _show_result(parts, followed)
 
 
 def _stop(kept: uploads.Kept | None) -> None:
     if followed := kept and kept.value:
         followed.is_stopped = True
+
+
+def _start_over(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+    _stop(kept)
+    return _reset(parts)
 
 
 def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
