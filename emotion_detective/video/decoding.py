@@ -7,8 +7,8 @@
 PyAV decodes, with the FFmpeg inside its wheel; `upright.py` makes pictures of the frames. Frames
 have their own times, as a phone's rate varies, counted from the file's start as players do; the
 length that a file states only serves progress bars. A few frames are held at a time; closing the
-generator closes the file. Run as a program, this module is the process in which `refuse_bombs` tries
-a file.
+generator closes the file. Run as a program, this module is the process in which `refuse_bombs`
+tries a file.
 """
 
 import math
