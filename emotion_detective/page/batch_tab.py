@@ -74,7 +74,7 @@ def tab(detective: EmotionDetective) -> None:
         with errors_as_messages():
             return _keep_picture(kept and kept.value, shell.field(pressed, "index", int))
 
-    quick = {"queue": False, **PRIVATE}
+    quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
     received = parts.intake.opened(receive, None, shown, **quick)
     asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
     running = [
@@ -91,8 +91,8 @@ def tab(detective: EmotionDetective) -> None:
     stopped = parts.stop.click(_stop, parts.kept, None, cancels=running, **quick)
     # In the queue, so that it comes after the last progress, which may come after the click.
     for ended in (stopped.then, *(one.failure for one in running)):
-        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_limit=None, **PRIVATE)
-    parts.view.open(open_picture, parts.kept, parts.opened, **PRIVATE)
+        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_id="stopped", **PRIVATE)
+    parts.view.open(open_picture, parts.kept, parts.opened, concurrency_id="stopped", **PRIVATE)
     parts.new.click(partial(_start_over, parts), parts.kept, shown, cancels=running, **quick)
 
 

@@ -73,7 +73,7 @@ def tab(detective: EmotionDetective) -> None:
             return _reset(parts, html.error(str(error)))
         return _begin(parts, path)
 
-    quick = {"queue": False, **PRIVATE}
+    quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
     received = parts.intake.opened(receive, None, shown, **quick)
     asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
     analyzing = [
@@ -90,7 +90,7 @@ def tab(detective: EmotionDetective) -> None:
     stopped = parts.stop.click(_stop, parts.kept, None, cancels=analyzing, **quick)
     # In the queue, so that it comes after the last progress, which may come after the click.
     for ended in (stopped.then, *(one.failure for one in analyzing)):
-        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_limit=None, **PRIVATE)
+        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_id="stopped", **PRIVATE)
 
     def copy_to_play(kept: uploads.Kept | None, asked: gr.EventData) -> Iterator[Updates]:
         webm = getattr(asked, "webm", False) is True
