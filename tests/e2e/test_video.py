@@ -174,6 +174,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
     assert page.evaluate("shift") < MAX_SHIFT
     page.locator(".film .moments button").first.click()  # far below: the player comes into view
     expect(page.locator(".film .stage")).to_be_in_viewport(ratio=0.9)
+    page.goto("about:blank")  # each visitor holds one of the six connections of a browser
 
 
 @pytest.mark.parametrize("has_h264", [True, False])
@@ -188,6 +189,7 @@ def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, ha
     expect(page.locator(".film .box")).to_have_count(0)  # they are in its pictures
     address = page.locator(".film video").get_attribute("src")
     assert address.endswith(".mp4" if has_h264 else ".webm")
+    page.goto("about:blank")  # each visitor holds one of the six connections of a browser
 
 
 def test_a_file_that_is_no_video_gets_a_sentence(visitor, tmp_path):
@@ -217,6 +219,7 @@ def test_pictures_after_the_sound_and_animations_are_where_the_player_has_them(
     page.set_input_files("#video-intake input[type=file]", moves)
     page.wait_for_function("document.querySelector('.film video')?.videoWidth > 0")
     expect(page.locator("#video-copied")).to_be_visible()
+    page.goto("about:blank")  # each visitor holds one of the six connections of a browser
 
 
 def test_a_film_without_a_face_promises_none(visitor, tmp_path):
@@ -224,6 +227,7 @@ def test_a_film_without_a_face_promises_none(visitor, tmp_path):
     empty = film(tmp_path / "empty.mp4", [Image.new("RGB", (64, 48))] * 4)
     page.set_input_files("#video-intake input[type=file]", empty)
     expect(page.locator(".film .coming")).to_have_text("No face was found.")
+    page.goto("about:blank")  # each visitor holds one of the six connections of a browser
 
 
 def test_the_example_is_analysed_when_it_is_pressed(visitor):
