@@ -117,14 +117,14 @@ const showAll = () => {
   showTable();
 };
 
-/* A value is the totals alone as a batch begins, then with one more file, then with all. */
+/* A value is the totals alone as a batch begins, then with what was read since, then with all. */
 const render = async () => {
   const value = props.value ?? {};
   counts = value.counts ?? {};
-  if (!value.card && !value.cards) {
+  if (!value.read && !value.cards) {
     [files, made, kind, shown, rowsShown, order] = [[], [], null, PAGE, ROWS, null];
   }
-  if (value.card) files[value.index] = value.card;
+  value.read?.forEach((one, i) => (files[value.index + i] = one));
   const answer = value.cards && (await fetch(value.cards.url));
   if (answer?.ok) files = await answer.json(); // with those that came too fast to be seen
   at(".batch").classList.toggle("ready", Boolean(value.cards));

@@ -4,6 +4,7 @@ Which buttons are in view follows from what the page shows: `batch.css`.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ Updates = dict[gr.blocks.Block, object]
 
 
 @dataclass
-class Batch:
+class Batch(shell.Work):
     """A visitor's files, and what was found in them so far."""
 
     files: list[tuple[str, Path]]
@@ -48,8 +49,6 @@ class Batch:
     cards: list[dict] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     cut_short: int = 0
-    is_whole: bool = False
-    is_stopped: bool = False
 
     def add(self, result: batch_files.FileResult) -> None:
         """Note what was found in the next file."""
@@ -77,8 +76,8 @@ def tab(detective: EmotionDetective) -> None:
     quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
     received = parts.intake.opened(receive, None, shown, **quick)
     asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
-    running = [
-        begun.success(
+    for begun in (received, asked):
+        analyzing = begun.success(
             partial(_analyze, parts, detective),
             parts.kept,
             shown,
@@ -86,14 +85,9 @@ def tab(detective: EmotionDetective) -> None:
             **CONCURRENCY,
             **PRIVATE,
         )
-        for begun in (received, asked)
-    ]
-    stopped = parts.stop.click(_stop, parts.kept, None, cancels=running, **quick)
-    # In the queue, so that it comes after the last progress, which may come after the click.
-    for ended in (stopped.then, *(one.failure for one in running)):
-        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_id="stopped", **PRIVATE)
-    parts.view.open(open_picture, parts.kept, parts.opened, concurrency_id="stopped", **PRIVATE)
-    parts.new.click(partial(_start_over, parts), parts.kept, shown, cancels=running, **quick)
+        analyzing.failure(None, js="() => ed.gone('batch')", **PRIVATE)
+    shell.stops(parts, shown, _reset, **quick)
+    parts.view.open(open_picture, parts.kept, parts.opened, concurrency_id="opened", **PRIVATE)
 
 
 def _lay_out() -> SimpleNamespace:
@@ -151,8 +145,8 @@ def _analyze(
 ) -> Iterator[Updates]:
     """Yield what each file shows, and everything at the end."""
     batch = kept and kept.value
-    if batch is None:  # refused
-        yield {parts.kept: None}
+    if not shell.begins(batch):
+        yield {parts.kept: gr.skip()}
         return
     wanted = min(batch_files.count(batch.files), batch_files.MAX_FILES)
     yield {
@@ -161,56 +155,40 @@ def _analyze(
         parts.screen: gr.Column(visible=True),
         parts.view: {"counts": batch_view.totals(batch.counts)},
     }
+    told_s, told = 0.0, 0
     for result in batch_files.read(detective, batch_files.pictures(batch.files)):
         batch.add(result)
-        # A progress, or Gradio's echo of the last one, would come after what is shown then.
-        if batch.is_stopped:
-            yield {parts.kept: gr.skip()}
+        if batch.is_left:
+            yield {parts.kept: gr.skip()}  # in the place of Gradio's echo of the last value
             return
+        if batch.is_stopped:
+            break
+        if time.monotonic() - told_s < shell.TELL_EVERY_S:
+            continue
         done = len(batch.cards)
         yield {
             parts.status: html.progress(f"{done} of {wanted} files", done / wanted),
             parts.view: {
                 "counts": batch_view.totals(batch.counts),
-                "card": batch.cards[-1],
-                "index": done - 1,
+                "read": batch.cards[told:],
+                "index": told,
             },
         }
+        told_s, told = time.monotonic(), done
     yield _show_result(parts, batch)
 
 
-def _stop(kept: uploads.Kept | None) -> None:
-    if batch := kept and kept.value:
-        batch.is_stopped = True
-
-
-def _start_over(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
-    _stop(kept)
-    return _reset(parts)
-
-
-def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
-    """Return what was found until the work was stopped."""
-    batch = kept and kept.value
-    if batch is None or batch.is_whole or not batch.is_stopped:  # for other files, or too late
-        return {parts.kept: gr.skip()}
-    if not batch.cards:
-        return {parts.status: html.message("Stopped.")}
-    return _show_result(parts, batch, "Stopped. ")
-
-
-def _show_result(parts: SimpleNamespace, batch: Batch, stopped: str = "") -> Updates:
-    batch.is_whole = not stopped
+def _show_result(parts: SimpleNamespace, batch: Batch) -> Updates:
     read = len(batch.cards)
     left_out = batch_files.count(batch.files) - read
     told = words.batch_summary(batch.rows, read, left_out, batch.cut_short)
     return {
-        parts.status: html.message(stopped + told),
+        parts.status: html.message(f"Stopped. {told}" if batch.is_stopped else told),
         # As a file, which goes as uploads go: what an event returns Gradio keeps in memory.
         parts.view: {
             "counts": batch_view.totals(batch.counts),
             "cards": uploads.as_download(uploads.keep(json.dumps(batch.cards), "cards.json")),
-            "whole": not stopped,
+            "whole": not batch.is_stopped,
         },
         parts.csv: uploads.keep(to_csv(batch.rows), "batch.csv"),
     }

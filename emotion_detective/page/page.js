@@ -52,7 +52,8 @@ window.ed = (() => {
     openTab(name);
     document.querySelector(`.ed-tabs a[href="#${name}"]`).focus();
   };
-  const startTabs = (element) => {
+  const startTabs = (element, ask) => {
+    nudge = ask;
     element.querySelector(".ed-tabs").addEventListener("keydown", arrowKeys);
     showTab();
     setTimeout(showTab); // once the panels are there
@@ -123,11 +124,15 @@ window.ed = (() => {
     rooms[name].failed();
     say("The server does not answer.", latest[name]);
   };
-  // An event does not end when the server is gone: while something is waited for, it is asked.
-  let missed = 0;
+  // An event does not end when the server is gone: while something is waited for, it is asked. Nor is
+  // one answered that Gradio sent while its stream of messages was closing, until the next opens it.
+  let missed = 0, nudge, before;
   setInterval(async () => {
     const name = tab();
-    if (!rooms[name] || !document.querySelector(`#tab-${name} progress`)) return (missed = 0);
+    const bar = rooms[name] && document.querySelector(`#tab-${name} progress`);
+    if (bar && bar.parentElement.textContent === before) nudge();
+    before = bar?.parentElement.textContent;
+    if (!bar) return (missed = 0);
     const signal = AbortSignal.timeout(10000);
     const isThere = await fetch(address("queue/status"), { signal }).then(({ ok }) => ok, () => false);
     missed = isThere ? 0 : missed + 1;

@@ -6,9 +6,10 @@ it (`photo.css`, `photo.js`); `page.css` names the colours and shapes that all u
 `.ed-card`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -38,6 +39,9 @@ PREVIEW = {
     "twitter:card": "summary_large_image",
 }
 THUMBNAIL_PX = (240, 180)
+# The page hears no more often how far work is: on a slow line messages would queue up, and what
+# the visitor asks for next would be answered after them.
+TELL_EVERY_S = 0.5
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -134,7 +138,9 @@ class Example:
 
 def title() -> None:
     """Lay out the title line and the links to the tabs."""
-    gr.HTML(_TITLE, js_on_load="ed.startTabs(element);", elem_id="title")
+    script = 'ed.startTabs(element, () => trigger("nudged"));'
+    bar = gr.HTML(_TITLE, js_on_load=script, elem_id="title")
+    bar.nudged(lambda: None, api_visibility="private", show_progress="hidden")
 
 
 def tab(name: str) -> gr.Column:
@@ -251,6 +257,53 @@ def work_bar(
         if how:
             how.render()
         return status, stop, button("Analyze again", f"{tab}-again"), button(new, f"{tab}-new")
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What a visitor has the server read in Video or Batch, for as long as it is wanted.
+
+    It ends by itself, between two steps. `cancels` of Gradio would close the stream of messages,
+    and what a visitor on a slow line asks for before the page hears of that is never answered.
+    """
+
+    is_begun: bool = False
+    is_stopped: bool = False
+    is_left: bool = False
+
+
+def begins(work: Work | None) -> bool:
+    """Return whether work is to be done now, and note that it has begun.
+
+    Of work that was stopped while it waited Gradio's queue keeps the place: who comes to it first
+    does what is wanted by then.
+    """
+    is_wanted = work is not None and not (work.is_begun or work.is_stopped or work.is_left)
+    if is_wanted:
+        work.is_begun = True
+    return is_wanted
+
+
+def stops(
+    parts: SimpleNamespace, shown: list[gr.blocks.Block], reset: Callable, **quick: Any
+) -> None:
+    """Wire the buttons of a `work_bar` that stop the work in `parts.kept`, and begin anew."""
+
+    def stop(kept: uploads.Kept | None) -> Any:
+        work = kept and kept.value
+        if work is None:
+            return gr.skip()
+        work.is_stopped = True
+        return gr.skip() if work.is_begun else html.message("Stopped.")
+
+    def leave(kept: uploads.Kept | None) -> dict:
+        if work := kept and kept.value:
+            work.is_left = True
+        return reset(parts)
+
+    parts.stop.click(None, None, parts.status, js=html.progress_at_once("Stopping"), **quick)
+    parts.stop.click(stop, parts.kept, parts.status, **quick)
+    parts.new.click(leave, parts.kept, shown, **quick)
 
 
 def button(text: str, elem_id: str) -> gr.Button:

@@ -5,10 +5,9 @@ with boxes drawn over it by `video.js`; a copy with the boxes in its pictures is
 for it, and for a browser that cannot play the file (`_annotate`). `video_layout` lays the tab out.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +23,6 @@ from emotion_detective.video import follow
 WAITING = "Waiting: one video is read at a time"
 NO_COPY = "No copy with the faces was made."
 UNPLAYABLE = "This browser cannot play your video, so it is written again, with the faces"
-# The page is told no more often than this how far the work is.
-TELL_EVERY_S = 0.5
 # What was found so far is sent whole each time, so ever more rarely: after this part of the time
 # that reading took until then.
 SHOW_AFTER = 0.25
@@ -36,24 +33,12 @@ Updates = dict[gr.blocks.Block, object]
 
 
 @dataclass
-class Followed:
+class Followed(shell.Work):
     """A visitor's video: where the upload lies, and what was found in it so far."""
 
     path: Path
+    rate_hz: float
     progress: follow.Progress | None = None
-    is_whole: bool = False
-    is_stopped: bool = False
-    reading: threading.Lock = field(default_factory=threading.Lock)  # held while `progress` changes
-
-    def read(self, steps: Iterator[follow.Progress]) -> Iterator[follow.Progress]:
-        """Yield the steps, the last of which is kept."""
-        while True:
-            with self.reading:
-                step = next(steps, None)
-                self.progress = step or self.progress
-            if step is None:
-                return
-            yield step
 
 
 def tab(detective: EmotionDetective) -> None:
@@ -64,33 +49,31 @@ def tab(detective: EmotionDetective) -> None:
         *(parts.tools, parts.csv, parts.copy, parts.copied, parts.copy_status),
     ]
 
-    def receive(sent: gr.EventData) -> Updates:
+    def receive(rate_hz: float, sent: gr.EventData) -> Updates:
         try:
             ((_, path),) = shell.received(sent, [EXAMPLE])
             if path == EXAMPLE:
                 path = Path(uploads.keep(path.read_bytes(), path.name))
         except ValueError as error:
             return _reset(parts, html.error(str(error)))
-        return _begin(parts, path)
+        return _begin(parts, path, rate_hz)
 
     quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
-    received = parts.intake.opened(receive, None, shown, **quick)
-    asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
-    analyzing = [
-        begun.success(
+    received = parts.intake.opened(receive, parts.rate, shown, **quick)
+    asked = parts.again.click(
+        partial(_begin_again, parts), [parts.kept, parts.rate], shown, **quick
+    )
+    for begun in (received, asked):
+        analyzing = begun.success(
             partial(_analyze, parts, detective),
-            [parts.kept, parts.rate],
+            parts.kept,
             shown,
             trigger_mode="multiple",  # the last one may be about to end
             **CONCURRENCY,
             **PRIVATE,
         )
-        for begun in (received, asked)
-    ]
-    stopped = parts.stop.click(_stop, parts.kept, None, cancels=analyzing, **quick)
-    # In the queue, so that it comes after the last progress, which may come after the click.
-    for ended in (stopped.then, *(one.failure for one in analyzing)):
-        ended(partial(_show_stopped, parts), parts.kept, shown, concurrency_id="stopped", **PRIVATE)
+        analyzing.failure(None, js="() => ed.gone('video')", **PRIVATE)
+    shell.stops(parts, shown, _reset, **quick)
 
     def copy_to_play(kept: uploads.Kept | None, asked: gr.EventData) -> Iterator[Updates]:
         webm = getattr(asked, "webm", False) is True
@@ -100,10 +83,8 @@ def tab(detective: EmotionDetective) -> None:
         _wire_copy(parts, parts.copy.click, partial(_annotate, parts, "faces.mp4", False), WAITING),
         _wire_copy(parts, parts.player.unplayable, copy_to_play, UNPLAYABLE),
     ]
-    parts.copy_stop.click(None, cancels=copying, **PRIVATE)
-    parts.new.click(
-        partial(_start_over, parts), parts.kept, shown, cancels=[*analyzing, *copying], **quick
-    )
+    for button in (parts.copy_stop, parts.new):
+        button.click(None, cancels=copying, **PRIVATE)
 
 
 def _wire_copy(
@@ -123,17 +104,17 @@ def _wire_copy(
     return copying
 
 
-def _begin_again(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
+def _begin_again(parts: SimpleNamespace, kept: uploads.Kept | None, rate_hz: float) -> Updates:
     followed = kept and kept.value
     if followed is None:
         return _reset(parts, html.error(uploads.RESULT_GONE))
-    return _begin(parts, followed.path)
+    return _begin(parts, followed.path, rate_hz)
 
 
-def _begin(parts: SimpleNamespace, path: Path) -> Updates:
+def _begin(parts: SimpleNamespace, path: Path, rate_hz: float) -> Updates:
     """Return what stands there as soon as a video is chosen: the player, and that it must wait."""
     return _reset(parts) | {
-        parts.kept: uploads.Kept(Followed(path)),
+        parts.kept: uploads.Kept(Followed(path, rate_hz)),
         parts.status: html.progress(WAITING),
         parts.choice: gr.Column(visible=False),
         parts.screen: gr.Column(visible=True),
@@ -158,23 +139,25 @@ def _reset(parts: SimpleNamespace, status: str = html.message(START)) -> Updates
 
 
 def _analyze(
-    parts: SimpleNamespace, detective: EmotionDetective, kept: uploads.Kept | None, rate_hz: float
+    parts: SimpleNamespace, detective: EmotionDetective, kept: uploads.Kept | None
 ) -> Iterator[Updates]:
     """Yield how far the work is and what was found so far, and everything at the end."""
     followed = kept and kept.value
-    if followed is None:  # refused
-        yield {parts.kept: None}
+    if not shell.begins(followed):
+        yield {parts.kept: gr.skip()}
         return
     begun_s = told_s = shown_s = time.monotonic()
     try:
         uploads.uploaded_path(str(followed.path))  # it may have waited for too long
-        for progress in followed.read(follow.follow_faces(detective, followed.path, rate_hz)):
-            # A progress, or Gradio's echo of the last one, would come after what is shown then.
-            if followed.is_stopped:
-                yield {parts.kept: gr.skip()}
+        for progress in follow.follow_faces(detective, followed.path, followed.rate_hz):
+            followed.progress = progress
+            if followed.is_left:
+                yield {parts.kept: gr.skip()}  # in the place of Gradio's echo of the last value
                 return
+            if followed.is_stopped:
+                break
             now_s = time.monotonic()
-            if now_s - told_s < TELL_EVERY_S:
+            if now_s - told_s < shell.TELL_EVERY_S:
                 continue
             told_s = now_s
             text = f"{progress.time_s:.0f} seconds of video read"
@@ -189,43 +172,22 @@ def _analyze(
     yield _show_result(parts, followed)
 
 
-def _stop(kept: uploads.Kept | None) -> None:
-    if followed := kept and kept.value:
-        followed.is_stopped = True
-
-
-def _start_over(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
-    _stop(kept)
-    return _reset(parts)
-
-
-def _show_stopped(parts: SimpleNamespace, kept: uploads.Kept | None) -> Updates:
-    """Return what was found until the work was stopped."""
-    followed = kept and kept.value
-    if (
-        followed is None or followed.is_whole or not followed.is_stopped
-    ):  # for another video, or too late
-        return {parts.kept: gr.skip()}
-    with followed.reading:
-        return _show_result(parts, followed, "Stopped.")
-
-
 def _found(followed: Followed, faces: list[film.FaceInTime]) -> dict:
     """Return what the player shows of a video until now."""
     found = uploads.keep(film.to_json(followed.progress, faces), "found.json")
     return {"video": uploads.as_download(str(followed.path)), "found": uploads.as_download(found)}
 
 
-def _show_result(parts: SimpleNamespace, followed: Followed, stopped: str = "") -> Updates:
+def _show_result(parts: SimpleNamespace, followed: Followed) -> Updates:
     progress = followed.progress
+    stopped = "Stopped." if followed.is_stopped else ""
     if progress is None or not progress.timeline.tracks:
         told = [stopped or "No face found in this video.", *(progress.notices if progress else ())]
         value = {"video": uploads.as_download(str(followed.path)), "none": True}
         return {parts.status: html.message(" ".join(told)), parts.player: value}
     faces = film.over_time(progress.timeline)
     value = _found(followed, faces) | {"whole": True}
-    if not stopped:
-        followed.progress, followed.is_whole = replace(progress, moments=(), portraits={}), True
+    followed.progress = replace(progress, moments=(), portraits={})  # pictures, shown already
     return {
         parts.status: html.message(f"{stopped} {film.summarize(progress, faces)}".lstrip()),
         parts.player: value,
@@ -248,7 +210,7 @@ def _annotate(
     with errors_as_messages():
         uploads.uploaded_path(str(path))  # it may have waited for too long
         for time_s in follow.annotate(path, timeline, target):
-            if time.monotonic() - told_s > TELL_EVERY_S:
+            if time.monotonic() - told_s > shell.TELL_EVERY_S:
                 told_s = time.monotonic()
                 share = min(1.0, time_s / timeline.duration_s) if timeline.duration_s else None
                 yield {parts.copy_status: html.progress(text, share)}
