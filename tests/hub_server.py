@@ -122,7 +122,7 @@ class Hub:
     url: str
     store: Store
     requests: list[str] = field(default_factory=list)
-    faults: list[tuple[str, int | str, float]] = field(default_factory=list)
+    faults: list[tuple[str, int | str]] = field(default_factory=list)
 
     def env(self, home: Path, token: str | None = "hf_token", up: bool = True) -> dict[str, str]:
         """Return the environment of a subprocess that knows only this Hub and caches in `home`.
@@ -140,13 +140,13 @@ class Hub:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
 
-    def fail(self, path: str, how: int | str = "error", seconds: float = 0.0) -> None:
+    def fail(self, path: str, how: int | str) -> None:
         """Let the next request whose "METHOD path" the regex matches go wrong.
 
-        `how`: a status is answered, "error" is 500; "cut" drops the connection in the middle of the
-        answer, with nothing done; "slow" answers after `seconds`.
+        `how`: a status is answered; "cut" drops the connection in the middle of the answer, with
+        nothing done; "slow" answers after three seconds.
         """
-        self.faults.append((path, 500 if how == "error" else how, seconds))
+        self.faults.append((path, how))
 
     async def __call__(self, scope, receive, send) -> None:
         line = f"{scope['method']} {scope['path']}"
@@ -154,14 +154,13 @@ class Hub:
         fault = next((fault for fault in self.faults if re.search(fault[0], line)), None)
         if fault is not None:
             self.faults.remove(fault)
-            _, how, seconds = fault
+            _, how = fault
             if how != "slow":
                 # A body shorter than announced makes uvicorn drop the connection.
-                status, length = (200, b"1000") if how == "cut" else (how, b"0")
-                headers = [(b"content-length", length)]
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                return await send({"type": "http.response.body", "body": b""})
-            await asyncio.sleep(seconds)
+                status, length = (200, "1000") if how == "cut" else (how, "0")
+                response = Response(status_code=status, headers={"content-length": length})
+                return await response(scope, receive, send)
+            await asyncio.sleep(3)
         app = Starlette(routes=self.routes(), exception_handlers={HTTPException: refuse})
         await app(scope, receive, send)
 
@@ -218,25 +217,19 @@ class Hub:
 
     async def preupload(self, request: Request) -> Response:
         repo, oid = self.find(request)
-        files = [
-            {
-                "path": path,
-                "oid": repo.commits[oid].get(path),
-                "uploadMode": "lfs" if path.endswith(LFS_SUFFIXES) else "regular",
-                "shouldIgnore": False,
-            }
-            for path in (file["path"] for file in (await request.json())["files"])
-        ]
+        files = (await request.json())["files"]
+        for file in files:
+            mode = "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular"
+            oid_there = repo.commits[oid].get(file["path"])
+            file |= {"oid": oid_there, "uploadMode": mode, "shouldIgnore": False}
         return JSONResponse({"files": files})
 
     async def lfs_batch(self, request: Request) -> Response:
         """Say where each large file goes that is not there yet."""
-        objects = [
-            item
-            if (self.store.folder / item["oid"]).exists()
-            else item | {"actions": {"upload": {"href": f"{self.url}/lfs/{item['oid']}"}}}
-            for item in (await request.json())["objects"]
-        ]
+        objects = (await request.json())["objects"]
+        for item in objects:
+            if not (self.store.folder / item["oid"]).exists():
+                item["actions"] = {"upload": {"href": f"{self.url}/lfs/{item['oid']}"}}
         return JSONResponse({"transfer": "basic", "objects": objects})
 
     async def lfs_put(self, request: Request) -> Response:
@@ -266,12 +259,11 @@ class Hub:
 
     async def refs(self, request: Request) -> Response:
         repo, head = self.find(request)
-        listed = [
-            {"name": name, "ref": f"refs/{name}", "targetCommit": oid}
-            for name, oid in repo.tags.items()
-        ]
-        main = {"name": "main", "ref": "refs/heads/main", "targetCommit": head}
-        return JSONResponse({"branches": [main], "tags": listed, "converts": []})
+        branches, tags = (
+            [{"name": name, "ref": name, "targetCommit": oid} for name, oid in refs.items()]
+            for refs in ({"main": head}, repo.tags)
+        )
+        return JSONResponse({"branches": branches, "tags": tags, "converts": []})
 
     async def info(self, request: Request) -> Response:
         repo, oid = self.find(request)
@@ -326,10 +318,8 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         running = Hub(url, Store(tmp_path / "hub"))
-        config = uvicorn.Config(
-            running, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
+        options = {"log_level": "critical", "lifespan": "off", "timeout_graceful_shutdown": 1}
+        server = uvicorn.Server(uvicorn.Config(running, **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

@@ -35,11 +35,8 @@ def sizes(paths: list[str]) -> list[int]:
 @pytest.mark.parametrize(
     ("train", "validation", "test"),
     [
-        ("Train", "val", "TEST"),
         ("Training", "PublicTest", "PrivateTest"),
-        ("train_set", "valid", "test images"),
-        ("images/train", "images/Validation", "images/test"),
-        ("FER2013Train", "dev", "FER2013Test"),
+        ("images/TRAIN", "images/val", "images/test set"),
         ("01-train_dir", "cross-validation", "03-testing"),
     ],
 )
@@ -56,7 +53,7 @@ def test_other_names_of_the_classes_are_the_same_classes():
     assert divide(tree({"train": 5, "test": 2}, names)) == divide(tree({"train": 5, "test": 2}))
 
 
-@pytest.mark.parametrize("top", ["", "faces", "archive/faces"])
+@pytest.mark.parametrize("top", ["", "archive/faces"])
 def test_class_folders_alone_are_divided_the_same_way_each_time_and_logged(top, caplog):
     paths = tree({top: 20})
     assert divide(paths) == {
@@ -77,9 +74,7 @@ def test_folders_of_no_splits_name_are_one_whole_and_the_log_says_so(caplog):
 
 
 def test_a_folder_without_test_gets_one_and_keeps_its_validation():
-    entries = assign_splits("faces", arrange("faces", tree({"train": 20, "val": 3})))
-    assert Counter(entry.split for entry in entries) == dict(train=108, validation=18, test=12)
-    assert all(e.file.startswith("val/") for e in entries if e.split == "validation")
+    assert sizes(tree({"train": 20, "val": 3})) == [108, 18, 12]
 
 
 def test_folders_inside_a_class_and_around_all_are_looked_into():
@@ -88,11 +83,9 @@ def test_folders_inside_a_class_and_around_all_are_looked_into():
     assert arrange("faces", paths)[0].file == "train/angry/c/d/im0.png"
 
 
-@pytest.mark.parametrize("top", ["train/", ""])
-def test_an_unknown_class_beside_the_others_is_named(top):
-    paths = [path.removeprefix("" if top else "train/") for path in tree({"train": 20})]
+def test_an_unknown_class_beside_the_others_is_named():
     with pytest.raises(ValueError, match=r"'bored'; the known .* angry, .* Rename or remove it\.$"):
-        sizes([*paths, f"{top}bored/im0.png"])
+        sizes([*tree({"train": 20}), "train/bored/im0.png"])
 
 
 def test_what_is_left_out_is_counted_and_named(caplog):
@@ -104,15 +97,10 @@ def test_what_is_left_out_is_counted_and_named(caplog):
     assert "2 images of classes that are not used are left out (contempt, disgusted)" in caplog.text
 
 
-def test_five_images_a_class_are_enough_to_divide_and_one_is_not():
-    assert sizes(tree({"train": 5, "test": 1})) == [24, 6, 6]
+def test_two_images_a_class_are_enough_to_divide_and_one_is_not():
+    assert sizes(tree({"train": 2, "test": 1})) == [6, 6, 6]
     with pytest.raises(ValueError, match=r"validation: .* train 2 of each where validation"):
         sizes(tree({"train": 1, "test": 1}))
-
-
-def test_an_empty_class_is_named():
-    with pytest.raises(ValueError, match="no images of surprised for the split test"):
-        sizes([*tree({"train": 20}), *tree({"test": 4}, LABELS[:-1])])
 
 
 def test_public_and_private_files_in_one_folder_are_two_splits(caplog):
@@ -139,6 +127,9 @@ def test_what_is_measured_needs_no_other_split_and_not_every_class(
     entries = assign_splits("faces", arrange("faces", paths), "test")
     assert sum(entry.split == "test" for entry in entries) == measured
     assert sentence in caplog.text
+
+
+def test_a_split_without_images_cannot_be_measured():
     with pytest.raises(ValueError, match=r"no images of angry, .*, surprised for the split test"):
         assign_splits("faces", arrange("faces", tree({"validation": 2})), "test")
 

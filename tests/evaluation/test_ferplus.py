@@ -1,13 +1,13 @@
 """FER+'s files are joined to images by their pixels."""
 
-import csv
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import train_hub
-from emotion_detective.evaluation import ferplus, votes
+from emotion_detective.evaluation import ferplus
 
 FERPLUS_COLUMNS = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -32,14 +32,10 @@ def test_votes_are_found_by_an_image_s_pixels(source, parts, published, tmp_path
     command = ["join-votes", "--data", str(source), "--fer2013", fer2013, "--ferplus", new]
     assert train_hub.main([*command, "--output", str(output)]) == 0
     files = parts["train"]["file"]
-    read = votes.read_votes(output, files)
-    assert read.counts[:, votes.VOTE_COLUMNS.index("happiness")].tolist() == [
-        *range(len(files) - 1),
-        0,
-    ]
-    assert read.others.sum(axis=1).tolist() == [1] * (len(files) - 1) + [0]
-    with output.open(newline="") as stream:
-        assert [row["path"] for row in csv.DictReader(stream)] == files[:-1]
+    table = pd.read_csv(output)
+    assert table.path.tolist() == files[:-1]
+    assert table.happiness.tolist() == list(range(len(files) - 1))
+    assert set(table.NF) == {1}
 
 
 @pytest.mark.parametrize(
@@ -47,26 +43,14 @@ def test_votes_are_found_by_an_image_s_pixels(source, parts, published, tmp_path
     [
         ("fer2013", lambda text: text.replace("pixels", "pictures"), "lacks the columns pixels"),
         ("fer2013new", lambda text: text.rpartition("\n")[0], "they do not go together"),
-        (
-            "fer2013new",
-            lambda text: text[:-3],
-            r"new\.csv is cut short in row 216: fetch",
-        ),
+        ("fer2013new", lambda text: text[:-3], r"new\.csv is cut short in row 216: fetch"),
         ("fer2013", lambda text: re.sub("0,x,.*", "0,x,7 7", text), "None of the images of --data"),
-        (
-            "fer2013",
-            lambda text: text.replace("0,x,", "0,x,999 "),
-            "pixels that are no numbers",
-        ),
-        ("fer2013new", None, r"There is no file .*fer2013new\.csv"),
+        ("fer2013", lambda text: text.replace("0,x,", "0,x,999 "), "pixels that are no numbers"),
     ],
 )
 def test_files_that_cannot_be_joined_are_named(parts, published, tmp_path, name, spoil, message):
     path = tmp_path / f"{name}.csv"
-    if spoil:
-        path.write_text(spoil(path.read_text()))
-    else:
-        path.unlink()
+    path.write_text(spoil(path.read_text()))
     with pytest.raises(ValueError, match=message):
         ferplus.join_votes(parts, *published, tmp_path / "votes.csv")
     assert not (tmp_path / "votes.csv").exists()

@@ -1,28 +1,23 @@
 """The pictures that a checkpoint gets most wrong, with their captions."""
 
+from unittest import mock
+
 import numpy as np
-import pytest
 from PIL import Image
 from small import one_hot_like
 
 from emotion_detective.evaluation import galleries, votes
 
 
-def test_top_losses_show_the_worst_images_first_with_their_names(
-    tmp_path, small_split, monkeypatch
-):
+def test_top_losses_show_the_worst_images_first(tmp_path, small_split, monkeypatch):
     labels = np.array(small_split["label"])
     probabilities = one_hot_like(labels.tolist(), [0.9] * 12)
     probabilities[7] = one_hot_like([4], [0.8])[0]  # labelled fearful
     probabilities[3] = one_hot_like([0], [0.6])[0]  # labelled neutral
-    drawn = {}
-    monkeypatch.setattr(
-        galleries,
-        "draw",
-        lambda pictures, captions, title, path: drawn.update(captions=captions),
-    )
+    draw = mock.Mock()
+    monkeypatch.setattr(galleries, "draw", draw)
     galleries.draw_top_losses(small_split, probabilities, labels, tmp_path / "top_losses.png")
-    assert drawn["captions"][:2] == [
+    assert draw.call_args.args[1][:2] == [
         "test/fearful/im7.png\nlabelled fearful 4.0%\npredicted sad 80%",
         "test/neutral/im3.png\nlabelled neutral 8.0%\npredicted angry 60%",
     ]
@@ -34,8 +29,6 @@ def test_images_that_contradict_their_label_become_a_gallery(tmp_path, small_spl
     labels = np.array(small_split["label"])
     found = votes.vote_metrics(one_hot_like([2] * 12, [0.9] * 12), labels, read, files, 0.5)
     assert len(found["disagreements"]) == 10  # all but the two labelled happy
-    assert found["majority"]["accuracy"] == 1
-    assert found["label_agreement"] == pytest.approx(1 / 6)
     path = galleries.draw_disagreements(small_split, found, tmp_path / "votes.png")
     with Image.open(path) as picture:
         assert picture.width == 1200

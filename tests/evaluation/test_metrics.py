@@ -40,18 +40,11 @@ def test_calibration_error_of_a_hand_computed_example():
     probabilities = one_hot_like([0, 1, 2], [0.95, 0.97, 0.55])
     labels = np.array([0, 5, 2])
     expected = 2 / 3 * abs(0.96 - 0.5) + 1 / 3 * abs(0.55 - 1.0)
-    assert metrics.calibration_error(*metrics.judge(probabilities, labels)) == pytest.approx(
-        expected
-    )
-    count, confidence, accuracy = metrics.reliability_bins(*metrics.judge(probabilities, labels))
+    judged = metrics.judge(probabilities, labels)
+    assert metrics.calibration_error(*judged) == pytest.approx(expected)
+    count, confidence, accuracy = metrics.reliability_bins(*judged)
     assert count.tolist() == [0] * 8 + [1] + [0] * 5 + [2]
-    assert confidence[14] == pytest.approx(0.96)
-    assert accuracy[14] == 0.5
-
-
-def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin_and_one_to_the_last():
-    count, _, _ = metrics.reliability_bins(np.array([0.6, 1.0]), np.array([1, 1]))
-    assert np.flatnonzero(count).tolist() == [8, 14]  # 0.6 is the upper edge of bin 8
+    assert (confidence[14], accuracy[14]) == (pytest.approx(0.96), 0.5)
 
 
 def test_scores_equal_those_of_scikit_learn():
@@ -59,32 +52,20 @@ def test_scores_equal_those_of_scikit_learn():
     probabilities = softmax(logits, axis=1)
     found = metrics.compute_metrics(probabilities, labels, 0.5)
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
-        labels, predicted
-    )
-    for i, label in enumerate(LABELS):
-        scores = found["per_class"][label]
-        assert scores["precision"] == pytest.approx(precision[i])
-        assert scores["recall"] == pytest.approx(recall[i])
-        assert scores["f1"] == pytest.approx(f1[i])
-        assert scores["support"] == support[i]
-    assert found["macro_f1"] == pytest.approx(f1.mean())
+    expected = sklearn_metrics.precision_recall_fscore_support(labels, predicted)
+    for *scores, per_class in zip(*expected, found["per_class"].values(), strict=True):
+        names = ("precision", "recall", "f1", "support")
+        assert [per_class[name] for name in names] == pytest.approx(scores)
+    assert found["macro_f1"] == pytest.approx(expected[2].mean())
     assert found["accuracy"] == pytest.approx((predicted == labels).mean())
     assert found["nll"] == pytest.approx(-np.log(probabilities[np.arange(500), labels]).mean())
-    counts = np.zeros((6, 6), int)
-    np.add.at(counts, (labels, predicted), 1)
-    assert found["confusion_matrix"] == counts.tolist()
 
 
 def test_an_absent_class_scores_zero_and_breaks_nothing():
     found = metrics.compute_metrics(one_hot_like([0, 0, 2], [0.9] * 3), [0, 0, 2], 0.5)
-    assert found["per_class"]["angry"]["f1"] == 1
-    assert found["per_class"]["sad"] == {
-        "support": 0,
-        **{f"{name}{end}": value for name in ("precision", "recall", "f1")
-           for end, value in (("", 0.0), ("_interval", [0.0, 0.0]))},
-    }  # fmt: skip
-    assert found["most_confused"] == []
+    assert found["macro_f1"] == found["per_class"]["angry"]["f1"] == 1
+    sad = found["per_class"]["sad"]
+    assert (sad["support"], sad["recall"], sad["f1_interval"]) == (0, 0, [0, 0])
 
 
 def test_intervals_are_as_wide_as_theory_says_and_repeat():
@@ -140,11 +121,6 @@ def test_a_few_lucky_faces_do_not_make_a_threshold():
     assert metrics.choose_unsure_threshold(probabilities, labels) == (1.0, 0.0, 0.0)
 
 
-def test_a_model_that_is_right_often_enough_answers_every_face():
-    probabilities = one_hot_like([2] * 100, [0.4] * 100)
-    assert metrics.choose_unsure_threshold(probabilities, np.full(100, 2)) == (0.0, 1.0, 1.0)
-
-
 def test_clean_metrics_are_those_of_the_clean_rows():
     logits, labels = calibrated(300)
     probabilities = softmax(logits, axis=1)
@@ -153,11 +129,6 @@ def test_clean_metrics_are_those_of_the_clean_rows():
     assert found["n"] == 300
     assert found["clean"] == metrics.compute_metrics(probabilities[clean], labels[clean], 0.5)
     assert metrics.split_metrics(probabilities, labels, ~clean & clean, 0.5)["clean"] is None
-
-
-def test_metrics_survive_json():
-    logits, labels = calibrated(100)
-    found = metrics.split_metrics(softmax(logits, axis=1), labels, labels > 0, 0.5)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from small import one_hot_like
 
@@ -44,8 +45,6 @@ def test_vote_metrics_of_a_hand_computed_example():
     found = votes.vote_metrics(probabilities, labels, read, ["a", "b", "c"], 0.6)
     assert (found["n"], found["majority"]["n"]) == (3, 2)
     assert found["majority"]["accuracy"] == found["label_agreement"] == 0.5
-    assert found["majority"]["per_class"]["angry"]["recall"] == 1
-    assert found["majority"]["per_class"]["neutral"]["recall"] == 0
     assert found["majority"]["answered_share"] == 0
     cross_entropies = [
         -np.log(0.5),
@@ -60,8 +59,7 @@ def test_vote_metrics_of_a_hand_computed_example():
     assert distances["kl_divergence"] == pytest.approx(expected)
     # Of the voters 1, 1/2 and 1/10 say the same, with a confidence of 1/2 each.
     assert distances["ece"] == pytest.approx(abs(np.mean([1, 0.5, 0.1]) - 0.5))
-    assert [row["file"] for row in found["disagreements"]] == ["c"]
-    assert found["disagreements"][0]["majority"] == "neutral"
+    assert [(row["file"], row["majority"]) for row in found["disagreements"]] == [("c", "neutral")]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -83,18 +81,15 @@ def test_a_checkpoint_that_answers_with_the_votes_has_no_distance_to_them():
         (f"{HEADER}\na.png,x,1,2,three,0,0,0,0,0,0,0\n", "votes that are no whole numbers"),
         (f"{HEADER}\na.png,x,1,2\n", "cut short in row 1"),
         (f"{HEADER}\nother.png,x,1,0,0,0,0,0,0,0,0,0\n", "none of the split's 1 images"),
+        (None, r"There is no file .*votes\.csv"),
     ],
 )
 def test_an_unfit_votes_file_is_refused_in_one_sentence(tmp_path, text, message):
     path = tmp_path / "votes.csv"
-    path.write_text(text)
+    if text:
+        path.write_text(text)
     with pytest.raises(ValueError, match=message):
         votes.read_votes(path, ["a.png"])
-
-
-def test_a_missing_votes_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no file .*nowhere\.csv"):
-        votes.read_votes(tmp_path / "nowhere.csv", ["a.png"])
 
 
 def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
@@ -102,9 +97,9 @@ def test_ferplus_agrees_with_the_fer_labels_as_often_as_measured(fer_zip):
     path = fer_zip.with_name("ferplus_votes.csv")
     if not path.is_file():
         pytest.skip("ferplus_votes.csv is not beside FER2013's zip")
-    lines = path.read_text().splitlines()[1:]
-    files = [line.split(",")[0] for line in lines if ",PrivateTest," in line]
-    files = [file for file in files if file.split("/")[1] in LABELS]
+    table = pd.read_csv(path)
+    files = table.path[table.usage == "PrivateTest"]
+    files = files[files.str.split("/").str[1].isin(LABELS)].tolist()
     labels = np.array([LABELS.index(file.split("/")[1]) for file in files])
     uniform = np.full((len(files), len(LABELS)), 1 / len(LABELS))
     found = votes.vote_metrics(uniform, labels, votes.read_votes(path, files), files, 0)

