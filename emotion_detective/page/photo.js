@@ -49,11 +49,12 @@ const setStage = (isThere, ...kinds) => {
   stage.className = ["stage", ...kinds].join(" ");
 };
 const canShow = async (address) => {
-  picture.src = address;
+  const decoded = Object.assign(new Image(), { src: address });
   try {
-    await picture.decode();
-    const ratio = about.ratio ?? picture.naturalWidth / picture.naturalHeight;
-    stage.style.setProperty("--ratio", ratio);
+    await decoded.decode();
+    const ratio = about.ratio ?? decoded.naturalWidth / decoded.naturalHeight;
+    stage.style.setProperty("--ratio", ratio); // before the picture, which would jump
+    picture.src = address;
     return true;
   } catch {
     return false; // HEIC, in most browsers: the server's copy comes with the boxes

@@ -246,6 +246,8 @@ def test_downloads_hold_picture_answer_table_and_card(page):
 def test_nothing_jumps_whatever_is_done(open_page, size):
     page = open_page(script=SHIFTS)
     page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.reload()  # the window changes its size before the page is there
+    page.get_by_role("button", name="one face", exact=True).wait_for()
     page.evaluate("shifted = 0")
     upload(page, EXAMPLES / "five_faces.jpg")
     for face in (1, 3):
