@@ -78,7 +78,9 @@ def prediction(
     """Return the answer to a face with this label; the other labels share the rest evenly."""
     rest = (1 - confidence) / (len(LABELS) - 1)
     probabilities = tuple(confidence if name == label else rest for name in LABELS)
-    return Prediction(box, 0.99, label, confidence, unsure, probabilities)
+    return Prediction(
+        box, 0.99, label=label, confidence=confidence, unsure=unsure, probabilities=probabilities
+    )
 
 
 def one_hot_like(predicted: list[int], confidence: list[float]) -> np.ndarray:

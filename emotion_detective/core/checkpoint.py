@@ -77,8 +77,6 @@ def _mend_config(path: Path) -> None:
     config = json.loads(path.read_text())
     # timm 1.0.31 repeats num_classes here, and transformers 5.23 then passes it twice and fails.
     config.get("model_args", {}).pop("num_classes", None)
-    if not config.get("model_args"):
-        config.pop("model_args", None)
     pretrained = config["pretrained_cfg"]
     for field in PROVENANCE:
         pretrained.pop(field, None)
@@ -105,14 +103,12 @@ def read_metrics(folder: Path | str) -> dict:
     """Return the checkpoint's `metrics.json`, {} if it has none."""
     path = Path(folder) / METRICS_FILE
     try:
-        metrics = json.loads(path.read_text()) if path.is_file() else {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is not JSON ({error}). Evaluate the checkpoint again, or remove the file."
+            f"{path} is no JSON object ({error}). Evaluate the checkpoint again, or remove the "
+            "file."
         ) from error
-    if not isinstance(metrics, dict):
-        raise ValueError(f"{path} holds no object. Evaluate the checkpoint again, or remove it.")
-    return metrics
 
 
 def fold_luma(network: torch.nn.Module) -> torch.nn.Module:

@@ -35,26 +35,18 @@ logger = logging.getLogger(__name__)
 MAX_SEARCHES = 16
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One face and its emotion.
+@dataclass(frozen=True, kw_only=True)
+class Prediction(faces.Face):
+    """A face and its emotion.
 
-    `box_xyxy` is in pixels of the picture as shown (EXIF applied), `probabilities` are in the order
-    of `LABELS`, `confidence` is the largest of them, `unsure` says that it is below the
-    checkpoint's threshold. The face stands upright once the picture is rotated clockwise by
-    `rotation_degrees`, and was found once the dark picture was `brightened`. `landmarks` are x, y
-    of the eyes, the nose and the corners of the mouth; () of a whole picture.
+    `probabilities` are in the order of `LABELS`, `confidence` is the largest of them, `unsure` says
+    that it is below the checkpoint's threshold.
     """
 
-    box_xyxy: faces.BoxXyxy
-    detection_probability: float
     label: str
     confidence: float
     unsure: bool
     probabilities: tuple[float, ...]
-    rotation_degrees: int = 0
-    landmarks: tuple[tuple[float, float], ...] = ()
-    brightened: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data with the names of the API's `faces`, and of rows as far as they go."""
@@ -86,6 +78,10 @@ class Analyzed:
     predictions: tuple[Prediction, ...] = ()
     notice: str = ""
     error: str = ""
+
+
+# A picture's item, its faces and their crops.
+_Searched = tuple[Analyzed, list[faces.Face], list[Image.Image]]
 
 
 @dataclass(frozen=True)
@@ -131,8 +127,18 @@ class EmotionDetective:
         opened = read_picture(source)
         if opened.notice:
             logger.warning("%s", opened.notice)
-        found = self.detector.find(opened.picture, whole_picture, upright_only)
-        rows = self.classifier.probabilities(faces.crops(opened.picture, found))
+        found = self.find(opened.picture, whole_picture, upright_only)
+        return self.classify(opened.picture, found)
+
+    def find(
+        self, picture: Image.Image, whole_picture: bool = False, upright_only: bool = False
+    ) -> list[faces.Face]:
+        """Return the faces of an upright picture, largest first, as `analyze` looks for them."""
+        return self.detector.find(picture, whole_picture, upright_only)
+
+    def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
+        """Return one prediction for each face of an upright picture, classified in one batch."""
+        rows = self.classifier.probabilities(faces.crops(picture, found))
         return self._predictions(found, rows)
 
     def analyze_many(
@@ -154,7 +160,7 @@ class EmotionDetective:
         count = len(sources) if hasattr(sources, "__len__") else None
         threads = min(torch.get_num_threads(), MAX_SEARCHES)
         search = partial(self._search, whole_picture=whole_picture)
-        waiting: list[tuple[Analyzed, list, list]] = []
+        waiting: list[_Searched] = []
         with (
             tqdm(desc="Pictures", total=count, unit="", disable=not progress) as bar,
             # Each picture in one thread: there is always another for the next core.
@@ -168,8 +174,7 @@ class EmotionDetective:
                 bar.update()
             yield from self._classify_many(waiting)
 
-    def _search(self, source: Source, whole_picture: bool) -> tuple[Analyzed, list, list]:
-        """Return a picture's item, its faces and their crops."""
+    def _search(self, source: Source, whole_picture: bool) -> _Searched:
         try:
             opened = read_picture(source)
         except (OSError, TypeError, ValueError) as error:
@@ -177,37 +182,29 @@ class EmotionDetective:
         found = self.detector.find(opened.picture, whole_picture)
         return Analyzed(source, notice=opened.notice), found, faces.crops(opened.picture, found)
 
-    def _classify_many(self, searched: list[tuple[Analyzed, list, list]]) -> Iterator[Analyzed]:
+    def _classify_many(self, searched: list[_Searched]) -> Iterator[Analyzed]:
         every = [crop for *_, crops in searched for crop in crops]
-        rows, done = self.classifier.probabilities(every), 0
+        rows = iter(self.classifier.probabilities(every))
         for item, found, _ in searched:
-            own = self._predictions(found, rows[done : done + len(found)])
-            done += len(found)
+            own = self._predictions(found, islice(rows, len(found)))
             yield replace(item, predictions=tuple(own))
-
-    def classify(self, picture: Image.Image, found: Sequence[faces.Face]) -> list[Prediction]:
-        """Return one prediction for each face of an upright picture, classified in one batch."""
-        rows = self.classifier.probabilities(faces.crops(picture, found))
-        return self._predictions(found, rows)
 
     def __reduce__(self) -> tuple:
         one = self.classifier
         return _load_again, (type(self), one.source, one.revision, str(one.device))
 
-    def _predictions(self, found: Sequence[faces.Face], rows: np.ndarray) -> list[Prediction]:
+    def _predictions(
+        self, found: Sequence[faces.Face], rows: Iterable[np.ndarray]
+    ) -> list[Prediction]:
         return [
             Prediction(
-                box_xyxy=face.box_xyxy,
-                detection_probability=face.detection_probability,
-                label=LABELS[row.index(max(row))],
-                confidence=max(row),
-                unsure=max(row) < self.classifier.unsure_below,
-                probabilities=tuple(row),
-                rotation_degrees=face.rotation_degrees,
-                landmarks=face.landmarks,
-                brightened=face.brightened,
+                **vars(face),
+                label=LABELS[row.argmax()],
+                confidence=float(row.max()),
+                unsure=float(row.max()) < self.classifier.unsure_below,
+                probabilities=tuple(row.tolist()),
             )
-            for face, row in zip(found, rows.tolist(), strict=True)
+            for face, row in zip(found, rows, strict=True)
         ]
 
 
@@ -242,16 +239,20 @@ def compute(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 class ServedDetective(EmotionDetective):
-    """An `EmotionDetective` whose networks run in one thread, whichever thread asks."""
+    """An `EmotionDetective` for many visitors: its networks run in one thread, whoever asks.
+
+    Pictures are read in the thread of who asks.
+    """
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> "ServedDetective":
         """Load a checkpoint, as `EmotionDetective.from_pretrained` does."""
         return compute(super().from_pretrained, *arguments, **options)
 
-    def analyze(self, *arguments: Any, **options: Any) -> list[Prediction]:
-        """Return what `EmotionDetective.analyze` does.
+    def find(self, *arguments: Any, **options: Any) -> list[faces.Face]:
+        """Return what `EmotionDetective.find` does."""
+        return compute(super().find, *arguments, **options)
 
-        Of an open picture: a file would be decoded in the thread of the networks, too.
-        """
-        return compute(super().analyze, *arguments, **options)
+    def classify(self, *arguments: Any, **options: Any) -> list[Prediction]:
+        """Return what `EmotionDetective.classify` does."""
+        return compute(super().classify, *arguments, **options)

@@ -4,7 +4,7 @@ Colour never stands alone: each box carries its number and its label, and an uns
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
@@ -66,65 +66,48 @@ def draw_faces(
     predictions: Sequence[Prediction],
     numbers: Sequence[int] | None = None,
 ) -> Image.Image:
-    """Return a copy with a numbered, labelled box around each face.
-
-    Args:
-        numbers: of the faces, such as their tracks; by default 1, 2, 3, ...
-    """
+    """Return a copy with a labelled box around each face, numbered 1, 2, 3, ... or by `numbers`."""
     drawn = picture.convert("RGB")
-    pen = _Pen.for_picture(drawn)
-    faces = list(zip(numbers or range(1, len(predictions) + 1), predictions, strict=True))
-    for number, face in reversed(faces):  # the largest faces' tags stay on top
-        pen.draw(face, number)
+    surface, longest = ImageDraw.Draw(drawn), max(picture.size)
+    line_px = max(2, round(longest * LINE_FRACTION))
+    surface.font = ImageFont.load_default(max(MIN_TEXT_PX, round(longest * TEXT_FRACTION)))
+    numbered = list(zip(numbers or range(1, len(predictions) + 1), predictions, strict=True))
+    for number, face in reversed(numbered):  # the largest faces' tags stay on top
+        color = UNSURE_COLOR if face.unsure else COLORS[face.label]
+        surface.rectangle(face.box_xyxy, outline=INK, width=line_px + 2)
+        _draw_box(surface, face.box_xyxy, color, line_px, dashed=face.unsure)
+        _draw_tag(surface, face, number, color, drawn.width)
     return drawn
 
 
-@dataclass(frozen=True)
-class _Pen:
-    """A drawing surface with its size in pixels, and the line and font that fit it."""
+def _draw_box(
+    surface: ImageDraw.ImageDraw, box: BoxXyxy, color: str, line_px: int, dashed: bool
+) -> None:
+    if not dashed:
+        surface.rectangle(box, outline=color, width=line_px)
+        return
+    left, top, right, bottom = box
+    dash = line_px * DASH
+    for x in range(round(left), round(right), 2 * dash):
+        for y in (top, bottom - line_px):
+            surface.rectangle((x, y, min(x + dash, right), y + line_px), fill=color)
+    for y in range(round(top), round(bottom), 2 * dash):
+        for x in (left, right - line_px):
+            surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
 
-    surface: ImageDraw.ImageDraw
-    size: tuple[int, int]
-    line_px: int
-    font: ImageFont.FreeTypeFont
 
-    @classmethod
-    def for_picture(cls, picture: Image.Image) -> "_Pen":
-        longest = max(picture.size)
-        text_px = max(MIN_TEXT_PX, round(longest * TEXT_FRACTION))
-        line_px = max(2, round(longest * LINE_FRACTION))
-        font = ImageFont.load_default(text_px)
-        return cls(ImageDraw.Draw(picture), picture.size, line_px, font)
-
-    def draw(self, face: Prediction, number: int) -> None:
-        color = UNSURE_COLOR if face.unsure else COLORS[face.label]
-        self._draw_box(face.box_xyxy, INK, self.line_px + 2, dashed=False)
-        self._draw_box(face.box_xyxy, color, self.line_px, dashed=face.unsure)
-        self._draw_tag(face, number, color)
-
-    def _draw_box(self, box: BoxXyxy, color: str, line_px: int, dashed: bool) -> None:
-        if not dashed:
-            self.surface.rectangle(box, outline=color, width=line_px)
-            return
-        left, top, right, bottom = box
-        dash = line_px * DASH
-        for x in range(round(left), round(right), 2 * dash):
-            for y in (top, bottom - line_px):
-                self.surface.rectangle((x, y, min(x + dash, right), y + line_px), fill=color)
-        for y in range(round(top), round(bottom), 2 * dash):
-            for x in (left, right - line_px):
-                self.surface.rectangle((x, y, x + line_px, min(y + dash, bottom)), fill=color)
-
-    def _draw_tag(self, face: Prediction, number: int, color: str) -> None:
-        """Write number and label above the box, or the number alone where there is no room."""
-        label = "unsure" if face.unsure else f"{face.label} {percent(face.confidence)}"
-        pad = round(self.font.size * PADDING)
-        text = f"{number} {label}"
-        if self.font.getlength(text) + 2 * pad > 2 * (face.box_xyxy[2] - face.box_xyxy[0]):
-            text = str(number)
-        width, height = self.font.getlength(text) + 2 * pad, self.font.size + pad
-        left = min(max(face.box_xyxy[0], 0), max(0, self.size[0] - width))
-        top = max(face.box_xyxy[1] - height, 0)
-        self.surface.rectangle((left, top, left + width, top + height), fill=color, outline=INK)
-        middle = (left + pad, top + height / 2)
-        self.surface.text(middle, text, fill=INK, font=self.font, anchor="lm")
+def _draw_tag(
+    surface: ImageDraw.ImageDraw, face: Prediction, number: int, color: str, max_right: int
+) -> None:
+    """Write number and label above the box, or the number alone where there is no room."""
+    font = surface.font
+    face_left, face_top, face_right, _ = face.box_xyxy
+    pad = round(font.size * PADDING)
+    text = f"{number} {'unsure' if face.unsure else f'{face.label} {percent(face.confidence)}'}"
+    if font.getlength(text) + 2 * pad > 2 * (face_right - face_left):
+        text = str(number)
+    width, height = font.getlength(text) + 2 * pad, font.size + pad
+    left = min(max(face_left, 0), max(0, max_right - width))
+    top = max(face_top - height, 0)
+    surface.rectangle((left, top, left + width, top + height), fill=color, outline=INK)
+    surface.text((left + pad, top + height / 2), text, fill=INK, anchor="lm")

@@ -114,14 +114,14 @@ class FaceDetector:
         boxes, probabilities, landmarks = self._mtcnn.find(np.asarray(reduced))
         scale = np.divide(picture.size, reduced.size)
         boxes = np.clip(boxes * np.tile(scale, 2), 0, np.tile(picture.size, 2))
-        faces = [
-            Face(tuple(box.tolist()), float(probability), landmarks=_points(points))
-            for box, probability, points in zip(
-                boxes, probabilities, landmarks * scale, strict=True
-            )
-            if probability >= self._min_probability and (box[2:] - box[:2]).min() >= 1
-        ]
-        return _largest(faces)
+        found = zip(boxes, probabilities, landmarks * scale, strict=True)
+        return _largest(
+            [
+                Face(tuple(box.tolist()), float(probability), landmarks=_points(points))
+                for box, probability, points in found
+                if probability >= self._min_probability and (box[2:] - box[:2]).min() >= 1
+            ]
+        )
 
     def detect_any_rotation(self, picture: Image.Image) -> list[Face]:
         """Return what `detect` does, and the faces of a picture, or of an album's, on side or head.
@@ -151,7 +151,7 @@ class FaceDetector:
         """Return the faces of a copy that is rotated clockwise, in the picture of this size."""
         return [
             _rotate_back(face, degrees, reduced.size, size)
-            for face in self.detect(reduced.transpose(CLOCKWISE[degrees]))
+            for face in self.detect(_rotate(reduced, degrees))
             if face.detection_probability >= MIN_ROTATED_PROBABILITY
         ]
 

@@ -94,24 +94,23 @@ class Mtcnn:
         and ten times where another program uses one of the cores: the other threads then wait for
         it in every layer, at full speed.
         """
-        is_alone = torch.get_num_threads() == 1 or self._device.type != "cpu"
-        return (map if is_alone else self._pool.map)(function, *arguments)
+        if torch.get_num_threads() == 1 or self._device.type != "cpu":
+            return map(function, *arguments)
+        return self._pool.map(function, *arguments)
 
     def _proposals(self, sums: Tensor) -> Tensor:
         """Return `(N, 4)` boxes where the first network sees faces in any level of the pyramid."""
         height, width = sums.shape[0] - 1, sums.shape[1] - 1
-        scale = WINDOW_PX / self._min_face_px
-        smaller_side = min(height, width) * scale
-        scales = []
-        while smaller_side >= WINDOW_PX:
+        picture = torch.tensor([[0, 0, width, height]], dtype=torch.int32, device=sums.device)
+        scales, scale = [], WINDOW_PX / self._min_face_px
+        while min(height, width) * scale >= WINDOW_PX:
             scales.append(scale)
             scale *= PYRAMID_FACTOR
-            smaller_side *= PYRAMID_FACTOR
 
         @torch.inference_mode()
         def propose(scale: float) -> Tensor:
-            level = _level(sums, int(height * scale + 1), int(width * scale + 1))
-            shifts, probabilities = _propose_boxes(self._propose, level)
+            level = _shrunk(sums, picture, int(height * scale + 1), int(width * scale + 1))
+            shifts, probabilities = self._propose(level)
             faces = probabilities[:, 1].cpu()
             windows, _ = generateBoundingBox(shifts.cpu(), faces, scale, PROPOSED_FROM)
             return windows[nms(windows[:, :4], windows[:, 4], LEVEL_OVERLAP)]
@@ -144,29 +143,12 @@ class Mtcnn:
         if not len(boxes):
             nothing = torch.zeros(0, 10, dtype=torch.float32)
             return boxes, nothing[:, 0], nothing[:, :4], nothing
-        look = torch.inference_mode()(lambda some: network(_shrunk(sums, some, side)))
+        look = torch.inference_mode()(lambda some: network(_shrunk(sums, some, side, side)))
         parts = self._map(look, pixels.split(batch))
         shifts, *others, chances = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         faces = chances[:, 1] > threshold
         landmarks = others[0] if others else torch.zeros(len(boxes), 10)
         return boxes[faces], chances[faces, 1], shifts[faces], landmarks[faces]
-
-
-def _propose_boxes(network: PNet, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what `network(level)` does, in half the time: its pooling of ten channels is slow."""
-    features = network.conv1(level)
-    features = features.clamp(min=0).addcmul_(
-        features.clamp_(max=0), network.prelu1.weight.view(1, -1, 1, 1)
-    )
-    for axis in (2, 3):
-        if features.shape[axis] % 2:  # the last one counts alone
-            last = features.narrow(axis, features.shape[axis] - 1, 1)
-            features = torch.cat([features, last], dim=axis)
-        pairs = features.unflatten(axis, (-1, 2))
-        features = torch.maximum(pairs.select(axis + 1, 0), pairs.select(axis + 1, 1))
-    features = network.prelu2(network.conv2(features))
-    features = network.prelu3(network.conv3(features))
-    return network.conv4_2(features), network.conv4_1(features).softmax(dim=1)
 
 
 def _sum_table(pixels: np.ndarray) -> np.ndarray:
@@ -179,21 +161,10 @@ def _sum_table(pixels: np.ndarray) -> np.ndarray:
     return sums.cumsum(0, out=sums).cumsum(1, out=sums)
 
 
-def _level(sums: Tensor, height: int, width: int) -> Tensor:
-    """Return the whole picture as the first network's input `(1, 3, height, width)`."""
-    corners = [0, 0, sums.shape[1] - 1, sums.shape[0] - 1]
-    size = torch.tensor(corners, dtype=torch.int32, device=sums.device)
-    left, right = _edges(size[0:1], size[2:3], width)
-    top, bottom = _edges(size[1:2], size[3:4], height)
-    rows = sums.index_select(0, bottom[0]) - sums.index_select(0, top[0])
-    inside = rows.index_select(1, right[0]) - rows.index_select(1, left[0])
-    return _normalize(inside[None], right - left, bottom - top)
-
-
-def _shrunk(sums: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """Return the pixels in integer `(N, 4)` boxes as a network's input `(N, 3, side, side)`."""
-    left, right = _edges(boxes[:, 0], boxes[:, 2], side)
-    top, bottom = _edges(boxes[:, 1], boxes[:, 3], side)
+def _shrunk(sums: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+    """Return the pixels in integer `(N, 4)` boxes as a network's input `(N, 3, height, width)`."""
+    left, right = _edges(boxes[:, 0], boxes[:, 2], width)
+    top, bottom = _edges(boxes[:, 1], boxes[:, 3], height)
     table = sums.view(-1, 3)
 
     def at(y: Tensor, x: Tensor) -> Tensor:
@@ -201,7 +172,9 @@ def _shrunk(sums: Tensor, boxes: Tensor, side: int) -> Tensor:
         return table.index_select(0, places.view(-1)).view(*places.shape, 3)
 
     inside = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
-    return _normalize(inside, right - left, bottom - top)
+    # From means between 0 and 255 to values between -1 and 1, as facenet-pytorch does it.
+    weights = 0.0078125 / ((bottom - top)[:, :, None] * (right - left)[:, None, :]).float()
+    return (inside * weights[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)
 
 
 def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -210,10 +183,3 @@ def _edges(begin: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
     step = torch.arange(count, dtype=torch.int32, device=begin.device)
     begin, length = begin[:, None], (end - begin)[:, None]
     return begin + step * length // count, begin + ((step + 1) * length + count - 1) // count
-
-
-def _normalize(inside: Tensor, widths: Tensor, heights: Tensor) -> Tensor:
-    """Return sums `(N, H, W, 3)` over bins of these sizes as means between -1 and 1, channels
-    before rows."""
-    weights = 0.0078125 / (heights[:, :, None] * widths[:, None, :]).float()
-    return (inside * weights[..., None]).sub_(127.5 * 0.0078125).permute(0, 3, 1, 2)

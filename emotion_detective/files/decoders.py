@@ -2,6 +2,7 @@
 
     decoded = decode(content, formats.recognize(content))
 
+Pillow reads most formats, pillow-heif HEIC, imagecodecs JPEG XL and what has more than 8 bits.
 Sizes are known before a pixel is decoded, so that the limits hold. Nothing registers itself with
 Pillow, and each library is loaded for its first file only.
 """
@@ -17,7 +18,7 @@ from io import BytesIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
-from emotion_detective.files.formats import CAMERA, HEIC, JXL, Recognized, refuse
+from emotion_detective.files.formats import CAMERA, HEIC, JXL, jxl_size, missing_bytes, refuse
 
 # They hold every phone's full-resolution photo but the 108-megapixel ones.
 MAX_FILE_BYTES = 64_000_000
@@ -73,25 +74,28 @@ class Decoded:
     is_cut: bool = False
 
 
-def decode(content: bytes, recognized: Recognized) -> Decoded:
+def decode(content: bytes, name: str) -> Decoded:
     """Return a file's picture; of one that is cut short what there is, and a notice."""
     try:
-        return _decode_whole(content, recognized)
+        return _decode_whole(content, name)
     except Refused:
         raise
-    except ValueError:
-        missing = recognized.missing_bytes
-        percent = 100 * len(content) // (len(content) + missing)
-        if not missing or percent < MIN_PERCENT_READ or len(content) + missing > MAX_FILE_BYTES:
-            raise
-    # These decoders refuse a file that ends early; of one that ends in zeros they read the upper
-    # part, and leave gray below.
-    decoded = _decode_whole(content + bytes(missing), recognized)
-    return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.", is_cut=True)
+    except DECODE_ERRORS as error:
+        whole = len(content) + missing_bytes(content, name)
+        percent = 100 * len(content) // whole
+        if MIN_PERCENT_READ <= percent < 100 and whole <= MAX_FILE_BYTES:
+            # These decoders refuse a file that ends early; of one that ends in zeros they read the
+            # upper part, and leave gray below.
+            decoded = decode(content.ljust(whole, b"\0"), name)
+            return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.", is_cut=True)
+        raise ValueError(
+            f"The {name} file is broken, cut short or of a rare kind, and cannot be read; save or "
+            "upload it again, as JPEG or PNG."
+        ) from error
 
 
-def loaded(picture: Image.Image) -> Decoded:
-    """Return a picture that somebody has opened, with its pixels loaded."""
+def load(picture: Image.Image) -> Decoded:
+    """Return a picture that somebody has opened."""
     _check_size(picture.size)
     try:
         picture.load()
@@ -114,20 +118,12 @@ def _check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
         raise Refused(f"The picture has {width} x {height} pixels: there is nothing to see.")
 
 
-def _decode_whole(content: bytes, recognized: Recognized) -> Decoded:
-    try:
-        if recognized.name == HEIC:
-            return Decoded(_decode_heif(content))
-        if recognized.name == JXL:
-            return Decoded(_decode_jxl(content, recognized.size))
-        return _by_pillow(content, recognized.name)
-    except Refused:
-        raise
-    except DECODE_ERRORS as error:
-        raise ValueError(
-            f"The {recognized.name} file is broken, cut short or of a rare kind, and cannot be "
-            "read; save or upload it again, as JPEG or PNG."
-        ) from error
+def _decode_whole(content: bytes, name: str) -> Decoded:
+    if name == HEIC:
+        return Decoded(_decode_heif(content))
+    if name == JXL:
+        return Decoded(_decode_jxl(content))
+    return _by_pillow(content, name)
 
 
 def _decode_heif(content: bytes) -> Image.Image:
@@ -144,13 +140,11 @@ def _decode_heif(content: bytes) -> Image.Image:
     return picture
 
 
-def _decode_jxl(content: bytes, size: tuple[int, int] | None) -> np.ndarray:
+def _decode_jxl(content: bytes) -> np.ndarray:
     """Return a JPEG XL file's first picture, upright."""
     import imagecodecs
 
-    if size is None:
-        raise ValueError("no size")
-    _check_size(size)
+    _check_size(jxl_size(content))
     return _without_alpha(imagecodecs.jpegxl_decode(content, index=0, numthreads=1))
 
 

@@ -1,12 +1,8 @@
-"""What a file is by its first bytes: a picture that is read here, or what to say of it.
-
-recognized = recognize(content)        # recognized.name: "JPEG"; ValueError where it is none
-"""
+"""What a file is by its first bytes: a picture that is read here, or what to say of it."""
 
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 # As a refusal lists them.
@@ -50,34 +46,16 @@ ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z file",
     b"\x1f\x8b": "a gzip file",
 }
-UNREAD_STARTS = {
-    b"%PDF": "a PDF document",
-    b"8BPS": "a Photoshop file (PSD)",
-    b"%!PS": "a PostScript drawing",
-    b"\x00\x00\x01\x00": "an icon",
-    b"\x1aE\xdf\xa3": VIDEO,
-}
+UNREAD_STARTS = ARCHIVES | {b"%PDF": "a PDF document", b"\x1aE\xdf\xa3": VIDEO}
 # Boxes of an ISO media file that are looked through; a phone's have ten.
 MAX_BOXES = 1000
 
 
-@dataclass(frozen=True)
-class Recognized:
-    """A picture's format, the size that a JPEG XL states, and how many bytes the file lacks."""
-
-    name: str
-    size: tuple[int, int] | None = None
-    missing_bytes: int = 0
-
-
-def recognize(content: bytes) -> Recognized:
-    """Return what a picture file is; ValueError where it is no picture that is read here."""
+def recognize(content: bytes) -> str:
+    """Return the format of a picture file; ValueError where it is no picture that is read here."""
     head = content[:HEAD_BYTES]
-    name = _picture_format(head)
-    if name == JXL:
-        return Recognized(JXL, size=_jxl_size(content))
-    if name:
-        return Recognized(name, missing_bytes=_missing_bytes(content, name))
+    if name := _picture_format(head):
+        return name
     if name := unread_format(head):
         raise ValueError(refuse(name))
     if not content:
@@ -88,17 +66,12 @@ def recognize(content: bytes) -> Recognized:
 
 
 def is_picture(name: str, head: bytes) -> bool:
-    """True for a picture by its first `HEAD_BYTES`, and for a file that only its name calls one.
+    """True for a picture by its first `HEAD_BYTES`, or by its name: a broken one, worth a word.
 
-    Such a file is a broken picture, and worth a word. What is hidden is none.
-
-    Args:
-        name: the file's path from the top of what is listed.
+    `name` is the file's path from the top of what is listed; what is hidden is no picture.
     """
-    if is_hidden(name):
-        return False
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix in SUFFIXES or _picture_format(head) is not None
+    named = PurePosixPath(name).suffix.lower() in SUFFIXES
+    return not is_hidden(name) and (named or _picture_format(head) is not None)
 
 
 def is_hidden(name: str) -> bool:
@@ -108,12 +81,11 @@ def is_hidden(name: str) -> bool:
 
 def unread_format(head: bytes) -> str | None:
     """Return what a file is that is known but not read, such as "an SVG drawing"; else None."""
-    for start, name in (ARCHIVES | UNREAD_STARTS).items():
-        if head.startswith(start):
-            return name
+    if name := _by_start(head, UNREAD_STARTS):
+        return name
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg")):
-        return "an SVG drawing" if b"svg" in text else "an XML file"
+    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"svg" in text:
+        return "an SVG drawing"
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page"
     major, _ = _brands(head)
@@ -142,11 +114,15 @@ def _picture_format(head: bytes) -> str | None:
         return "AVIF"
     if major in HEIF_BRANDS | GENERAL_BRANDS:
         return HEIC
-    name = next((name for start, name in STARTS.items() if head.startswith(start)), None)
+    name = _by_start(head, STARTS)
     # Text may begin as these two do: a bitmap's size and four zeros follow, and text has no zero.
     if name == "BMP" and head[6:10] != bytes(4):
         return None
     return None if head.startswith(JXL_CODESTREAM) and b"\0" not in head else name
+
+
+def _by_start(head: bytes, starts: dict[bytes, str]) -> str | None:
+    return next((name for start, name in starts.items() if head.startswith(start)), None)
 
 
 def _brands(head: bytes) -> tuple[bytes, frozenset[bytes]]:
@@ -157,7 +133,7 @@ def _brands(head: bytes) -> tuple[bytes, frozenset[bytes]]:
     return head[8:12], frozenset(head[i : i + 4] for i in range(8, end - 3, 4))
 
 
-def _missing_bytes(content: bytes, name: str) -> int:
+def missing_bytes(content: bytes, name: str) -> int:
     """Return how many bytes a WebP, HEIC or AVIF file lacks of those it states; 0 of any other."""
     end = 0
     if name == "WEBP":
@@ -168,18 +144,16 @@ def _missing_bytes(content: bytes, name: str) -> int:
     return max(0, end - len(content))
 
 
-def _jxl_size(content: bytes) -> tuple[int, int] | None:
+def jxl_size(content: bytes) -> tuple[int, int]:
     """Return the width and height that a JPEG XL file states (ISO/IEC 18181-1, SizeHeader).
 
     Its decoders decode before they tell the size, which a limit must know first.
     """
     start = 0
     if not content.startswith(JXL_CODESTREAM):
-        parts = ((start, kind) for kind, start, _ in _boxes(content) if kind in (b"jxlc", b"jxlp"))
-        start, kind = next(parts, (None, b""))
-        if start is None:
-            return None
-        start += 4 * (kind == b"jxlp")
+        boxes = [box for box in _boxes(content) if box[0] in (b"jxlc", b"jxlp")]
+        kind, start, _ = boxes[0]  # IndexError: a file without a picture
+        start += 4 * (kind == b"jxlp")  # a part, which begins with its number
     bits = int.from_bytes(content[start + 2 : start + 16], "little")
 
     def take(count: int) -> int:

@@ -2,23 +2,29 @@
 
     opened = read_picture(path)            # opened.picture, opened.notice: "" or what is missing
 
-A file may be a stranger's, and is believed as little as possible. What `decoding.py` is for videos.
+A file may be a stranger's, and is believed as little as possible.
 """
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
-from emotion_detective.files import decoders, formats, shown
-from emotion_detective.files.decoders import MAX_FILE_BYTES
+from emotion_detective.files.decoders import MAX_FILE_BYTES, decode, load
+from emotion_detective.files.formats import recognize
 
 # What a system refuses by a file's permissions or name.
 REFUSALS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+# Largest value of the usual ranges of numbers of more than 8 bits: 1 of floats, then 8, 10, 12, 14
+# and 16 bits, which cameras and scanners keep in files of 16.
+WHITE_LEVELS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+# Floats from 0 to 1 that were sharpened or hold highlights go beyond 1.
+MAX_FLOAT_HIGHLIGHT, MAX_SAMPLES = 8.0, 1_000_000
 
 Source = Path | str | bytes | BinaryIO | Image.Image | np.ndarray
 SOURCES = (
@@ -51,13 +57,18 @@ def read_picture(source: Source) -> Opened:
     """
     if isinstance(source, np.ndarray):
         source = _from_array(source)
-    if not isinstance(source, Image.Image):
-        content = _content(source)
-        recognized = formats.recognize(content)
-        decoded = decoders.decode(content, recognized)
+    if isinstance(source, Image.Image):
+        decoded = load(source)
     else:
-        decoded = decoders.loaded(source)
-    return Opened(shown.upright(decoded), decoded.notice, decoded.is_cut)
+        content = _read_bytes(source)
+        decoded = decode(content, recognize(content))
+    picture = _to_rgb(decoded.pixels)
+    if decoded.is_negative:
+        picture = ImageOps.invert(picture)
+    if decoded.orientation != 1:
+        picture.getexif()[ExifTags.Base.Orientation] = decoded.orientation
+        picture = ImageOps.exif_transpose(picture)
+    return Opened(picture, decoded.notice, decoded.is_cut)
 
 
 def _from_array(values: np.ndarray) -> Image.Image:
@@ -69,11 +80,11 @@ def _from_array(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values)
 
 
-def _content(source: Path | str | bytes | BinaryIO) -> bytes:
+def _read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:
     """Return a file's bytes, within the limit."""
     if isinstance(source, str | os.PathLike):
         return _read_path(Path(source), str(source))
-    if hasattr(source, "read") and not isinstance(source, type):
+    if hasattr(source, "read"):
         source = _read_open(source)
     if not isinstance(source, bytes | bytearray | memoryview):
         raise TypeError(f"A picture is {SOURCES}, not {type(source).__name__}.")
@@ -102,7 +113,7 @@ def _read_path(path: Path, name: str) -> bytes:
 def _read_open(file: BinaryIO) -> bytes:
     """Return what an open file holds, from its start: what was just written too."""
     try:
-        if hasattr(file, "seek") and getattr(file, "seekable", lambda: True)():
+        with suppress(AttributeError, OSError):  # a pipe cannot go back
             file.seek(0)
         content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -122,3 +133,38 @@ def _check_bytes(size: int) -> None:
             f"The file has {size / 1e6:.0f} MB and the limit is {MAX_FILE_BYTES / 1e6:.0f}; "
             "save it smaller."
         )
+
+
+def _to_rgb(pixels: Image.Image | np.ndarray) -> Image.Image:
+    if isinstance(pixels, np.ndarray) or pixels.mode[0] in "IF":
+        pixels = _to_8_bits(np.array(pixels))
+    if pixels.mode in ("RGBa", "La"):  # premultiplied, of which Pillow makes no RGB at once
+        pixels = pixels.convert(pixels.mode.upper())
+    return pixels if pixels.mode == "RGB" else pixels.convert("RGB")
+
+
+def _to_8_bits(values: np.ndarray) -> Image.Image:
+    """Return `(H, W)` or `(H, W, 3)` numbers of any range as a picture; 0 stays black.
+
+    Pillow would cut 16-bit, 32-bit and float values at 255: nearly every pixel turns white.
+    """
+    if values.dtype == np.uint8:
+        return Image.fromarray(values)
+    is_float = values.dtype.kind == "f"
+    values = values.astype(np.float32, copy=False)
+    # In place: the largest picture allowed takes 256 MB here, 768 MB in colour.
+    np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+    peak = float(values.max())
+    if is_float and (peak <= MAX_FLOAT_HIGHLIGHT or _nearly_all_up_to_1(values)):
+        white = 1.0
+    else:
+        white = next((level for level in WHITE_LEVELS if peak <= level), peak)
+    values *= 255 / white
+    np.clip(values, 0, 255, out=values)
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def _nearly_all_up_to_1(values: np.ndarray) -> bool:
+    """Tell highlights, such as the sun in a picture of high dynamic range, from another range."""
+    some = values.ravel()[:: 1 + values.size // MAX_SAMPLES]
+    return bool(np.quantile(some, 0.99) <= 1)

@@ -67,7 +67,7 @@ def read(
         is_seen: the browser has the picture; otherwise a view of it is among what is shown.
     """
     picture = opened.picture
-    found = compute(detective.detector.find, picture, whole_picture)
+    found = detective.find(picture, whole_picture)
     crops = faces.crops(picture, found)
     view, _ = drawing.to_view(picture, [])
     shown = {
@@ -86,7 +86,7 @@ def read(
     predictions: list[Prediction] = []
     metrics = {} if whole_picture else detective.classifier.metrics
     for begin in range(0, len(found), AT_ONCE):
-        predictions += compute(detective.classify, picture, found[begin : begin + AT_ONCE])
+        predictions += detective.classify(picture, found[begin : begin + AT_ONCE])
         emotions = [_emotion(face, metrics) for face in predictions]
         known = [face | more for face, more in zip(shown["faces"], emotions, strict=False)]
         shown = shown | {"faces": known + shown["faces"][len(known) :]}

@@ -23,7 +23,12 @@ from emotion_detective.core.rows import (
 from emotion_detective.page import api
 
 FACE = Prediction(
-    (1.0, 2.0, 30.25, 40.0), 0.995, "happy", 0.5, False, (0.1, 0.1, 0.5, 0.1, 0.1, 0.1)
+    (1.0, 2.0, 30.25, 40.0),
+    0.995,
+    label="happy",
+    confidence=0.5,
+    unsure=False,
+    probabilities=(0.1, 0.1, 0.5, 0.1, 0.1, 0.1),
 )
 
 

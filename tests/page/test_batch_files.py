@@ -117,7 +117,14 @@ def test_an_unreadable_file_keeps_the_reason_and_its_row_stays_as_it_was(tmp_pat
 
 def test_a_thumbnail_is_small_and_has_its_boxes(picture):
     probabilities = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-    face = Prediction((200, 200, 600, 600), 0.99, "happy", 1.0, False, probabilities)
+    face = Prediction(
+        (200, 200, 600, 600),
+        0.99,
+        label="happy",
+        confidence=1.0,
+        unsure=False,
+        probabilities=probabilities,
+    )
     black = Image.new("RGB", (1200, 900))
     thumbnail = batch_files.FileResult([], black, [face]).thumbnail()
     assert thumbnail.size == (240, 180)

@@ -15,7 +15,14 @@ from emotion_detective.page.batch_files import FileResult
 def face(label: str, confidence: float, unsure: bool = False) -> Prediction:
     rest = (1 - confidence) / (len(LABELS) - 1)
     probabilities = tuple(confidence if name == label else rest for name in LABELS)
-    return Prediction((10, 10, 50, 60), 0.99, label, confidence, unsure, probabilities)
+    return Prediction(
+        (10, 10, 50, 60),
+        0.99,
+        label=label,
+        confidence=confidence,
+        unsure=unsure,
+        probabilities=probabilities,
+    )
 
 
 @pytest.fixture

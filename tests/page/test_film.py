@@ -16,7 +16,9 @@ LEFT, RIGHT = (0, 0, 64, 72), (320, 180, 384, 252)
 
 def face(label: str, box=LEFT, unsure: bool = False) -> Prediction:
     probabilities = tuple(0.75 if name == label else 0.05 for name in LABELS)
-    return Prediction(box, 0.99, label, 0.75, unsure, probabilities)
+    return Prediction(
+        box, 0.99, label=label, confidence=0.75, unsure=unsure, probabilities=probabilities
+    )
 
 
 def shown(*labels: str | None, every_s: float = 0.25) -> list[Reading]:

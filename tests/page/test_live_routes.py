@@ -29,7 +29,16 @@ class Seeing:
     def analyze(self, picture: Image.Image, upright_only: bool) -> list[Prediction]:
         self.sizes.append(picture.size)
         probabilities = tuple(0.9 if label == "happy" else 0.02 for label in LABELS)
-        return [Prediction((10, 20, 110, 140), 0.99, "happy", 0.9, False, probabilities)]
+        return [
+            Prediction(
+                (10, 20, 110, 140),
+                0.99,
+                label="happy",
+                confidence=0.9,
+                unsure=False,
+                probabilities=probabilities,
+            )
+        ]
 
 
 @pytest.fixture

@@ -14,7 +14,14 @@ def face(**shares: float) -> Prediction:
     probabilities = tuple(shares.get(label, 0.0) for label in LABELS)
     confidence = max(probabilities)
     label = LABELS[probabilities.index(confidence)]
-    return Prediction((0, 0, 9, 9), 0.99, label, confidence, confidence < 0.5, probabilities)
+    return Prediction(
+        (0, 0, 9, 9),
+        0.99,
+        label=label,
+        confidence=confidence,
+        unsure=confidence < 0.5,
+        probabilities=probabilities,
+    )
 
 
 HAPPY = face(happy=0.93, neutral=0.07)

@@ -24,7 +24,14 @@ def random_prediction(dice: np.random.Generator) -> Prediction:
     label = LABELS[int(probabilities.argmax())]
     box = (left, top, left + dice.uniform(0, 200), top + dice.uniform(0, 200))
     unsure = confidence < 0.4
-    return Prediction(box, 0.99, label, confidence, unsure, tuple(probabilities.tolist()))
+    return Prediction(
+        box,
+        0.99,
+        label=label,
+        confidence=confidence,
+        unsure=unsure,
+        probabilities=tuple(probabilities.tolist()),
+    )
 
 
 seeds, limits = st.integers(0, 2**32 - 1), st.integers(1, 30)
