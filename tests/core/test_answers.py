@@ -82,11 +82,6 @@ def test_types_are_those_that_their_version_promised(kind):
     assert list(get_type_hints(kind).items()) == list(VERSION_2[kind].items())
 
 
-def test_the_columns_hold_the_labels_in_order():
-    assert FILE_COLUMNS[-6:] == LABELS
-    assert tuple(api.VideoRow.__annotations__)[-6:] == LABELS
-
-
 def test_a_file_with_faces_has_a_row_for_each():
     rows = file_rows("a.jpg", [FACE, FACE])
     assert [row["face"] for row in rows] == [1, 2]

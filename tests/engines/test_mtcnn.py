@@ -1,8 +1,8 @@
 """The detector finds what facenet-pytorch's own `MTCNN.detect` finds."""
 
-import sys
 from collections.abc import Iterator
 
+import crowds
 import numpy as np
 import pytest
 import torch
@@ -13,10 +13,6 @@ from small import ROOT
 
 from emotion_detective.core.faces import MIN_FACE_PX
 from emotion_detective.engines import mtcnn
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import crowds
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 TURNS_AND_SIZES = [(0, 512), (12, 512), (-30, 400), (0, 90), (0, 26), (180, 300)]
@@ -66,11 +62,9 @@ def test_a_portrait_of_any_turn_and_size_has_the_same_faces(ours, theirs, astron
     assert_same_faces(ours, theirs, astronaut.resize((side, side)).rotate(degrees))
 
 
-@pytest.mark.parametrize("shift_px", [0, 5])
-@pytest.mark.parametrize("count", [0, 1, 5, 17, 30])
-def test_a_crowd_has_the_same_faces(ours, theirs, count, shift_px):
-    found = assert_same_faces(ours, theirs, crowds.crowd((640, 480), count, shift_px))
-    assert found >= count
+@pytest.mark.parametrize("count", [0, 30])
+def test_a_crowd_has_the_same_faces(ours, theirs, count):
+    assert assert_same_faces(ours, theirs, crowds.crowd((640, 480), count, 5)) >= count
 
 
 def test_faces_over_every_edge_are_the_same(ours, theirs, astronaut):

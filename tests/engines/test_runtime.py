@@ -1,7 +1,6 @@
 """A network gives the same logits whatever computes it, and devices are chosen as asked."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import timm
@@ -51,28 +50,6 @@ def test_torch_computes_what_has_no_translation(architecture):
     batch = torch.randn(2, 3, side, side)
     logits = runtime.forward_pass(network, runtime.CPU)(batch)
     torch.testing.assert_close(logits, by_torch(network, batch), atol=1e-5, rtol=1e-4)
-
-
-def test_a_layer_set_as_onnx_knows_none_is_refused():
-    circular = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular"))
-    with pytest.raises(NotImplementedError, match="circular"):
-        runtime.to_onnx(circular)
-
-
-def test_threads_get_the_answers_of_one():
-    forward = runtime.forward_pass(random_network("test_resnet"), runtime.CPU)
-    batches = [torch.randn(n, 3, 64, 64) for n in (1, 5, 2, 8)] * 5
-    alone = [forward(batch) for batch in batches]
-    with ThreadPoolExecutor(4) as pool:
-        for logits, expected in zip(pool.map(forward, batches), alone, strict=True):
-            torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
-
-
-def test_a_device_gets_a_copy_and_the_network_stays():
-    """`meta` stands for an accelerator: a device whose memory is not the CPU's."""
-    network = random_network("test_resnet")
-    runtime.forward_pass(network, torch.device("meta"))
-    assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}
 
 
 # Choosing a device

@@ -1,21 +1,16 @@
 """Files of every kind become upright RGB pictures, or one sentence."""
 
-import errno
 import mmap
-import os
 import re
 import struct
 import zipfile
 import zlib
 from io import BytesIO, StringIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from corpus import FORMATS, chunk, encoded, noise, zipped
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from imagecodecs import jpeg2k_encode, jpegls_encode, jpegxl_encode, png_encode, tiff_encode
 from PIL import ExifTags, Image, ImageOps
 
@@ -88,23 +83,13 @@ def test_paths_bytes_open_files_pictures_and_arrays_give_the_same(astronaut, tmp
     assert read(np.asarray(gray)).tobytes() == gray.convert("RGB").tobytes()
 
 
-@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
-@pytest.mark.parametrize("rows_a_strip", [1, 1000])
-def test_a_tiff_of_many_strips_is_read(compression, rows_a_strip):
+def test_a_tiff_of_many_strips_is_read():
     picture = noise(1000, 1000)
-    tags = {278: rows_a_strip}  # RowsPerStrip
-    data = encoded(picture, "TIFF", compression=compression, tiffinfo=tags)
+    data = encoded(picture, "TIFF", tiffinfo={278: 1})  # RowsPerStrip
     assert read(data).tobytes() == picture.tobytes()
 
 
-@pytest.mark.parametrize("suffix", ["HEIC", "JXL"])
-def test_reading_new_formats_changes_nothing_in_pillow(suffix):
-    before = dict(Image.EXTENSION), list(Image.ID)
-    read(encoded(noise(), suffix))
-    assert (dict(Image.EXTENSION), list(Image.ID)) == before
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 300), (256, 256), (640, 480), (320, 180)])
+@pytest.mark.parametrize("size", [(7, 300), (256, 256), (640, 480)])
 @pytest.mark.parametrize("in_container", [True, False])
 def test_the_size_of_a_jpeg_xl_is_known_from_its_header(size, in_container):
     data = encoded(noise(*size), "JXL", usecontainer=in_container)
@@ -128,15 +113,6 @@ def test_a_picture_is_rotated_as_its_exif_says_and_once(suffix, astronaut):
     shown = read(rotated(suffix, upright))
     assert mean_difference(shown, upright) < 4
     assert read(shown).tobytes() == shown.tobytes()  # whoever hands it over again
-
-
-@pytest.mark.parametrize("orientation", range(1, 10))
-def test_every_orientation_is_shown_as_pillow_shows_it(orientation):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    data = encoded(noise(), "PNG", exif=exif)
-    expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
-    assert read(data).tobytes() == expected.tobytes()
 
 
 def test_deep_pictures_are_rotated_too(astronaut):
@@ -163,7 +139,7 @@ def test_broken_or_missing_exif_does_not_cost_the_picture():
 # More than 8 bits
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("encode", [png_encode, tiff_encode, jpegxl_encode, jpeg2k_encode])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_16_bit_file_of_fewer_bits_is_as_bright_as_one_of_8(bits, encode, mode, astronaut):
@@ -181,7 +157,7 @@ def as_tiff(values: np.ndarray, **options) -> bytes:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("dtype", ["f4", "f8", "u2", "u4"])
+@pytest.mark.parametrize("dtype", ["f4", "u4"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_a_tiff_of_numbers_in_colour_is_read(dtype, order, planes, astronaut):
     white = np.iinfo(dtype).max if dtype[0] == "u" else 1
@@ -256,20 +232,6 @@ def test_a_file_without_enough_of_a_picture_is_refused_in_a_sentence(suffix):
     assert refuses(data[: len(data) // 30], BROKEN)
     if suffix in ("JPEG2000", "JXL"):  # whole or nothing
         assert refuses(data[:-200], BROKEN)
-
-
-@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
-@settings(max_examples=60, deadline=None)
-@given(data=st.data(), suffix=st.sampled_from(FORMATS))
-def test_flipped_bytes_give_a_picture_or_a_value_error(data, suffix):
-    file = bytearray(encoded(noise(40, 30), suffix))
-    for _ in range(data.draw(st.integers(1, 20))):
-        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        picture = read(bytes(file))
-    except ValueError:
-        return
-    assert picture.mode == "RGB" and min(picture.size) >= 1
 
 
 # What is refused
@@ -349,15 +311,6 @@ def test_other_files_are_told_from_pictures_by_name_and_content():
 )
 def test_a_path_without_a_file_says_what_to_do(path, sentence):
     assert refuses(path, sentence)
-
-
-def test_a_disk_that_fails_is_not_called_a_picture_that_is_broken(tmp_path, monkeypatch):
-    def fail(_: Path) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    (tmp_path / "a.png").touch()
-    monkeypatch.setattr(Path, "read_bytes", fail)
-    assert refuses(tmp_path / "a.png", "Input/output error", OSError)
 
 
 @pytest.mark.parametrize("size", [(30_000, 4), (9_000, 9_000), (50_000, 50_000)])
