@@ -331,9 +331,10 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
         return recipe.read_recipe(Path(file), given)
     if getattr(options, "quick", False):
         given = {"init": str(EMBEDDED)} | recipe.QUICK | given
+        start, most = Path(given["init"]).name, given["limit"]
         logging.info(
-            f"A first try: {given['epochs']} epochs from {Path(given['init']).name} on "
-            f"{given['limit']} images at most. Without --quick it takes all of them, and longer."
+            f"A first try: {given['epochs']} epochs from {start} on {most} images at most. Without "
+            "--quick training starts from ImageNet's weights, takes all images, and hours on a CPU."
         )
     return TrainConfig.for_init(given.pop("init", "imagenet"), **given)
 

@@ -40,10 +40,10 @@ def test_a_teacher_s_flip_averaged_answers_are_a_share_of_each_target(parts, tin
     classifier = load_classifier(tiny_checkpoint)
     mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
     both = [classifier.probabilities(faces) for faces in (pictures, mirrored)]
-    answers = torch.tensor(sum(both) / 2)
+    predicted = torch.tensor(sum(both) / 2)
     labels = torch.nn.functional.one_hot(run.labels["train"], 6)
     torch.testing.assert_close(
-        run.targets["train"], (answers + labels) / 2, atol=0.01, rtol=0
+        run.targets["train"], (predicted + labels) / 2, atol=0.01, rtol=0
     )  # bfloat16
     assert not torch.allclose(torch.tensor(both[0]), torch.tensor(both[1]), atol=0.01)
 
