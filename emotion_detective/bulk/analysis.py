@@ -241,7 +241,8 @@ class ShardWriter:
         """The detective of this process, beside the others of this machine."""
         datasets.disable_progress_bars()  # one bar is enough
         beside = self.processes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
+        if beside > 1:  # a process of its own: else the threads are the caller's
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // beside))
         rank = int(os.environ.get("LOCAL_RANK", 0)) * self.processes + self.rank
         return EmotionDetective.from_pretrained(self.model, device=share_device(rank))
 

@@ -18,6 +18,7 @@ from unittest import mock
 import datasets
 import pandas as pd
 import pytest
+import torch
 from corpus import encoded, zipped
 from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
@@ -52,7 +53,9 @@ def rows_of(output: Path) -> list[dict]:
 
 
 def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
+    threads = torch.get_num_threads()
     report = analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
+    assert torch.get_num_threads() == threads  # another number gives training other weights
     detective = EmotionDetective.from_pretrained(tiny_checkpoint)
     files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
     expected = [row for result in batch_files.read(detective, files) for row in result.rows]
