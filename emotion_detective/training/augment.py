@@ -1,14 +1,17 @@
 """Batch augmentation on the device: rotated, lit, blurred, compressed or partly covered faces.
 
 Every image of a batch gets its own transformation, computed for the whole batch at once on its
-device. The random numbers are torch's global ones, so that a seed set before an epoch repeats it.
+device. The random numbers are the global ones, so that a seed set before an epoch repeats it.
 Knows no network and no optimiser.
 """
 
+import io
 import math
 from functools import cache
 
 import torch
+from PIL import Image
+from timm.data.random_erasing import RandomErasing
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 
 from emotion_detective.core.classifier import GRAY_MEAN, GRAY_STD
@@ -24,17 +27,6 @@ EYE_ASIDE, EYE_DOWN = (0.16, 0.2), (0.33, 0.41)
 # Sides in pixels of faces that are enlarged to the network's input. FER2013's have 48.
 COARSE_SIDES = (24, 48)
 JPEG_QUALITY = (15, 90)
-# The luminance table of the JPEG standard (ITU-T T.81, Annex K), for quality 50.
-JPEG_TABLE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
 
 
 def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tensor:
@@ -52,7 +44,8 @@ def augment(images: torch.Tensor, strength: float, erasing: float) -> torch.Tens
     low, high = JPEG_QUALITY
     compressed = compress(images, draw(images, low, high))
     images = torch.where(draw(images, 0, 1) < COMPRESSED * strength, compressed, images)
-    return erase(images.clamp(0, 1), erasing)
+    erase = RandomErasing(erasing, max_area=0.2, device=images.device)
+    return erase(images.clamp(0, 1) - 0.5) + 0.5  # timm blanks with 0, which becomes gray
 
 
 def draw(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -131,7 +124,7 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     cosines = torch.cos(math.pi / 8 * (steps + 0.5) * steps[:, None]) / 2
     cosines[0] /= math.sqrt(2)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
-    table = (_copy_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
+    table = (_read_table(images.device) * scale).round().clamp(1, 255) / 255  # (N, 1, 1, 1, 8, 8)
     padded = pad(images, (0, -size % 8) * 2, mode="replicate") - 128 / 255
     blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 1, S / 8, S / 8, 8, 8)
     coefficients = ((cosines @ blocks @ cosines.T) / table).round() * table
@@ -140,21 +133,11 @@ def compress(images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def _copy_table(device: torch.device) -> torch.Tensor:
-    """Return JPEG_TABLE on a device; a GPU would wait for a copy with every batch."""
-    return torch.tensor(JPEG_TABLE, device=device)
-
-
-def erase(images: torch.Tensor, fraction: float) -> torch.Tensor:
-    """Blank a rectangle of 2 to 20% of a fraction of the faces with gray."""
-    log_ratio = math.log(3.3)
-    area, ratio = draw(images, 0.02, 0.2), draw(images, -log_ratio, log_ratio).exp()
-    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
-    pixels = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
-    left, top = draw(images, 0, 1) * (1 - width), draw(images, 0, 1) * (1 - height)
-    inside = (pixels - left - width / 2).abs() < width / 2
-    inside = inside & ((pixels - top - height / 2).abs() < height / 2).movedim(-1, -2)
-    return torch.where(inside & (draw(images, 0, 1) < fraction), 0.5, images)
+def _read_table(device: torch.device) -> torch.Tensor:
+    """Return the `(8, 8)` luminance table of JPEG (ITU-T T.81, Annex K), that of quality 50."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=50)
+    return torch.tensor(Image.open(file).quantization[0], device=device).view(8, 8)
 
 
 def wear_glasses(images: torch.Tensor, fraction: float) -> torch.Tensor:

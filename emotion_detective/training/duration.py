@@ -7,6 +7,7 @@ import time
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from emotion_detective.training import machine
 from emotion_detective.training.networks import create_network
@@ -21,11 +22,11 @@ FORWARD = 1 / 3
 
 
 def estimate(
-    config: TrainConfig, accelerator: Accelerator, images: int, validated: int = 0, done: int = 0
+    config: TrainConfig, accelerator: Accelerator, images: int, validated: int, done: int = 0
 ) -> float:
-    """Return the seconds of a run that learns from `images` and validates on others each epoch.
+    """Return the seconds of a run, without the epochs that are `done`.
 
-    `done` epochs are left out.
+    In each it learns from `images` and validates on `validated` others.
     """
     pixels = sum(config.image_size_at(epoch) ** 2 for epoch in range(done, config.epochs))
     each = time_image(config, accelerator) / config.image_sizes[-1] ** 2
@@ -47,7 +48,7 @@ def time_image(config: TrainConfig, accelerator: Accelerator) -> float:
         loss.backward()
         loss.item()  # waits for a GPU
         seconds.append(time.perf_counter() - begin)
-    return OVERHEAD * min(seconds) / count
+    return broadcast_object_list([OVERHEAD * min(seconds) / count])[0]  # the same in all processes
 
 
 def describe(seconds: float) -> str:

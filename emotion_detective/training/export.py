@@ -1,8 +1,8 @@
 """A trained network -> a finished checkpoint folder: calibrated, measured, plotted and described.
 
 Temperature and threshold are fitted on validation and go into the checkpoint; the files on disk are
-then evaluated. `train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`,
-and has the card written from the metrics. Knows no Hub.
+then evaluated. `train_hub.py` calls `export` at the end of a run and `measure` for `evaluate`.
+Knows no Hub.
 """
 
 import json
@@ -35,7 +35,6 @@ from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run_folder import best_row
 
-CALIBRATION_SPLIT = "validation"
 # Images decoded and held at a time.
 BATCH_SIZE = 64
 
@@ -58,25 +57,18 @@ def export(
     people see, and measured by them too. The test split is read here, once a run, after everything
     is chosen.
     """
-    calibration = calibrate(network, parts[CALIBRATION_SPLIT], image_size, votes_file)
-    save_checkpoint(
-        network,
-        folder,
-        image_size,
-        temperature=calibration["temperature"],
-        unsure_below=calibration["unsure_below"],
-        dtype=dtype,
-    )
+    validation = parts["validation"]
+    calibration = calibrate(network, validation, image_size, votes_file)
+    fitted = {name: calibration[name] for name in ("temperature", "unsure_below")}
+    save_checkpoint(network, folder, image_size, dtype=dtype, **fitted)
     plots.plot_history(history, best_row(history)["epoch"], folder / PLOTS_FOLDER / "curves.png")
     classifier = load_classifier(folder)
-    on_validation = measure(
-        classifier, parts[CALIBRATION_SPLIT], CALIBRATION_SPLIT, votes_file=votes_file
-    )
+    measured = measure(classifier, validation, "validation", votes_file=votes_file)
     if before:
         record = record | {"before": {name: before[name] for name in ("n", "accuracy", "macro_f1")}}
-        plots.plot_change(before, on_validation, folder / PLOTS_FOLDER / "before_and_after.png")
-    metrics = {"training": record, "calibration": calibration, CALIBRATION_SPLIT: on_validation}
-    _write_metrics(folder, metrics)
+        plots.plot_change(before, measured, folder / PLOTS_FOLDER / "before_and_after.png")
+    known = {"training": record, "calibration": calibration, "validation": measured}
+    _write_metrics(folder, known)
     measure(classifier, parts["test"], "test", folder, votes_file)
     return read_metrics(folder)
 
@@ -122,23 +114,22 @@ def measure(
     The plots show the split that the card speaks of first. With `votes_file`, a CSV of FER+ votes,
     the metrics have "votes" as well (`votes.vote_metrics`).
     """
-    if folder is not None:
-        _refuse_other_data(read_metrics(folder), name, len(split))
+    known = {} if folder is None else read_metrics(folder)
+    _refuse_other_data(known, name, len(split))
     probabilities, labels = predict_split(classifier, split)
-    metrics = split_metrics(probabilities, labels, split["clean"], classifier.unsure_below)
+    threshold, files = classifier.unsure_below, split["file"]
+    metrics = split_metrics(probabilities, labels, split["clean"], threshold)
     if votes_file is not None:
-        counted = votes.read_votes(votes_file, split["file"])
-        metrics["votes"] = votes.vote_metrics(
-            probabilities, labels, counted, split["file"], classifier.unsure_below
-        )
+        counted = votes.read_votes(votes_file, files)
+        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, files, threshold)
     if folder is not None:
-        _write_metrics(folder, {**read_metrics(folder), name: metrics})
-        if name == "test" or "test" not in read_metrics(folder):  # what the card speaks of first
-            drawn = folder / PLOTS_FOLDER
-            plots.write_plots(folder, probabilities, labels, metrics)
-            galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
-            if votes_file is not None:
-                galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
+        _write_metrics(folder, known | {name: metrics})
+    if folder is not None and (name == "test" or "test" not in known):
+        plots.write_plots(folder, probabilities, labels, metrics)
+        drawn = folder / PLOTS_FOLDER
+        galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
+        if votes_file is not None:
+            galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
     return metrics
 
 
@@ -171,10 +162,7 @@ def _write_metrics(folder: Path, metrics: dict) -> None:
 
 
 def describe_run(
-    config: TrainConfig,
-    source: str,
-    parts: datasets.DatasetDict,
-    history: list[dict],
+    config: TrainConfig, source: str, parts: datasets.DatasetDict, history: list[dict]
 ) -> dict:
     """Return the record of a finished run as plain values, without folders of this machine.
 

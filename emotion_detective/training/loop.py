@@ -2,9 +2,9 @@
 
 `train` reads as one story: prepare (`run.py`), epochs, best weights. Each batch is augmented on the
 device and passes through the network in bfloat16 where the hardware has it; timm has loss and EMA.
-Everything random in an epoch follows from the seed, the first weights and the epoch's number. The
-whole state is written after each epoch, or after some where epochs are short (`run_folder.py`): a
-run that was killed goes on to the same result. Knows no Hub; run it with `train_hub.py train`.
+Everything random in an epoch follows from the seed, the first weights and the epoch's number, so
+that a run that was killed goes on to the same result from the last state that `run_folder.py`
+wrote. Knows no Hub; run it with `train_hub.py train`.
 """
 
 import logging
@@ -52,7 +52,7 @@ def train(
     Writes `train_config.json`, `metrics.jsonl`, the state of the last epoch and the EMA weights of
     the best one into `output`. All processes return the same.
     """
-    accelerator = create_accelerator(config)
+    accelerator = create_accelerator()
     counts = {f"{name}_images": len(part) for name, part in parts.items()}
     record = {"config": config.recorded(), "learned_from": counts}
     with run_folder.claim(accelerator, record, output, resume):
@@ -61,30 +61,24 @@ def train(
         _train_epochs(run, rows, output)
         network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
         network.load_state_dict(load_file(output / run_folder.BEST_WEIGHTS_FILE))
-    if accelerator.is_main_process and best_row(rows)["validation_loss"] >= GUESSING_LOSS:
-        logger.warning("%s", _explain_failure(rows, config.epochs * len(run.loaders["train"])))
+    if best_row(rows)["validation_loss"] >= GUESSING_LOSS:
+        logger.warning(_explain_failure(rows, config.epochs * len(run.loaders["train"])))
     return network.float().eval(), rows
 
 
 def _train_epochs(run: Run, rows: list[dict], output: Path) -> None:
     """Train the epochs that have no row yet; add their rows."""
-    config, accelerator = run.config, run.accelerator
-    if accelerator.is_main_process:
-        _announce(run, len(rows))
-    unwritten: dict[str, torch.Tensor] = {}
-    written, took = time.monotonic(), 0.0
-    for epoch in range(len(rows), config.epochs):
+    epochs, best, written = run.config.epochs, {}, -math.inf
+    _announce(run, len(rows))
+    for epoch in range(len(rows), epochs):
         row = _train_epoch(run, epoch) | _validate(run, epoch)
         rows.append(row)
         if best_row(rows) is row:
-            unwritten = _copy_weights(run.ema.module)
-        if epoch + 1 == config.epochs or run_folder.is_due(written, took):
-            begin = time.monotonic()
-            run_folder.save_epoch(accelerator, rows, unwritten, output)
-            unwritten, written = {}, time.monotonic()
-            took = written - begin
-        if accelerator.is_main_process:
-            _report(row, config.epochs)
+            best = _copy_weights(run.ema.module)
+        if epoch + 1 == epochs or run_folder.is_due(written):
+            run_folder.save_epoch(run.accelerator, rows, best, output)
+            best, written = {}, time.monotonic()
+        _report(row, epochs)
 
 
 def _announce(run: Run, done: int) -> None:
@@ -137,19 +131,13 @@ def _train_epoch(run: Run, epoch: int) -> dict:
     sizes = np.random.default_rng([run.seed, epoch]).choice(
         config.batch_sizes_at(epoch), len(loader)
     )
-    _freeze_body(accelerator.unwrap_model(run.network), epoch < config.frozen_epochs)
     run.network.train()
     update = epoch * len(loader)
     loss_sum = torch.zeros((), device=accelerator.device)
     begin = time.perf_counter()
-    bar = tqdm(
-        zip(loader, sizes.tolist(), strict=True),
-        total=len(loader),
-        desc=f"epoch {epoch + 1}/{config.epochs} at {image_size} px",
-        disable=not accelerator.is_main_process,
-        leave=False,
-    )
-    for indices, side in bar:
+    what = f"epoch {epoch + 1}/{config.epochs} at {image_size} px"
+    batches = tqdm(loader, desc=what, leave=False)
+    for indices, side in zip(batches, sizes.tolist(), strict=True):
         run.scheduler.step_update(update)
         loss_sum += step(run, indices, side, config.augmentation_at(epoch))
         update += 1
@@ -189,12 +177,6 @@ def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> t
     return loss.detach()
 
 
-def _freeze_body(network: nn.Module, frozen: bool) -> None:
-    """Let only the classifier learn, or everything."""
-    network.requires_grad_(not frozen)
-    network.get_classifier().requires_grad_(True)
-
-
 @torch.no_grad()
 def _validate(run: Run, epoch: int) -> dict:
     """Return loss and accuracy of the EMA weights on the validation images, each counted once.
@@ -205,8 +187,7 @@ def _validate(run: Run, epoch: int) -> dict:
     broadcast(list(run.ema.module.buffers()))
     image_size = run.config.image_size_at(epoch)
     gathered = []
-    bar = {"disable": not run.accelerator.is_main_process, "leave": False, "desc": "validating"}
-    for indices in tqdm(run.loaders["validation"], **bar):
+    for indices in tqdm(run.loaders["validation"], desc="validating", leave=False):
         inputs = normalize(to_float(run.images["validation"][indices], image_size))
         labels = run.labels["validation"][indices]
         with run.accelerator.autocast():

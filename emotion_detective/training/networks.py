@@ -14,9 +14,6 @@ from emotion_detective.core.hub import HUB_ERRORS, first_line
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.training.recipe import ARCHITECTURE, FRESH, TrainConfig
 
-# The weights that `--init imagenet` fine-tunes: timm's strongest plain recipe for this architecture
-# (A1, Wightman et al. 2021, arXiv 2110.00476).
-IMAGENET_WEIGHTS = "timm/resnet50.a1_in1k"
 # torchvision's network, for `train_hub.py compare`.
 ALEXNET = "alexnet"
 
@@ -24,29 +21,27 @@ ALEXNET = "alexnet"
 def create_network(
     architecture: str = ARCHITECTURE, init: str = "scratch", drop_path: float = 0.0
 ) -> torch.nn.Module:
-    """Return a timm network with six outputs, in training mode.
+    """Return a network with six outputs, in training mode.
 
-    `init` is "scratch" (random), "imagenet" (`IMAGENET_WEIGHTS`, or the architecture's own default
-    weights) or a checkpoint folder or repository of ours to go on from.
+    `init` is "scratch" (random), "imagenet" (timm's default weights of the architecture; of
+    resnet50 A1, Wightman et al. 2021, arXiv 2110.00476) or a checkpoint of ours to go on from.
     """
-    shown = architecture if init in FRESH else init
-    without = f"No block of {shown} can be left out: add --drop-path 0."
     if drop_path and (init not in FRESH or architecture == ALEXNET):
-        raise ValueError(without)
+        raise ValueError(f"No block of {init} {architecture} can be left out: add --drop-path 0.")
     if init not in FRESH:
         return load_classifier(init).network.train()
-    _check_known(architecture)
+    check_known(architecture)
     pretrained = init == "imagenet"
+    options = {"drop_path_rate": drop_path} if drop_path else {}
     try:
         if architecture == ALEXNET:
             return _create_alexnet(pretrained)
-        options = {"drop_path_rate": drop_path} if drop_path else {}
-        is_named = pretrained and architecture == ARCHITECTURE
-        name = f"hf-hub:{IMAGENET_WEIGHTS}" if is_named else architecture
-        network = timm.create_model(name, pretrained, num_classes=len(LABELS), **options)
+        network = timm.create_model(architecture, pretrained, num_classes=len(LABELS), **options)
         return network.train()
-    except TypeError as error:
-        raise ValueError(without) from error
+    except TypeError as error:  # it knows no drop path
+        raise ValueError(
+            f"No block of {architecture} can be left out: add --drop-path 0."
+        ) from error
     except (*HUB_ERRORS, RuntimeError) as error:
         raise ValueError(
             f"ImageNet weights for {architecture} could not be fetched ({first_line(error)}). "
@@ -56,7 +51,8 @@ def create_network(
         ) from error
 
 
-def _check_known(architecture: str) -> None:
+def check_known(architecture: str) -> None:
+    """Refuse a name that neither timm nor `compare` knows, with those near it."""
     if architecture != ALEXNET and not timm.is_model(architecture):
         near = ", ".join(get_close_matches(architecture, timm.list_models(), n=5, cutoff=0))
         raise ValueError(f"timm has no architecture {architecture!r}. Near it: {near}.")
@@ -68,16 +64,15 @@ def check_architecture(config: TrainConfig) -> None:
     Gray and temperature are folded into a single first convolution and a single classifier.
     """
     architecture = config.architecture
-    _check_known(architecture)
+    check_known(architecture)
     known = architecture != ALEXNET and timm.get_pretrained_cfg(architecture)
-    layers = (known.first_conv, known.classifier) if known else ("", "")
-    if architecture == ALEXNET or not all(isinstance(layer, str) for layer in layers):
+    if not (known and isinstance(known.first_conv, str) and isinstance(known.classifier, str)):
         raise ValueError(
             f"No checkpoint can be made of {architecture}: it takes an architecture of timm with "
             "one first convolution and one classifier. `train_hub.py compare` can train it."
         )
     sizes = {size for epoch in range(config.epochs) for size in config.batch_sizes_at(epoch)}
-    if known and known.fixed_input_size and sizes != {known.input_size[-1]}:
+    if known.fixed_input_size and sizes != {known.input_size[-1]}:
         raise ValueError(
             f"{architecture} takes images of {known.input_size[-1]} px only: add --image-sizes "
             f"{known.input_size[-1]} --image-size-shares 1 --size-spread 0."
@@ -85,10 +80,7 @@ def check_architecture(config: TrainConfig) -> None:
 
 
 def _create_alexnet(pretrained: bool) -> torch.nn.Module:
-    """Return torchvision's AlexNet with the attributes of a timm network that training reads.
-
-    timm has no AlexNet and could not load a checkpoint of it: it serves `train_hub.py compare`.
-    """
+    """Return torchvision's AlexNet with the attributes of a timm network that training reads."""
     weights = torchvision.models.AlexNet_Weights.DEFAULT if pretrained else None
     network = torchvision.models.alexnet(weights=weights)
     network.classifier[6] = torch.nn.Linear(4096, len(LABELS))

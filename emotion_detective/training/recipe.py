@@ -16,12 +16,14 @@ ARCHITECTURE = "resnet50"
 FRESH = ("scratch", "imagenet")
 # The last fraction of a run has weak augmentation: the faces of users are not augmented.
 LATE_FRACTION = 0.1
+# Fields that name a file, a folder or a repository.
+PLACES = ("init", "votes", "teacher")
 # Fields between 0 and 1.
 FRACTIONS = ("erasing", "label_smoothing", "vote_share", "teacher_share", "warmup_share")
 # A batch's side is a multiple of this many pixels.
 SIDE_STEP = 8
 # Settings that training has no more, with the value it now always has: records may hold them.
-RETIRED = {"mixup": 0.0, "optimizer": "adamw"}
+RETIRED = {"mixup": 0.0, "optimizer": "adamw", "frozen_epochs": 0}
 # Settings that older records lack, with the value that training had then.
 ADDED = {"class_weights": False}
 # A batch leaves so many steps an epoch, and has no fewer images for batch normalisation.
@@ -38,9 +40,8 @@ class TrainConfig:
     """All settings that decide the result of a run besides its data; by default from scratch.
 
     The defaults are one long run from random weights: ten minutes of an H100, ten hours of two
-    cores. Rate, batch and sizes are those of the runs `scratch83` and `restart68` of
-    `benchmarks/recipes.md`, which are as long together; every run so far was better for being
-    longer, and published ones take 250 to 300 epochs. Single settings: `benchmarks/ablations.md`.
+    cores. They are those of `scratch83` and `restart68` in `benchmarks/recipes.md`, which are as
+    long together; every run so far was better for being longer.
     """
 
     init: str = _setting("scratch", "imagenet, scratch (random weights) or a checkpoint")
@@ -51,7 +52,6 @@ class TrainConfig:
     weight_decay: float = _setting(0.1, "how strongly AdamW pulls the weights towards 0")
     layer_decay: float | None = _setting(None, "factor of the rate from each layer to the next")
     warmup_share: float = _setting(0.05, "fraction of the run in which the rate rises")
-    frozen_epochs: int = _setting(0, "epochs at the start in which only the classifier learns")
     # Small images teach the coarse features several times faster (progressive resizing, Tan & Le
     # 2021, arXiv 2104.00298).
     image_sizes: tuple[int, ...] = _setting(
@@ -91,10 +91,6 @@ class TrainConfig:
             )
         if min(self.image_size_shares) < 0 or not sum(self.image_size_shares) > 0:
             raise ValueError("image_size_shares must be 0 or more, and one of them above 0.")
-        if not 0 <= self.frozen_epochs < self.epochs:
-            raise ValueError(
-                f"frozen_epochs is {self.frozen_epochs}: it must be below epochs, {self.epochs}."
-            )
 
     @classmethod
     def for_init(cls, init: str, **overrides) -> "TrainConfig":
@@ -104,10 +100,6 @@ class TrainConfig:
                 (option, *_), (of, *_) = option_names(fraction), option_names(source)
                 raise ValueError(f"{option} is the fraction of what {of} names: name it as well.")
         recipe = {} if init == "scratch" else FINE_TUNING
-        if "epochs" in overrides and recipe:  # a run of one epoch has none to spare
-            recipe = recipe | {
-                "frozen_epochs": min(recipe["frozen_epochs"], overrides["epochs"] - 1)
-            }
         return cls(**{"init": init, **recipe, **overrides})
 
     def for_images(self, count: int) -> "TrainConfig":
@@ -129,7 +121,7 @@ class TrainConfig:
         """
         names = {
             name: Path(value).name
-            for name in ("init", "votes", "teacher")
+            for name in PLACES
             if (value := getattr(self, name)) is not None and Path(value).exists()
         }
         return dataclasses.asdict(self) | names
@@ -169,26 +161,27 @@ def read_recipe(path: Path, given: dict) -> TrainConfig:
         raise ValueError(
             f"{path} is no record of a training run: name a checkpoint's metrics.json."
         ) from error
+    settings = ADDED | {n: v for n, v in recorded.items() if n not in RETIRED or v != RETIRED[n]}
     known = {field.name for field in dataclasses.fields(TrainConfig)}
-    recorded = ADDED | {n: v for n, v in recorded.items() if n not in RETIRED or v != RETIRED[n]}
-    if gone := sorted(recorded.keys() - known):
+    if gone := sorted(settings.keys() - known):
         raise ValueError(f"{path} has the settings {', '.join(gone)}, which training has no more.")
-    if missing := sorted(known - recorded.keys() - given.keys()):
+    if missing := sorted(known - settings.keys() - given.keys()):
         options = ", ".join(option_names(name)[0] for name in missing)
         raise ValueError(f"{path} does not say {', '.join(missing)}: give {options}.")
-    settings = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()
-    } | given
-    # A record has names only; one with a slash is on the Hub.
-    named = {n: settings[n] for n in ("init", "votes", "teacher") if settings[n] and n not in given}
-    here = {n for n, v in named.items() if v in FRESH or "/" in v or Path(v).exists()}
-    if absent := {n: v for n, v in named.items() if n not in here}:
+    absent = [name for name in PLACES if name not in given and not _is_here(settings[name])]
+    if absent:
         raise ValueError(
-            f"{path} records a run with {', '.join(f'{n} {v!r}' for n, v in absent.items())}: not "
+            f"{path} records a run with {', '.join(f'{n} {settings[n]!r}' for n in absent)}: not "
             f"here. Give {', '.join(option_names(name)[0] for name in absent)}, for example --init "
             "models/emotion-detective-resnet50 --votes none --teacher none."
         )
-    return TrainConfig(**settings)
+    settings = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+    return TrainConfig(**settings | given)
+
+
+def _is_here(place: str | None) -> bool:
+    """True for what training can read: a record has only the names of files and folders."""
+    return place is None or place in FRESH or "/" in place or Path(place).exists()
 
 
 def option_names(field: str) -> list[str]:
@@ -199,14 +192,12 @@ def option_names(field: str) -> list[str]:
 
 # `train --quick`: a first try, from the embedded weights, that takes minutes on a CPU.
 QUICK = dict(epochs=5, learning_rate=3e-4, limit=1000, size_spread=0.0)
-# As in the notebook that this project grew from, the classifier learns first, then all layers at
-# rates that fall towards the input. Size, augmentation and length are those of the last third of a
-# run from scratch. The rate was not measured: `find-lr` suggests one.
+# All layers learn at rates that fall towards the input. Size, augmentation and length are those of
+# the last third of a run from scratch. The rate was not measured: `find-lr` suggests one.
 FINE_TUNING = dict(
     epochs=50,
     learning_rate=1e-3,
     layer_decay=0.7,
-    frozen_epochs=1,
     drop_path=0.0,
     image_sizes=(96,),
     image_size_shares=(1.0,),

@@ -12,13 +12,15 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.utils.data import DataLoader
 
 from emotion_detective import LABELS, data
+from emotion_detective.evaluation import votes
 from emotion_detective.training import machine, targets
 from emotion_detective.training.networks import create_network
 from emotion_detective.training.recipe import TrainConfig
@@ -53,21 +55,21 @@ class Run:
     labels: dict[str, torch.Tensor]
     targets: dict[str, torch.Tensor]
     majorities: torch.Tensor | None
-    loaders: dict[str, torch.utils.data.DataLoader]
+    loaders: dict[str, DataLoader]
     seed: int
 
 
-def create_accelerator(config: TrainConfig) -> Accelerator:
+def create_accelerator() -> Accelerator:
     """Return the accelerator of a run: its device, its processes, bfloat16 where it is fast."""
     return Accelerator(
         # Without this, processes that torchrun starts on a CPU would each train on their own.
         cpu=not torch.accelerator.is_available(),
         mixed_precision=machine.mixed_precision(),
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
-        # While the body is frozen its parameters get no gradient.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(find_unused_parameters=config.frozen_epochs > 0)
-        ],
+        dataloader_config=DataLoaderConfiguration(
+            split_batches=True,  # a batch is divided among the processes
+            use_seedable_sampler=True,
+            non_blocking=True,
+        ),
     )
 
 
@@ -80,13 +82,12 @@ def prepare(
     """Return a run at its first step."""
     machine.keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # a GPU picks the fastest of its convolutions
-    accelerator = accelerator or create_accelerator(config)
+    accelerator = accelerator or create_accelerator()
     set_seed(config.seed)
-    device = accelerator.device
     network = create_network(config.architecture, config.init, config.drop_path)
     seed = _derive_seed(config, network)
     set_seed(seed)  # for the loader of the training images
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
     optimizer = create_optimizer_v2(
         network,
@@ -96,26 +97,12 @@ def prepare(
         layer_decay=config.layer_decay,
         fused=True,  # one pass over the memory: less than half the time on a CPU
     )
-    images, labels = {}, {}
-    train_split = data.subset(parts["train"], config.limit, config.seed)
-    splits = {"train": targets.leave_out_no_face(config, train_split)}
-    splits["validation"] = data.subset(parts["validation"], config.limit, config.seed)
-    for name, split in splits.items():
-        split_images, split_labels = data.to_tensors(split, config.image_sizes[-1])
-        images[name], labels[name] = split_images.to(device), split_labels.to(device)
-    distilled = targets.ask_teacher(config, images["train"], accelerator.autocast)
-    wanted = {
-        "train": targets.make_targets(config, splits["train"], distilled).to(device)
-        * _weigh_classes(config, labels["train"], accelerator.is_main_process),
-        # What is learned, without the teacher, who may be far from both labels and voters.
-        "validation": targets.make_targets(config, splits["validation"], None).to(device),
-    }
-    loaders = _create_loaders(config, accelerator, len(images["train"]), len(images["validation"]))
-    network, optimizer, loaders["train"], loaders["validation"] = accelerator.prepare(
-        network, optimizer, loaders["train"], loaders["validation"]
+    learned = _load_images(config, parts, accelerator)
+    network, optimizer, train, validation = accelerator.prepare(
+        network, optimizer, *_create_loaders(config, accelerator, learned["images"])
     )
     accelerator.register_for_checkpointing(ema)
-    updates = config.epochs * len(loaders["train"])
+    updates = config.epochs * len(train)
     scheduler = CosineLRScheduler(
         optimizer,
         t_initial=updates,
@@ -131,12 +118,9 @@ def prepare(
         ema=ema,
         optimizer=optimizer,
         scheduler=scheduler,
-        images=images,
-        labels=labels,
-        targets=wanted,
-        majorities=targets.find_majorities(config, splits["validation"], device),
-        loaders=loaders,
+        loaders=dict(train=train, validation=validation),
         seed=seed,
+        **learned,
     )
 
 
@@ -150,13 +134,36 @@ def _derive_seed(config: TrainConfig, network: nn.Module) -> int:
     return int(mixed.generate_state(1)[0]) >> 1
 
 
-def _weigh_classes(config: TrainConfig, labels: torch.Tensor, warn: bool) -> torch.Tensor:
+def _load_images(
+    config: TrainConfig, parts: datasets.DatasetDict, accelerator: Accelerator
+) -> dict[str, dict[str, torch.Tensor] | torch.Tensor | None]:
+    """Return the run's `images`, `labels`, `targets` and `majorities`."""
+    train, validation = (
+        data.subset(parts[name], config.limit, config.seed) for name in ("train", "validation")
+    )
+    train = targets.leave_out_no_face(config, train)
+    images, labels, wanted = {}, {}, {}
+    for name, split in (("train", train), ("validation", validation)):
+        # A teacher may be far from labels and voters: validation is held against these alone.
+        distilled = targets.ask_teacher(config, split) if name == "train" else None
+        tensors = data.to_tensors(split, config.image_sizes[-1])
+        images[name], labels[name] = (tensor.to(accelerator.device) for tensor in tensors)
+        wanted[name] = targets.make_targets(config, split, distilled).to(accelerator.device)
+    wanted["train"] *= _weigh_classes(config, labels["train"])
+    majorities = None
+    if config.votes is not None:
+        counted = votes.read_votes(config.votes, validation["file"])
+        majorities = torch.from_numpy(counted.majority).to(accelerator.device)
+    return dict(images=images, labels=labels, targets=wanted, majorities=majorities)
+
+
+def _weigh_classes(config: TrainConfig, labels: torch.Tensor) -> torch.Tensor:
     """Return `(N, 1)` weights of the training images, 1 on average; warn of rare classes."""
     counts = torch.bincount(labels, minlength=len(LABELS))
     if config.class_weights:
         return (len(labels) / ((counts > 0).sum() * counts))[labels, None]
     rarest, most = counts.min().item(), counts.max().item()
-    if warn and most >= UNEQUAL * rarest:
+    if most >= UNEQUAL * rarest:
         logger.warning(
             f"train has {most} images of {LABELS[counts.argmax()]} and {rarest} of "
             f"{LABELS[counts.argmin()]}, which will hardly be learned: find more of them, or add "
@@ -166,25 +173,14 @@ def _weigh_classes(config: TrainConfig, labels: torch.Tensor, warn: bool) -> tor
 
 
 def _create_loaders(
-    config: TrainConfig, accelerator: Accelerator, train_count: int, validation_count: int
-) -> dict[str, torch.utils.data.DataLoader]:
-    """Return loaders of indices: the images lie on the device."""
-    batch_size = min(config.batch_size, train_count)
-    if batch_size % accelerator.num_processes:
-        raise ValueError(
-            f"A batch of {batch_size} does not divide among {accelerator.num_processes} processes: "
-            "change --batch-size or --limit."
-        )
-    return dict(
-        train=torch.utils.data.DataLoader(
-            range(train_count),
-            batch_size=batch_size // accelerator.num_processes,
-            shuffle=True,
-            drop_last=True,
-            # Indices in pinned memory are copied to a GPU while it computes.
-            pin_memory=accelerator.device.type == "cuda",
-        ),
-        validation=torch.utils.data.DataLoader(
-            range(validation_count), batch_size=EVALUATION_BATCH
-        ),
-    )
+    config: TrainConfig, accelerator: Accelerator, images: dict[str, torch.Tensor]
+) -> list[DataLoader]:
+    """Return loaders of indices of train and validation: the images lie on the device."""
+    count = len(images["train"])
+    # Indices in pinned memory are copied to a GPU while it computes.
+    options = dict(shuffle=True, drop_last=True, pin_memory=accelerator.device.type == "cuda")
+    together = EVALUATION_BATCH * accelerator.num_processes
+    return [
+        DataLoader(range(count), min(config.batch_size, count), **options),
+        DataLoader(range(len(images["validation"])), together),
+    ]

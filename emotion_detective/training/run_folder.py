@@ -27,6 +27,7 @@ from emotion_detective.core.hub import first_line
 logger = logging.getLogger(__name__)
 
 STATE_PREFIX = "state_"  # and the number of finished epochs
+HALF_STATE = "unfinished_state"  # one that is being written or deleted
 BEST_WEIGHTS_FILE = "best.safetensors"
 HISTORY_FILE = "metrics.jsonl"
 CONFIG_FILE = "train_config.json"
@@ -35,11 +36,8 @@ LOCK_FILE = ".lock"
 RESULT_FILES = ("config.json", "model.safetensors", "metrics.json", "README.md")
 # What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
-# The largest fraction of a run's time that is spent on writing. On a GPU an epoch takes two
-# seconds, and writing the state of a ResNet-50, 400 MB, half a second.
-WRITING_FRACTION = 0.05
-# Writing that takes less is always done.
-SHORT_WRITING_S = 0.1
+# On a GPU an epoch takes two seconds, and writing the state of a ResNet-50, 400 MB, half a second.
+SECONDS_BETWEEN_WRITES = 30
 
 
 def best_row(rows: list[dict]) -> dict:
@@ -66,7 +64,7 @@ def claim(accelerator: Accelerator, record: dict, output: Path, resume: bool) ->
     if accelerator.is_main_process:
         try:
             check_free(output, resume)
-            _claim(lock, record, output, resume)
+            _claim(lock, record, output)
         except ValueError as error:
             problem = [str(error)]
     try:
@@ -84,7 +82,7 @@ def check_free(output: Path, resume: bool) -> None:
         if not (output / CONFIG_FILE).is_file():
             raise ValueError(f"There is no run to resume in {output}: start one without --resume.")
         return
-    if _count_epochs(output):
+    if _list_states(output) or (output / HISTORY_FILE).is_file():
         raise ValueError(f"{output} holds a run already: add --resume, or name another --output.")
     if there := [name for name in RESULT_FILES if (output / name).exists()]:
         raise ValueError(
@@ -93,7 +91,7 @@ def check_free(output: Path, resume: bool) -> None:
         )
 
 
-def _claim(lock: FileLock, record: dict, output: Path, resume: bool) -> None:
+def _claim(lock: FileLock, record: dict, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(blocking=False)  # until the process ends, however it ends
@@ -102,9 +100,11 @@ def _claim(lock: FileLock, record: dict, output: Path, resume: bool) -> None:
             f"Another run is training in {output}: wait for it, or name another --output."
         ) from error
     text = json.dumps(record, indent=2) + "\n"
-    if _count_epochs(output):
+    if _list_states(output):
         _refuse_other(json.loads(text), output)
-    elif resume:
+    elif (output / HISTORY_FILE).is_file():  # whose states are removed at its end
+        raise ValueError(f"The run in {output} is finished: to train again name another --output.")
+    elif (output / CONFIG_FILE).is_file():
         logger.info("No epoch of the run in %s was finished: it begins anew.", output)
     write_whole(output / CONFIG_FILE, lambda fresh: fresh.write_text(text))
 
@@ -118,15 +118,6 @@ def _refuse_other(now: dict, output: Path) -> None:
                 f"The run in {output} began with {name}={before.get(name)}, not {value}: resume it "
                 "with the options it was started with, or name another --output."
             )
-    if _count_epochs(output) == now["epochs"] and not _list_states(output):
-        raise ValueError(f"The run in {output} is finished: to train again name another --output.")
-
-
-def _count_epochs(output: Path) -> int:
-    """Return how many epochs of the run in `output` are finished, by its rows or its state."""
-    history, states = output / HISTORY_FILE, _list_states(output)
-    rows = len(history.read_text().splitlines()) if history.is_file() else 0
-    return max(rows, len(states))
 
 
 def restore(accelerator: Accelerator, output: Path) -> list[dict]:
@@ -139,13 +130,9 @@ def restore(accelerator: Accelerator, output: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def is_due(written: float, took: float) -> bool:
-    """Return, in all processes alike, whether writing keeps within its fraction of the time.
-
-    It last ended at `written` (`time.monotonic`) and took so many seconds.
-    """
-    allowed = max(WRITING_FRACTION * (time.monotonic() - written), SHORT_WRITING_S)
-    return broadcast_object_list([took <= allowed])[0]
+def is_due(written: float) -> bool:
+    """Return, in all processes alike, whether it is long since `written` (`time.monotonic`)."""
+    return broadcast_object_list([time.monotonic() - written >= SECONDS_BETWEEN_WRITES])[0]
 
 
 def save_epoch(
@@ -167,7 +154,7 @@ def save_epoch(
 def _write_epoch(
     accelerator: Accelerator, rows: list[dict], best: dict[str, torch.Tensor], output: Path
 ) -> None:
-    fresh, before = output / "unfinished_state", _list_states(output)
+    fresh, before = output / HALF_STATE, _list_states(output)
     if accelerator.is_main_process:
         shutil.rmtree(fresh, ignore_errors=True)
         if best:
@@ -193,6 +180,6 @@ def _list_states(output: Path) -> list[Path]:
 def remove_state(output: Path) -> None:
     """Delete the files that only `--resume` needs, hundreds of megabytes, of a finished run."""
     for state in _list_states(output):
-        shutil.rmtree(state)
+        shutil.rmtree(state.rename(output / HALF_STATE))
     for name in (LOCK_FILE, BEST_WEIGHTS_FILE):
         (output / name).unlink(missing_ok=True)

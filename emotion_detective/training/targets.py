@@ -5,23 +5,22 @@ distribution. Called by `run.py`.
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import datasets
 import numpy as np
 import torch
+from PIL import ImageOps
 from torch.nn.functional import one_hot
+from tqdm.auto import trange
 
 from emotion_detective import LABELS
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.evaluation import votes
-from emotion_detective.training.augment import to_float
 from emotion_detective.training.recipe import TrainConfig
 
 logger = logging.getLogger(__name__)
 
-TEACHER_BATCH = 256
+TEACHER_BATCH = 64
 
 
 def leave_out_no_face(config: TrainConfig, split: datasets.Dataset) -> datasets.Dataset:
@@ -48,38 +47,13 @@ def make_targets(
     return torch.lerp(targets, torch.full_like(targets, 1 / len(LABELS)), config.label_smoothing)
 
 
-def find_majorities(
-    config: TrainConfig, split: datasets.Dataset, device: torch.device
-) -> torch.Tensor | None:
-    """Return `(N,)` indices of what most voters see, `votes.NO_MAJORITY` included; None without."""
-    if config.votes is None:
-        return None
-    return torch.from_numpy(votes.read_votes(config.votes, split["file"]).majority).to(device)
-
-
-@torch.no_grad()
-def ask_teacher(
-    config: TrainConfig, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]
-) -> torch.Tensor | None:
-    """Return the teacher's `(N, 6)` probabilities for `(N, 1, S, S)` uint8 images; None without.
-
-    They are means over the image and its mirror image.
-    """
+def ask_teacher(config: TrainConfig, split: datasets.Dataset) -> torch.Tensor | None:
+    """Return the teacher's `(N, 6)` probabilities, means over each image and its mirror image."""
     if config.teacher is None:
         return None
-    classifier = load_classifier(config.teacher)
-    network = classifier.network.to(images.device, memory_format=torch.channels_last).eval()
-    mean, std = (
-        torch.tensor(classifier.data_config[name], device=images.device).view(3, 1, 1)
-        for name in ("mean", "std")
-    )
-    probabilities = []
-    for batch in images.split(TEACHER_BATCH):
-        faces = to_float(batch, classifier.data_config["input_size"][-1])
-        inputs = ((torch.cat((faces, faces.flip(-1))) - mean) / std).contiguous(
-            memory_format=torch.channels_last
-        )
-        with autocast():
-            logits = network(inputs).float()
-        probabilities.append(torch.stack(logits.softmax(dim=1).chunk(2)).mean(dim=0).cpu())
-    return torch.cat(probabilities)
+    classifier, probabilities = load_classifier(config.teacher), []
+    for start in trange(0, len(split), TEACHER_BATCH, desc="asking the teacher", leave=False):
+        pictures = split[start : start + TEACHER_BATCH]["image"]
+        both = classifier.probabilities([*pictures, *map(ImageOps.mirror, pictures)])
+        probabilities.append((both[: len(pictures)] + both[len(pictures) :]) / 2)
+    return torch.from_numpy(np.concatenate(probabilities))

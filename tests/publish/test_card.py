@@ -16,7 +16,6 @@ from small import EMBEDDED
 from emotion_detective import LABELS
 from emotion_detective.core import checkpoint
 from emotion_detective.publish import card
-from emotion_detective.training import networks
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def test_metadata_says_what_the_hub_needs_to_know(folder):
     ("init", "architecture", "base", "sentence"),
     [
         ("scratch", "resnet50", None, "initialised at random"),
-        ("imagenet", "resnet50", networks.IMAGENET_WEIGHTS, "weights `timm/resnet50.a1_in1k`"),
+        ("imagenet", "resnet50", "timm/resnet50.a1_in1k", "weights `timm/resnet50.a1_in1k`"),
         ("user/first@v2", "resnet50", "user/first", "weights `user/first`"),
     ],
 )

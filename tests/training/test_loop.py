@@ -90,18 +90,6 @@ def test_limit_holds_for_validation_too(parts):
     }
 
 
-def test_frozen_epoch_moves_the_classifier_only(parts, tmp_path):
-    config = TrainConfig(**SMALL, epochs=2, frozen_epochs=1)
-    run = prepare(config, parts)
-    before = {k: v.clone() for k, v in run.network.named_parameters()}
-    loop._train_epoch(run, 0)
-    moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
-    assert moved == {"fc.weight", "fc.bias"}
-    loop._train_epoch(run, 1)
-    moved = {k for k, v in run.network.named_parameters() if not torch.equal(v, before[k])}
-    assert "conv1.0.weight" in moved
-
-
 def test_a_run_with_votes_is_not_resumed_without(parts, tmp_path):
     path = write_votes(tmp_path / "votes.csv", *parts.values())
     config = TrainConfig(**SMALL, epochs=1, votes=str(path))
@@ -137,9 +125,7 @@ def test_a_run_that_goes_on_draws_other_batches_than_the_one_before(parts, tiny_
 
 
 @pytest.mark.slow
-def test_two_processes_count_every_image_once_and_measure_as_one_does(
-    source, parts, tmp_path, monkeypatch
-):
+def test_two_processes_count_every_image_once_and_measure_as_one_does(source, parts, tmp_path):
     small = SMALL | {"epochs": 1, "batch_size": 50}
     script = tmp_path / "count.py"
     script.write_text(
@@ -152,6 +138,7 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
             from emotion_detective.training.recipe import TrainConfig
             run.EVALUATION_BATCH = 5
             config, parts = TrainConfig(**{small!r}), data.load({str(source)!r})
+            parts["validation"] = parts["validation"].select(range(23))
             run = run.prepare(config, parts)
             measured = loop._validate(run, 0)
             seen = [run.accelerator.gather(i).tolist() for i in run.loaders["train"]]
@@ -167,9 +154,8 @@ def test_two_processes_count_every_image_once_and_measure_as_one_does(
     processes, seen, measured, (row,) = json.loads(out.strip().splitlines()[-1])
     assert processes == 2
     assert len(seen) == len(set(seen)) == 200  # of 216 in train: four full batches
-    assert row["validation_images"] == 24
-    # Five batches of at most five: one process has three, the other two and one for company.
-    monkeypatch.setattr("emotion_detective.training.run.EVALUATION_BATCH", 5)
+    assert row["validation_images"] == 23  # ten, ten, and two for one of the processes
+    parts = parts | {"validation": parts["validation"].select(range(23))}
     alone = loop._validate(prepare(TrainConfig(**small), parts), 0)
     assert measured == pytest.approx(alone, rel=1e-5)
     # What two processes measured after training is what the weights do that they left.

@@ -18,18 +18,17 @@ from emotion_detective.training.recipe import TrainConfig
 pytest_plugins = ["hub_server"]
 
 
-def upload_imagenet(hub, folder: Path) -> torch.nn.Module:
-    """Put a small random network in the place of timm's ImageNet weights."""
+@pytest.fixture
+def upstream(hub_here, tmp_path) -> dict[str, torch.Tensor]:
+    """The weights of a small random network in the place of timm's ImageNet weights."""
     torch.manual_seed(3)
-    network = timm.create_model(TINY, num_classes=1000)
+    network, folder = timm.create_model(TINY, num_classes=1000), tmp_path / "upstream"
     timm.models.save_for_hf(network, folder, safe_serialization=True)
-    hub.store.upload(networks.IMAGENET_WEIGHTS, folder)
-    return network
+    hub_here.store.upload(timm.get_pretrained_cfg(TINY).hf_hub_id, folder)
+    return network.state_dict()
 
 
-def test_init_imagenet_takes_the_body_and_a_new_head(hub_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "ARCHITECTURE", TINY)  # the one whose weights are named
-    upstream = upload_imagenet(hub_here, tmp_path / "upstream").state_dict()
+def test_init_imagenet_takes_the_body_and_a_new_head(upstream):
     network = networks.create_network(TINY, init="imagenet")
     assert network.training
     ours = network.state_dict()
@@ -38,14 +37,12 @@ def test_init_imagenet_takes_the_body_and_a_new_head(hub_here, tmp_path, monkeyp
         torch.testing.assert_close(ours[name], upstream[name], rtol=0, atol=0)
 
 
-def test_the_default_recipe_trains_from_imagenet_s_weights(hub_here, tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "ARCHITECTURE", TINY)
-    upstream = upload_imagenet(hub_here, tmp_path / "upstream").state_dict()
+def test_the_default_recipe_trains_from_imagenet_s_weights(upstream, tmp_path):
     source, output = write_source(tmp_path / "fer", train=16, test=8), tmp_path / "run"
     words = ["train", "--data", str(source), "--output", str(output), "--arch", TINY]
     assert train_hub.main([*words, "--epochs", "1", "--batch-size", "24"]) == 0
     config = checkpoint.read_metrics(output)["training"]["config"]
-    assert (config["init"], config["image_sizes"], config["frozen_epochs"]) == ("imagenet", [96], 0)
+    assert (config["init"], config["image_sizes"]) == ("imagenet", [96])
     trained = load_classifier(output).network.state_dict()
     # Nearer to where it began than another start is: one epoch at falling rates moves it little.
     stranger = networks.create_network(TINY).state_dict()
@@ -56,15 +53,14 @@ def test_the_default_recipe_trains_from_imagenet_s_weights(hub_here, tmp_path, m
 
 def test_init_imagenet_without_the_hub_offers_scratch(unplug):
     unplug()
-    with pytest.raises(ValueError, match="ImageNet weights for resnet50 could not be fetched") as e:
+    with pytest.raises(ValueError, match=r"could not be fetched .* --init scratch"):
         networks.create_network(init="imagenet")
-    assert "--init scratch" in str(e.value)
 
 
 def test_init_from_a_checkpoint_goes_on_from_its_weights(tiny_checkpoint):
-    network = networks.create_network(TINY, init=str(tiny_checkpoint))
+    network = networks.create_network(init=str(tiny_checkpoint))
     assert network.training
-    stored = load_file(tiny_checkpoint / checkpoint.WEIGHTS_FILE)
+    stored = load_file(Path(tiny_checkpoint) / checkpoint.WEIGHTS_FILE)
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, stored[name], rtol=0, atol=0)
 
@@ -81,13 +77,9 @@ def test_whole_blocks_are_left_out_where_the_recipe_says_so():
 
 
 def test_where_no_block_can_be_left_out_it_is_said(tiny_checkpoint):
-    for shown, words in (
-        ("vgg11", {"architecture": "vgg11"}),
-        ("alexnet", {"architecture": "alexnet"}),
-        (str(tiny_checkpoint), {"init": str(tiny_checkpoint)}),
-    ):
-        with pytest.raises(ValueError, match=f"No block of {shown} can be left out: add --drop-p"):
-            networks.create_network(**words, drop_path=0.05)
+    for architecture, init in (("vgg11", "scratch"), (TINY, str(tiny_checkpoint))):
+        with pytest.raises(ValueError, match=r"No block of .* can be left out: add --drop-path 0"):
+            networks.create_network(architecture, init, drop_path=0.05)
 
 
 @pytest.mark.parametrize("architecture", ["alexnet", "repvgg_a0"])
@@ -96,16 +88,10 @@ def test_what_no_checkpoint_can_be_made_of_is_refused_before_training(architectu
         networks.check_architecture(TrainConfig(architecture=architecture))
 
 
-@pytest.mark.parametrize("architecture", ["resnet50", "vgg16", "convnext_tiny", TINY])
-def test_other_architectures_are_not_refused(architecture):
-    networks.check_architecture(TrainConfig(architecture=architecture))
-
-
 def test_an_architecture_with_a_size_of_its_own_says_which():
     one = {"architecture": "vit_tiny_patch16_224", "image_size_shares": (1.0,)}
-    for wrong in ({"image_sizes": (96,)}, {"image_sizes": (224,), "size_spread": 0.2}):
-        with pytest.raises(ValueError, match=r"images of 224 px only: add .* --size-spread 0\."):
-            networks.check_architecture(TrainConfig(**one | wrong))
+    with pytest.raises(ValueError, match=r"images of 224 px only: add .* --size-spread 0\."):
+        networks.check_architecture(TrainConfig(**one, image_sizes=(224,), size_spread=0.2))
     networks.check_architecture(TrainConfig(**one, image_sizes=(224,), size_spread=0.0))
 
 
@@ -116,9 +102,5 @@ def test_alexnet_s_layers_learn_the_slower_the_further_down():
 
 
 def test_an_unknown_architecture_is_refused_with_those_of_similar_name():
-    for refuse in (
-        networks.create_network,
-        lambda a: networks.check_architecture(TrainConfig("", a)),
-    ):
-        with pytest.raises(ValueError, match=r"no architecture 'resnet5'\. Near it: resnet50, "):
-            refuse("resnet5")
+    with pytest.raises(ValueError, match=r"no architecture 'resnet5'\. Near it: resnet50, "):
+        networks.create_network("resnet5")
