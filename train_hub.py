@@ -13,9 +13,8 @@ r"""Train, evaluate, compare and publish the emotion classifier.
     python train_hub.py compare --data emotion-detection-fer.zip --output runs/study \
         --archs alexnet vgg16 resnet50 --epochs 4 8 12 16
 
-`--data` takes the zip from Kaggle, the folder it unpacks to, or a Hub dataset id. Everything with
-mathematics in it is in the package; this file only reads the command line. What is wrong with the
-input is said in one line with exit status 2.
+`--data` takes the zip from Kaggle, the folder it unpacks to, or a Hub dataset id. This file only
+reads the command line. What is wrong with the input is said in one line with exit status 2.
 """
 
 import sys
@@ -146,7 +145,7 @@ def find_lr(options: argparse.Namespace) -> None:
 
     parts = data.load(options.data)
     config = _fit(config, options, parts)
-    test = lr_finder.find_lr(config, parts, options.steps)
+    test = lr_finder.find_lr(config, parts)
     for path in lr_finder.write(test, Path(options.output)):
         logging.info("wrote %s", path)
     if test.suggestion is None:
@@ -164,9 +163,11 @@ def compare(options: argparse.Namespace) -> None:
 
     from emotion_detective import data
     from emotion_detective.study import comparison
+    from emotion_detective.training import networks
 
-    output = Path(options.output)
-    given = dict(options.rates)
+    output, given = Path(options.output), dict(options.rates)
+    for architecture in options.archs:
+        networks.check_known(architecture)
     if unknown := sorted(given.keys() - {"", *options.archs}):
         raise ValueError(f"--lr names {', '.join(unknown)}, which --archs does not.")
     for_all = {name: given[""] for name in options.archs} if "" in given else {}
@@ -261,29 +262,27 @@ def analyze(options: argparse.Namespace) -> None:
 
 
 def _print_summary(metrics: dict, split: str) -> None:
-    low, high = metrics["accuracy_interval"]
-    print(
-        f"{split}: {metrics['n']} faces, accuracy {metrics['accuracy']:.4f} ({low:.4f} to "
-        f"{high:.4f}), macro-F1 {metrics['macro_f1']:.4f}, ECE {metrics['ece']:.4f}"
-    )
+    _print_scores(split, metrics)
     if clean := metrics["clean"]:
-        print(
-            f"{split}, in no other split: {clean['n']} faces, accuracy {clean['accuracy']:.4f}, "
-            f"macro-F1 {clean['macro_f1']:.4f}, ECE {clean['ece']:.4f}"
-        )
-    if voters := metrics.get("votes"):
-        people = voters["majority"]
-        low, high = people["accuracy_interval"]
-        recalls = [scores["recall"] for scores in people["per_class"].values()]
-        print(
-            f"{split}, by FER+'s voters: {people['n']} faces, agreement with the majority "
-            f"{people['accuracy']:.4f} ({low:.4f} to {high:.4f}), mean over the emotions "
-            f"{sum(recalls) / len(recalls):.4f}, ECE {voters['distribution']['ece']:.4f}"
-        )
-        print(
-            f"{split}, by FER+'s voters: {people['answered_share']:.4f} are not unsure, agreement "
-            f"{people['answered_accuracy']:.4f}; the labels agree {voters['label_agreement']:.4f}"
-        )
+        _print_scores(f"{split}, in no other split", clean)
+    if not (voters := metrics.get("votes")):
+        return
+    people, own_ece = voters["majority"], voters["distribution"]["ece"]
+    _print_scores(f"{split}, by FER+'s voters", people | {"ece": own_ece})
+    recalls = [scores["recall"] for scores in people["per_class"].values()]
+    print(
+        f"{split}, by FER+'s voters: mean recall {sum(recalls) / len(recalls):.4f}; "
+        f"{people['answered_share']:.4f} are not unsure, accuracy "
+        f"{people['answered_accuracy']:.4f}; that of the labels {voters['label_agreement']:.4f}"
+    )
+
+
+def _print_scores(measured: str, scores: dict) -> None:
+    low, high = scores["accuracy_interval"]
+    print(
+        f"{measured}: {scores['n']} faces, accuracy {scores['accuracy']:.4f} ({low:.4f} to "
+        f"{high:.4f}), macro-F1 {scores['macro_f1']:.4f}, ECE {scores['ece']:.4f}"
+    )
 
 
 def _score(metrics: dict) -> float:
@@ -366,7 +365,6 @@ def _add_command(commands, run: typing.Callable, data: bool = True) -> argparse.
 def _add_training(commands) -> None:
     command = _add_command(commands, find_lr)
     command.add_argument("--output", default="runs/find-lr", metavar="DIR", help="for the curve")
-    command.add_argument("--steps", type=int, help="batches from lowest to highest")
     _add_config_options(command)
 
     command = _add_command(commands, train)

@@ -198,7 +198,7 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
         ([*TRAIN, "--vote-share", "1"], "the fraction of what --votes names"),
         ([*TRAIN, "--teacher-share", "1"], "the fraction of what --teacher names"),
         ([*COMPARE, "2", "--lr", "vg16=1e-3"], "--lr names vg16, which --archs does not"),
-        ([*COMPARE, "9", "--frozen-epochs", "9"], "frozen_epochs is 9: it must be below epochs, 9"),
+        ([*COMPARE, "2", "--archs", "vgg61"], "no architecture 'vgg61'. Near it: vgg19, vgg16"),
         (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
         (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),

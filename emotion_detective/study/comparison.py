@@ -10,7 +10,7 @@ diverge. A finished cell is kept, so the study can be stopped and started again.
 import dataclasses
 import json
 import logging
-import time
+import timeit
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -32,7 +32,6 @@ from emotion_detective.training.run import create_accelerator
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
-# The milliseconds of a face are the median of so many forward passes.
 TIMED_PASSES = 30
 
 
@@ -57,46 +56,42 @@ def compare(
             f"{' or '.join(FRESH)}."
         )
     base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
+    recipes = [dataclasses.replace(base, architecture=name) for name in architectures]
+    for recipe in recipes:
+        _announce(recipe, lengths, parts, output)
     origin = {"dataset": data.display_name(source), "hardware": machine.describe_hardware()}
-    for architecture in architectures:
-        missing = [
-            n for n in lengths if not (output / f"{architecture}-{n}/{RESULT_FILE}").is_file()
-        ]
-        _announce(dataclasses.replace(base, architecture=architecture), sum(missing), parts)
     rows = []
-    for architecture in architectures:
-        config = dataclasses.replace(base, architecture=architecture)
-        if architecture in rates:
-            found = {"learning_rate": rates[architecture]}
+    for recipe in recipes:
+        name = recipe.architecture
+        if name in rates:
+            found = {"learning_rate": rates[name]}
         else:
-            folder = output / f"{architecture}-find-lr"
-            found = _keep(folder, config, origin, partial(find_rate, parts))
+            found = _keep(output / f"{name}-find-lr", recipe, origin, partial(find_rate, parts))
         for epochs in lengths:
-            row = {"architecture": architecture, "epochs": epochs} | found
+            row = {"architecture": name, "epochs": epochs} | found
             if "error" not in found:
-                of_length = dataclasses.replace(
-                    config,
-                    epochs=epochs,
-                    learning_rate=found["learning_rate"],
-                    frozen_epochs=min(base.frozen_epochs, epochs - 1),
-                )
-                folder = output / f"{architecture}-{epochs}"
-                row |= _keep(folder, of_length, origin, partial(train_cell, parts))
+                rate = found["learning_rate"]
+                config = dataclasses.replace(recipe, epochs=epochs, learning_rate=rate)
+                folder = output / f"{name}-{epochs}"
+                row |= _keep(folder, config, origin, partial(train_cell, parts))
             rows.append(row)
             comparison_report.write(rows, base, source, output)
     return rows
 
 
-def _announce(config: TrainConfig, epochs: int, parts: datasets.DatasetDict) -> None:
-    """Log how long so many epochs will take, beside the range test."""
-    counts = [min(len(parts[name]), config.limit or 10**9) for name in ("train", "validation")]
-    with suppress(ValueError):  # the table will say what is wrong with the architecture
-        if epochs:
-            config = dataclasses.replace(config, epochs=epochs)
-            seconds = duration.estimate(config, create_accelerator(config), *counts)
-            logger.info(
-                "%s, %d epochs: %s", config.architecture, epochs, duration.describe(seconds)
-            )
+def _announce(
+    recipe: TrainConfig, lengths: list[int], parts: datasets.DatasetDict, output: Path
+) -> None:
+    """Log how long the missing runs of an architecture will take, beside the range test."""
+    name = recipe.architecture
+    missing = [n for n in lengths if not (output / f"{name}-{n}/{RESULT_FILE}").is_file()]
+    if not missing:
+        return
+    counts = [min(len(parts[split]), recipe.limit or 10**9) for split in ("train", "validation")]
+    config = dataclasses.replace(recipe, epochs=sum(missing))
+    with suppress(Exception):  # the table will say what is wrong with the architecture
+        seconds = duration.estimate(config, create_accelerator(), *counts)
+        logger.info("%s, %d epochs: %s", name, config.epochs, duration.describe(seconds))
 
 
 def _keep(
@@ -143,11 +138,9 @@ def train_cell(parts: datasets.DatasetDict, config: TrainConfig, folder: Path) -
     logits, labels = loop.predict_logits(network, parts["validation"], config.image_sizes[-1])
     metrics = compute_metrics(logits.softmax(dim=1).numpy(), labels.numpy(), 0.0)
     return {
-        "learning_rate": config.learning_rate,
         "train_loss": history[-1]["train_loss"],
         "validation_loss": metrics["nll"],
         "accuracy": metrics["accuracy"],
-        "accuracy_interval": metrics["accuracy_interval"],
         "macro_f1": metrics["macro_f1"],
         "minutes": sum(row["seconds"] for row in history) / 60,
         "images_per_second": float(np.mean([row["images_per_second"] for row in history])),
@@ -163,9 +156,4 @@ def _time_a_face(architecture: str, image_size: int) -> float:
     """Return the seconds of one face on a CPU, which no length of training changes."""
     network = networks.create_network(architecture).eval()
     face = torch.zeros(1, 3, image_size, image_size)
-    times = []
-    for _ in range(TIMED_PASSES):
-        begin = time.perf_counter()
-        network(face)
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
+    return float(np.median(timeit.repeat(lambda: network(face), number=1, repeat=TIMED_PASSES)))

@@ -52,35 +52,29 @@ class RangeTest:
     recipe_rate: float
 
 
-def find_lr(
-    config: TrainConfig, parts: datasets.DatasetDict, steps: int | None = None
-) -> RangeTest:
+def find_lr(config: TrainConfig, parts: datasets.DatasetDict) -> RangeTest:
     """Run the test with the recipe's network and augmentation at its last image size.
 
-    On a CPU the batches are so small that it ends in about CPU_SECONDS, unless `steps` are given;
-    the rates of the curve are those for the recipe's batch (`TrainConfig.for_images`).
+    On a CPU batches are so small, and then steps so few, that it ends in about CPU_SECONDS; the
+    rates of the curve are those for the recipe's batch (`TrainConfig.for_images`).
     """
-    if steps is not None and steps < MIN_STEPS:
-        raise ValueError(f"A range test takes {MIN_STEPS} steps or more, not {steps}.")
-    accelerator = create_accelerator(config)
+    accelerator = create_accelerator()
     seconds = duration.time_image(config, accelerator)
     batch_size = min(config.batch_size, config.limit or len(parts["train"]), len(parts["train"]))
-    if steps is None and accelerator.device.type == "cpu":
-        batch_size = min(batch_size, max(SMALLEST_BATCH, int(CPU_SECONDS / seconds / STEPS)))
-        steps = min(STEPS, max(MIN_STEPS, int(CPU_SECONDS / seconds / batch_size)))
-    steps = steps or STEPS
-    if accelerator.is_main_process:
-        time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
-        logger.info("a range test of %d steps with %d images: %s", steps, batch_size, time)
+    steps = STEPS
+    if accelerator.device.type == "cpu":
+        images = int(CPU_SECONDS / seconds)
+        batch_size = min(batch_size, max(SMALLEST_BATCH, images // STEPS))
+        steps = min(STEPS, max(MIN_STEPS, images // batch_size))
+    time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
+    logger.info("a range test of %d steps with %d images: %s", steps, batch_size, time)
     small = dataclasses.replace(config, batch_size=batch_size)
     rates, losses = _raise_rate(small, parts, accelerator, steps)
     rates *= math.sqrt(config.batch_size / batch_size)
-    suggestion, problem = None, ""
     try:
-        suggestion = suggest(rates, losses)
+        return RangeTest(rates, losses, suggest(rates, losses), "", config.learning_rate)
     except ValueError as error:
-        problem = str(error)
-    return RangeTest(rates, losses, suggestion, problem, config.learning_rate)
+        return RangeTest(rates, losses, None, str(error), config.learning_rate)
 
 
 def _raise_rate(
@@ -119,7 +113,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
     if losses.min() > (1 - MIN_FALL) * losses[0]:
         raise ValueError(
             f"The loss fell at no rate from {rates[0]:.0e} to {rates[-1]:.0e}, so that none can be "
-            "suggested: try more --steps, or train at some rates (--lr) and keep the best."
+            "suggested: train at some rates (--lr) and keep the best."
         )
     lengths = np.ones(len(losses), int)  # of the longest such subsequence up to each step
     for i in range(1, len(losses)):
@@ -143,7 +137,7 @@ def write(test: RangeTest, folder: Path) -> list[Path]:
         axes.plot(test.suggestion, loss, "o", color=plots.BLUE, markersize=9, label=suggested)
     taken = f"recipe: {test.recipe_rate:.2e} (what training takes)"
     axes.axvline(test.recipe_rate, color=plots.ORANGE, linestyle="--", label=taken)
-    axes.set(xlabel="learning rate", ylabel="training loss, smoothed")
-    axes.set_title("Learning-rate range test")
+    labels = dict(xlabel="learning rate", ylabel="training loss, smoothed")
+    axes.set(title="Learning-rate range test", **labels)
     axes.legend()
     return [folder / "find_lr.csv", plots.save(figure, folder / "find_lr.png")]

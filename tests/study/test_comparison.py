@@ -17,10 +17,9 @@ LENGTHS = [1, 2]
 @pytest.fixture(scope="module")
 def study(parts, tmp_path_factory):
     """An architecture and one that does not exist."""
-    folder = tmp_path_factory.mktemp("study")
-    archs = [TINY, "nosuchnet"]
-    rows = comparison.compare(BASE, archs, LENGTHS, parts, "fer", folder / "out", {})
-    return parts, folder / "out", rows
+    output = tmp_path_factory.mktemp("study") / "out"
+    rows = comparison.compare(BASE, [TINY, "nosuchnet"], LENGTHS, parts, "fer", output, {})
+    return parts, output, rows
 
 
 def test_failing_architecture_does_not_lose_the_others(study):
@@ -41,8 +40,7 @@ def test_a_checkpoint_cannot_be_the_start_of_several_architectures(tiny_checkpoi
 
 
 def test_every_length_has_its_own_schedule(study):
-    _, _, rows = study
-    one, two = rows[0]["history"], rows[1]["history"]
+    one, two = (row["history"] for row in study[2][:2])
     assert (len(one), len(two)) == (1, 2)
     assert one[0]["learning_rate"] != two[0]["learning_rate"]
 
@@ -57,24 +55,15 @@ def test_an_architecture_learns_at_the_rate_that_its_range_test_suggests(study):
     assert f"| {suggested:.1e} |" in (output / "comparison.md").read_text()
 
 
-def test_an_architecture_learns_at_the_rate_that_is_given_for_it(tmp_path, monkeypatch):
-    def note(folder, config, origin, work):
-        begun.append((folder.name, config.learning_rate))
-        return {"learning_rate": 0.5}
-
-    begun = []
-    monkeypatch.setattr(comparison, "_keep", note)
-    monkeypatch.setattr(comparison, "_announce", lambda *_: None)
-    monkeypatch.setattr(comparison.comparison_report, "write", lambda *_: None)
-    comparison.compare(BASE, [TINY, "vgg16"], [1], {}, "fer", tmp_path, {"vgg16": 2e-5})
-    assert begun[1:] == [(f"{TINY}-1", 0.5), ("vgg16-1", 2e-5)]
-    assert begun[0][0] == f"{TINY}-find-lr"
+def test_an_architecture_learns_at_the_rate_that_is_given_for_it(parts, tmp_path):
+    (row,) = comparison.compare(BASE, [TINY], [1], parts, "fer", tmp_path, {TINY: 2e-5})
+    assert row["learning_rate"] == row["config"]["learning_rate"] == 2e-5
+    assert not (tmp_path / f"{TINY}-find-lr").exists()
 
 
 def test_table_json_and_plots_are_written(study):
     _, output, rows = study
-    result = json.loads((output / "comparison.json").read_text())
-    assert result["rows"] == rows
+    assert json.loads((output / "comparison.json").read_text())["rows"] == rows
     table = (output / "comparison.md").read_text()
     assert f"| {TINY} | 2 |" in table
     assert "| timm has no architecture" in table
@@ -89,15 +78,11 @@ def test_finished_cells_are_not_run_again(study, monkeypatch):
     assert comparison.compare(BASE, [TINY], LENGTHS, parts, "fer", output, {}) == rows[:2]
 
 
-def test_finished_cells_of_another_recipe_are_refused(study):
+def test_finished_cells_of_another_recipe_or_hardware_are_refused(study, monkeypatch):
     parts, output, _ = study
     other = dataclasses.replace(BASE, limit=48)
     with pytest.raises(ValueError, match="holds a run with other options"):
         comparison.compare(other, [TINY], [1], parts, "fer", output, {})
-
-
-def test_finished_cells_of_other_hardware_are_refused(study, monkeypatch):
-    parts, output, _ = study
     monkeypatch.setattr(comparison.machine, "describe_hardware", lambda: "another")
     with pytest.raises(ValueError, match="options, data or hardware"):
         comparison.compare(BASE, [TINY], [1], parts, "fer", output, {})
