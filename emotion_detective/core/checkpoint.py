@@ -45,12 +45,9 @@ def save_checkpoint(
 ) -> None:
     """Write `config.json` and `model.safetensors`, which every client reads without code of ours.
 
-    Args:
-        network: trained on gray pictures repeated three times, normalised by GRAY_MEAN, GRAY_STD.
-        image_size: side of the square input in pixels.
-        temperature: divides the logits (Guo et al. 2017, arXiv 1706.04599); folded into the
-            classifier's weight and bias.
-        dtype: of the stored weights; float16 halves the file and moves no probability by over 1e-3.
+    The network was trained on gray pictures repeated three times, normalised by `GRAY_MEAN` and
+    `GRAY_STD`, `image_size` pixels a side. `temperature` divides its logits (Guo et al. 2017, arXiv
+    1706.04599). Weights stored as float16 move no probability by over 1e-3.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
     for prediction in detective.analyze("photo.jpg"):
         print(prediction.label, prediction.confidence)
 
-Used by the page, by Python code and by the benchmarks. Knows no Gradio and no training.
+Knows no Gradio and no training.
 """
 
 import logging
@@ -102,10 +102,9 @@ class EmotionDetective:
         revision: str | None = None,
         device: torch.device | str | None = None,
     ) -> "EmotionDetective":
-        """Load a checkpoint of a folder or the Hub, or the embedded one, and the detector.
+        """Load a checkpoint of a folder or the Hub, or the one that comes with the package.
 
-        Without a source it is the one that comes with the package. `device` is a name that torch
-        knows; without one, see `engines.claim_device`.
+        `device` is a name that torch knows; without one, see `engines.claim_device`.
         """
         classifier = load_classifier(source, revision, device)
         return cls(classifier, faces.FaceDetector(device=classifier.device))

@@ -18,21 +18,15 @@ from torchvision.ops import nms
 
 from emotion_detective.engines import CPU, Mtcnn
 
-# Pixels of the copy that faces are looked for in, 1280x960 of a photo: its area is limited, not its
-# longest side, or a panorama's faces would vanish. Looked at whole, 12 megapixels take more than
-# ten times as long (benchmarks/detection.md). Smaller pictures stay as they are.
+# Pixels of the copy that faces are looked for in, 1280x960 of a photo. Its area is limited, not its
+# longest side, or a panorama's faces would vanish (benchmarks/detection.md, as the next two).
 DETECTION_PIXELS = 1280 * 960
-# Smallest face looked for in that copy, 1.9% of a photo's longest side. 20 px would find the same
-# faces of 20 px and a few of 16, for 1.4 times the time (benchmarks/detection.md).
+# Smallest face looked for in that copy, 1.9% of a photo's longest side.
 MIN_FACE_PX = 24
-# Keeps 87% of FER2013's small gray faces, where 0.97 keeps 82% and 0.99 70%. In 21 photos without
-# people each of these boxes the same two: a lion's face and a wooden figure's; 0.8 boxes two more
-# (benchmarks/detection.md).
+# Keeps 87% of FER2013's small gray faces, where 0.97 keeps 82%, with no more false ones.
 MIN_DETECTION_PROBABILITY = 0.9
-# An upright face is sure from here on: faces that lie on their side are found too, now and then,
-# but none of the examples' above 0.997. A picture is looked at in three more rotations only where
-# none is sure; a face found in them needs more than one found upright, or three more looks would
-# find three times as many false ones.
+# A picture is searched in three more rotations only where no upright face is sure. A face found in
+# them needs more than one found upright: three more searches find three times the false ones.
 SURE_PROBABILITY, MIN_ROTATED_PROBABILITY = 0.999, 0.99
 # A face that covers more of the picture leaves no room for photos in other rotations, as an album's
 # page has them: the three rotations are then looked at with a third of the pixels each.
@@ -45,9 +39,7 @@ DARK_LEVEL, BLACK_LEVEL, BRIGHT_QUANTILE, DARK_SAMPLE_PIXELS = 64, 3, 0.999, 50_
 MAX_FACES = 200
 
 # Side of FER2013's crop divided by the geometric mean of the box's width and height: median of the
-# 914 faces found in 1,200 training images, half of them within 1.00 and 1.20. Width or height alone
-# spread as much. The centres lie on each other to 1.3% of the side, about a pixel of the input. In
-# larger pictures 1.0 to 1.15 answer equally well, within the noise
+# 914 faces found in 1,200 training images. 1.0 to 1.15 do equally well, within the noise
 # (benchmarks/detector_in_the_loop_validation.md).
 FRAMING_SCALE = 1.09
 
@@ -126,10 +118,9 @@ class FaceDetector:
     def detect_any_rotation(self, picture: Image.Image) -> list[Face]:
         """Return what `detect` does, and the faces of a picture, or of an album's, on side or head.
 
-        Where no upright face is sure the other three rotations are looked at, for three times the
-        time; the one with most evidence counts, if it has more than the picture as it is. Where
-        upright faces are small and sure, sure faces in other rotations come along, for as much time
-        again. Boxes are in the picture as it is.
+        Where no upright face is sure, the rotation with most evidence counts. Where upright faces
+        are sure but small, sure faces of other rotations are added. Boxes are in the picture as it
+        is.
         """
         upright = self.detect(picture)
         is_sure = any(map(_is_sure, upright))

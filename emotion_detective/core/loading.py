@@ -1,8 +1,8 @@
 """A checkpoint's name -> a `Classifier`: a folder of this machine, or one pulled from the Hub.
 
-A checkpoint may be a stranger's and is believed as little as possible: pickles are never read,
-`config.json` cannot name other weights than the folder's own, and one picture is classified before
-the classifier is handed out. What is wrong is said in one sentence. Knows no faces and no Gradio.
+A checkpoint may be a stranger's: pickles are never read, `config.json` cannot name other weights
+than the folder's own, and one picture is classified before the classifier is handed out. Knows no
+faces and no Gradio.
 """
 
 import json

@@ -1,7 +1,6 @@
 """One row a face: what `/analyze_batch`, the downloads and `train_hub.py analyze` write down.
 
-Predictions become plain dictionaries here, and these become CSV, as a video's rows do. A running
-page states the types as JSON Schema. Knows no pictures and no torch.
+A running page states the types as JSON Schema. Knows no pictures and no torch.
 """
 
 import csv

@@ -1,9 +1,8 @@
 """A network's forward pass by what computes it fastest: ONNX Runtime on the CPU, torch elsewhere.
 
-torch rearranges a convolution's weights at every call; ONNX Runtime does it once, and computes
-convolution, batch normalisation, addition and ReLU in one step (benchmarks/throughput.py). Weights
-stay float32, and probabilities agree to 1e-6. `to_onnx` translates timm's residual networks; torch
-computes every other architecture.
+ONNX Runtime arranges a convolution's weights once, not at every call, and computes convolution,
+batch normalisation, addition and ReLU in one step (benchmarks/throughput.py). Probabilities agree
+to 1e-6. `to_onnx` translates timm's residual networks; torch computes every other architecture.
 """
 
 import copy

@@ -20,11 +20,9 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from emotion_detective.files.formats import CAMERA, HEIC, JXL, jxl_size, missing_bytes, refuse
 
-# They hold every phone's full-resolution photo but the 108-megapixel ones.
-MAX_FILE_BYTES = 64_000_000
-# A JPEG of 64 million pixels that EXIF turns adds 740 MB while it is opened, and takes 1.5 s of one
-# core to its prediction.
-MAX_PIXELS = 64_000_000
+# They hold every phone's full-resolution photo but the 108-megapixel ones. A JPEG of 64 million
+# pixels that EXIF rotates takes 740 MB while it is opened.
+MAX_FILE_BYTES = MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 20_000
 # Its decoder takes 32 bytes and 0.6 microseconds a pixel.
 MAX_JPEG2000_PIXELS = 24_000_000

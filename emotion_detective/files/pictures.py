@@ -23,7 +23,7 @@ REFUSALS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 # Largest value of the usual ranges of numbers of more than 8 bits: 1 of floats, then 8, 10, 12, 14
 # and 16 bits, which cameras and scanners keep in files of 16.
 WHITE_LEVELS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-# Floats from 0 to 1 that were sharpened or hold highlights go beyond 1.
+# Floats from 0 to 1 go beyond 1 where they were sharpened, and far beyond in a few highlights.
 MAX_FLOAT_HIGHLIGHT, MAX_SAMPLES = 8.0, 1_000_000
 
 Source = Path | str | bytes | BinaryIO | Image.Image | np.ndarray
@@ -154,17 +154,11 @@ def _to_8_bits(values: np.ndarray) -> Image.Image:
     values = values.astype(np.float32, copy=False)
     # In place: the largest picture allowed takes 256 MB here, 768 MB in colour.
     np.nan_to_num(values, copy=False, posinf=0, neginf=0)
-    peak = float(values.max())
-    if is_float and (peak <= MAX_FLOAT_HIGHLIGHT or _nearly_all_up_to_1(values)):
+    peak, some = float(values.max()), values.ravel()[:: 1 + values.size // MAX_SAMPLES]
+    if is_float and np.quantile(some, 0.99) <= MAX_FLOAT_HIGHLIGHT:
         white = 1.0
     else:
         white = next((level for level in WHITE_LEVELS if peak <= level), peak)
     values *= 255 / white
     np.clip(values, 0, 255, out=values)
     return Image.fromarray(values.astype(np.uint8))
-
-
-def _nearly_all_up_to_1(values: np.ndarray) -> bool:
-    """Tell highlights, such as the sun in a picture of high dynamic range, from another range."""
-    some = values.ravel()[:: 1 + values.size // MAX_SAMPLES]
-    return bool(np.quantile(some, 0.99) <= 1)
