@@ -49,7 +49,8 @@ class Classifier:
         return self.source if self.revision else Path(self.source).name
 
     @cached_property
-    def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
+    def logits(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return a function of a batch that `preprocess` made: the network's `(N, 6)` logits."""
         return forward_pass(self.network, self.device)
 
     @cached_property
@@ -61,10 +62,6 @@ class Classifier:
         # `convert` copies what is RGB already; of thirty large crops, half the time to shrink them.
         rgb = [p if p.mode == "RGB" else p.convert("RGB") for p in pictures]
         return torch.stack([self._transform(picture) for picture in rgb]).float()
-
-    def logits(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the network's `(N, 6)` logits of a batch that `preprocess` made."""
-        return self._forward(batch)
 
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Return `(N, 6)` float32 probabilities in the order of `LABELS`; N may be 0."""

@@ -2,7 +2,7 @@
 
 import re
 
-from huggingface_hub.errors import GatedRepoError, HTTPError
+from huggingface_hub.errors import HTTPError
 
 # A reason stands in the middle of a sentence.
 MAX_REASON_CHARACTERS = 200
@@ -15,19 +15,6 @@ def first_line(error: BaseException) -> str:
     """Return the start of an error's message for use in a sentence; its type's name if empty."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:MAX_REASON_CHARACTERS]
-
-
-def remedy(error: BaseException) -> str:
-    """Return what helps where a repository cannot be had."""
-    if isinstance(error, GatedRepoError):
-        return (
-            "It is gated: ask for access on its page on the Hub, then log in with `hf auth login`, "
-            "or set HF_TOKEN."
-        )
-    return (
-        "Check the name and the network; if it is private, log in with `hf auth login`, or set "
-        "HF_TOKEN to your token."
-    )
 
 
 def is_hub_id(name: str) -> bool:

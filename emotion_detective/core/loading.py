@@ -7,7 +7,6 @@ faces and no Gradio.
 
 import json
 from contextlib import suppress
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import timm
 import torch
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
+    GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
     RemoteEntryNotFoundError,
@@ -33,17 +33,26 @@ from emotion_detective.core.checkpoint import (
     read_metrics,
 )
 from emotion_detective.core.classifier import Classifier
-from emotion_detective.core.hub import HUB_ERRORS, first_line, remedy
+from emotion_detective.core.hub import HUB_ERRORS, first_line
 from emotion_detective.engines import claim_device
 
 # The environment variable that names the checkpoint a page serves.
 MODEL_VARIABLE = "EMOTION_MODEL"
 # How long the Hub may be silent before it counts as out of reach.
 HUB_TIMEOUT_S = 10
-# What loading and the first picture may raise where config.json is not one that timm wrote.
-UNUSABLE_CONFIG_ERRORS = (
+# What helps where a repository cannot be pulled.
+GATED = (
+    "It is gated: ask for access on its page on the Hub, then log in with `hf auth login`, or set "
+    "HF_TOKEN."
+)
+CHECK_NAME = (
+    "Check the name and the network; if it is private, log in with `hf auth login`, or set "
+    "HF_TOKEN to your token."
+)
+# What loading and the first picture may raise where a file is not as timm wrote it.
+UNUSABLE_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(RuntimeError, TypeError, ValueError),
+    *(RuntimeError, SafetensorError, TypeError, ValueError),
 )
 # timm must load no other weights: where `model_args` names some too, it is a TypeError.
 OWN_WEIGHTS = dict.fromkeys(("pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"))
@@ -62,12 +71,12 @@ def load_classifier(
     """
     device = claim_device(device)
     folder, commit = _fetch(str(source), revision)
-    config = _read_config(folder, source)
-    network = _load_network(folder, config, source)
+    _check_files(folder, source)
     metrics = read_metrics(folder)
     try:
+        config = _read_config(folder)
         classifier = Classifier(
-            network=network.eval().float(),  # whatever dtype is the caller's default
+            network=_load_network(folder, config),
             data_config=resolve_data_config(pretrained_cfg=config["pretrained_cfg"]),
             source=str(source).partition("@")[0] if commit else str(folder),
             revision=commit,
@@ -76,10 +85,11 @@ def load_classifier(
             device=device,
         )
         _try(classifier)
-    except UNUSABLE_CONFIG_ERRORS as error:
+    except UNUSABLE_ERRORS as error:
         raise ValueError(
-            f"The checkpoint {source} gives no prediction with what its {CONFIG_FILE} says "
-            f"({first_line(error)}). Fetch it again, or name another model."
+            f"The checkpoint {source} cannot be used: its weights are broken, or its {CONFIG_FILE} "
+            f"is not what timm wrote for them ({first_line(error)}). Fetch it again, or name "
+            "another model."
         ) from error
     return classifier
 
@@ -98,9 +108,10 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str | None]:
             f"No folder {source!r}, and it is no Hub repository id (user/name) either."
         ) from error
     except HUB_ERRORS as error:
+        remedy = GATED if isinstance(error, GatedRepoError) else CHECK_NAME
         raise ValueError(
             f"There is no folder {source!r} here, and the model {wanted} could not be pulled from "
-            f"the Hub ({first_line(error)}). {remedy(error)}"
+            f"the Hub ({first_line(error)}). {remedy}"
         ) from error
     return folder, folder.name  # the snapshot's folder is named for its commit
 
@@ -124,7 +135,7 @@ def _pull(repo_id: str, revision: str | None) -> Path:
     return folder
 
 
-def _read_config(folder: Path, source: Path | str) -> dict:
+def _check_files(folder: Path, source: Path | str) -> None:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise ValueError(
@@ -132,39 +143,26 @@ def _read_config(folder: Path, source: Path | str) -> dict:
                 f"{WEIGHTS_FILE}, as `train_hub.py train` writes them; pickled weights are never "
                 "loaded."
             )
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text())
-        labels, _, _ = itemgetter("label_names", "pretrained_cfg", "architecture")(config)
-        labels = tuple(labels)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{CONFIG_FILE} of the checkpoint {source} is not one that timm writes "
-            f"({first_line(error)})."
-        ) from error
+
+
+def _read_config(folder: Path) -> dict:
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    labels = tuple(config["label_names"])
     if labels != LABELS:
-        raise ValueError(
-            f"The checkpoint {source} has the labels {', '.join(map(str, labels))}; this program "
-            f"needs {', '.join(LABELS)}, in this order."
-        )
+        raise ValueError(f"labels {', '.join(map(str, labels))}; needed {', '.join(LABELS)}")
     return config
 
 
-def _load_network(folder: Path, config: dict, source: Path | str) -> torch.nn.Module:
-    architecture = str(config["architecture"])
-    try:
-        if not timm.is_model(architecture):  # but a Hub id, perhaps, which timm would fetch
-            raise RuntimeError(f"timm has no architecture {architecture!r}")
-        network = timm.create_model(
-            architecture, **OWN_WEIGHTS, num_classes=len(LABELS), **config.get("model_args", {})
-        )
-        # Each is converted to float32 as it is copied: all at once would take the memory twice.
-        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (SafetensorError, *UNUSABLE_CONFIG_ERRORS) as error:
-        raise ValueError(
-            f"The weights of the checkpoint {source} are broken or do not fit its {CONFIG_FILE} "
-            f"({first_line(error)}). Fetch it again, or name another model."
-        ) from error
-    return network
+def _load_network(folder: Path, config: dict) -> torch.nn.Module:
+    architecture = config["architecture"]
+    if not timm.is_model(architecture):  # but a Hub id, perhaps, which timm would fetch
+        raise ValueError(f"timm has no architecture {architecture!r}")
+    network = timm.create_model(
+        architecture, **OWN_WEIGHTS, num_classes=len(LABELS), **config.get("model_args", {})
+    )
+    # Each is converted to float32 as it is copied: all at once would take the memory twice.
+    network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return network.eval().float()  # whatever dtype is the caller's default
 
 
 def _try(classifier: Classifier) -> None:

@@ -78,7 +78,7 @@ def test_a_folder_that_lacks_a_file_is_refused(checkpoint, name):
 )
 def test_a_broken_config_is_refused(checkpoint, content):
     (checkpoint / CONFIG_FILE).write_text(content)
-    refused(checkpoint, "config.json", "is not one that timm writes")
+    refused(checkpoint, "its config.json is not what timm wrote")
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_other_labels_are_refused(checkpoint, labels):
 def test_truncated_weights_are_refused(checkpoint):
     path = checkpoint / WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:-1000])
-    refused(checkpoint, "weights", "broken")
+    refused(checkpoint, "its weights are broken")
 
 
 @pytest.mark.parametrize("architecture", ["test_vit", "no_such_network", None])
 def test_weights_of_another_architecture_are_refused(checkpoint, architecture):
     edit_config(checkpoint, architecture=architecture)
-    refused(checkpoint, "do not fit its config.json")
+    refused(checkpoint, "its config.json is not what timm wrote")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_weights_of_another_architecture_are_refused(checkpoint, architecture):
 )
 def test_a_config_cannot_have_other_weights_loaded(checkpoint, loading):
     edit_config(checkpoint, model_args=loading)
-    refused(checkpoint, "do not fit its config.json")
+    refused(checkpoint, "its config.json is not what timm wrote")
 
 
 @pytest.mark.parametrize("architecture", ["hf-hub:user/tiny", "local-dir:/tmp"])
@@ -135,7 +135,7 @@ def test_a_config_cannot_name_another_checkpoint(hub_here, checkpoint, architect
 )
 def test_a_config_that_no_picture_fits_is_refused(checkpoint, wrong):
     edit_config(checkpoint, **wrong)
-    refused(checkpoint, "gives no prediction with what its config.json says")
+    refused(checkpoint, "its config.json is not what timm wrote")
 
 
 def test_weights_that_are_no_numbers_are_refused(checkpoint):
@@ -152,7 +152,7 @@ def test_a_pickle_under_the_name_of_safe_weights_is_not_unpickled(checkpoint):
             return (Path.touch, (checkpoint / "been here",))
 
     torch.save(Burglar(), checkpoint / WEIGHTS_FILE)
-    refused(checkpoint, "weights", "broken")
+    refused(checkpoint, "its weights are broken")
     assert not (checkpoint / "been here").exists()
 
 
