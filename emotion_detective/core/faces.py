@@ -178,7 +178,9 @@ def crop(
     """
     if box_xyxy == (0, 0, *picture.size):
         return _rotate(picture, rotation_degrees)
-    left, top, side = _framed_square(box_xyxy, framing_scale)
+    left, top, right, bottom = box_xyxy
+    side = max(1, round(math.sqrt(_area(box_xyxy)) * framing_scale))
+    left, top = round((left + right - side) / 2), round((top + bottom - side) / 2)
     columns = np.arange(left, left + side).clip(0, picture.width - 1)
     rows = np.arange(top, top + side).clip(0, picture.height - 1)
     inside = picture.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
@@ -234,13 +236,6 @@ def _rotate_back(face: Face, degrees: int, size: tuple[int, int], to_size: tuple
 
 def _points(points: np.ndarray) -> tuple[tuple[float, float], ...]:
     return tuple((x, y) for x, y in points.tolist())
-
-
-def _framed_square(box_xyxy: BoxXyxy, framing_scale: float) -> tuple[int, int, int]:
-    """Return left, top and side of the square around a box's centre."""
-    left, top, right, bottom = box_xyxy
-    side = max(1, round(math.sqrt(_area(box_xyxy)) * framing_scale))
-    return round((left + right - side) / 2), round((top + bottom - side) / 2), side
 
 
 def _area(box_xyxy: BoxXyxy) -> float:

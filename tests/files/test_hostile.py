@@ -158,14 +158,6 @@ def test_an_odd_rate_is_refused_with_a_sentence(app, send, rate):
         final(app.analyze_video(send(OddFile("a.mp4", b"", False)), rate))
 
 
-@pytest.mark.parametrize("upload", [None, 7, "x", [], {}, {"path": "a\0"}, {"path": "a" * 9999}])
-def test_what_is_no_upload_is_refused_with_a_sentence(app, send, upload):
-    asked = ((app.predict, upload), (app.analyze_video, upload), (app.analyze_batch, [upload]))
-    for ask, sent in asked:
-        with pytest.raises(gr.Error, match="Send the file itself"):
-            final(ask(sent))
-
-
 def test_an_upload_that_is_gone_is_said_to_be(app, send):
     upload = send(OddFile("a.png", b"", False))
     Path(upload["path"]).unlink()
