@@ -1,9 +1,7 @@
 """A Hugging Face Hub on 127.0.0.1, for tests with the genuine clients; it fails on demand.
 
-It answers what huggingface_hub 2.4 and datasets 5.2 ask with Xet switched off. `HF_ENDPOINT` is
-read when huggingface_hub is imported, so a subprocess takes `env=hub.env(home)`, and a test that
-calls our code in its own process takes the fixture `hub_here`. A test module that wants the
-fixtures says `pytest_plugins = ["hub_server"]`.
+It answers what huggingface_hub 2.4 and datasets 5.2 ask with Xet switched off. A subprocess takes
+`env=hub.env(home)`; a test that calls our code in its own process takes the fixture `hub_here`.
 """
 
 import asyncio
@@ -124,16 +122,13 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     faults: list[tuple[str, int | str]] = field(default_factory=list)
 
-    def env(self, home: Path, token: str | None = "hf_token", up: bool = True) -> dict[str, str]:
-        """Return the environment of a subprocess that knows only this Hub and caches in `home`.
-
-        Unless `up`, it finds no Hub at all.
-        """
+    def env(self, home: Path, token: str = "hf_token") -> dict[str, str]:
+        """Return the environment of a subprocess that knows only this Hub and caches in `home`."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         return inherited | {
-            "HF_ENDPOINT": self.url if up else NOWHERE,
+            "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
-            "HF_TOKEN": token or "",
+            "HF_TOKEN": token,
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",

@@ -3,7 +3,6 @@
 import os
 import re
 from pathlib import Path
-from unittest import mock
 
 import datasets
 import numpy as np
@@ -177,16 +176,6 @@ def test_a_path_that_is_not_there_is_never_asked_for_on_the_hub(name, tmp_path, 
     monkeypatch.setattr("datasets.load_dataset", lambda _: pytest.fail("asked the Hub"))
     with pytest.raises(ValueError, match=f"There is no data at '{name}'"):
         data.load(name)
-
-
-def test_what_may_be_path_or_id_is_called_both_when_it_is_neither(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("datasets.load_dataset", mock.Mock(side_effect=FileNotFoundError("none")))
-    sentence = (
-        "No dataset data/fer could be loaded from the Hub, and there is no folder 'data/fer' here"
-    )
-    with pytest.raises(ValueError, match=sentence):
-        data.load("data/fer")
 
 
 def test_the_key_of_a_dataset_changes_with_its_files_and_not_with_the_machine(tmp_path):

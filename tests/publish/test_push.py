@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import serving
 import torch
+from hub_server import NOWHERE
 from measured import measured_checkpoint
 from safetensors.torch import load
 from small import ROOT, write_source
@@ -231,7 +232,7 @@ def test_what_the_command_line_pushes_every_client_pulls(hub, measured, tmp_path
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     by_pipeline, by_timm, _ = snippets(hub.store)
     arguments = ["-c", PULL, json.dumps([by_pipeline, by_timm])]
-    lines = run(arguments, hub.env(tmp_path / "other home", token=None), tmp_path).splitlines()
+    lines = run(arguments, hub.env(tmp_path / "other home", token=""), tmp_path).splitlines()
     revision, ours, *answers = lines
     assert revision == hub.store.repo(REPO).tags["v1"]
     assert len(answers) == 4  # pipeline and timm, then the card's snippets for both
@@ -251,7 +252,7 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, tmp_pa
     repo = hub.store.upload(REPO, measured)
     repo.tags["v1"] = repo.head
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    env = hub.env(tmp_path / "home", token=None) | {"EMOTION_MODEL": f"{REPO}@v1"}
+    env = hub.env(tmp_path / "home", token="") | {"EMOTION_MODEL": f"{REPO}@v1"}
     by_client = snippets(hub.store)[2]
     with serving.start(APP, tmp_path, env, tmp_path / "app.log") as server:
         assert "http://127.0.0.1:7860" in by_client
@@ -265,7 +266,8 @@ def test_the_app_serves_the_model_named_in_its_environment(hub, measured, tmp_pa
 
 @pytest.mark.slow
 def test_the_app_falls_back_to_its_own_model_and_says_so(hub, tmp_path):
-    env = hub.env(tmp_path / "home", token=None, up=False) | {"EMOTION_MODEL": "user/missing@v1"}
+    env = hub.env(tmp_path / "home") | {"EMOTION_MODEL": "user/missing@v1"}
+    env["HF_ENDPOINT"] = NOWHERE
     with serving.start(APP, tmp_path, env, tmp_path / "app.log") as server:
         page = urllib.request.urlopen(f"{server.url}/config", timeout=10).read().decode()
     assert "runs on its embedded model instead of user/missing@v1" in page
