@@ -35,7 +35,7 @@ from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.core.rows import SCHEMA_VERSION, Row, file_rows, unreadable_row
 from emotion_detective.data import sources
-from emotion_detective.data.listing import ZIP_ERRORS, Files, list_dataset
+from emotion_detective.data.listing import ZIP_ERRORS, Files
 from emotion_detective.engines.runtime import share_device
 from emotion_detective.files import MAX_FILE_BYTES
 
@@ -100,7 +100,7 @@ def write_rows(
     for name, wanted in (("shards", shards), ("processes", processes)):
         if wanted is not None and wanted < 1:
             raise ValueError(f"--{name} must be 1 or more, not {wanted}.")
-    pictures = find_pictures(source)
+    pictures = sources.find_pictures(source, sources.open_dataset(source), by_class=False)
     if not pictures.paths:
         raise ValueError(f"{source!r} holds no pictures.")
     count = len(pictures.paths)
@@ -119,14 +119,6 @@ def write_rows(
     begin = time.perf_counter()
     rows = _write_shards(writer, missing)
     return Report(rows, time.perf_counter() - begin, len(own), len(own) - len(missing), rank, nodes)
-
-
-def find_pictures(source: str) -> Files:
-    """Return the pictures of a folder, a zip or a Hub dataset, of which the paths are split/row."""
-    published = sources.open_dataset(source)
-    if published is None:
-        return sources.find_pictures(source)
-    return list_dataset(source, published, by_class=False)
 
 
 def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) -> dict:

@@ -72,10 +72,7 @@ def _load(source: str | Path, measured: str | None) -> datasets.DatasetDict:
     # As `train_hub.py prepare` made it, with its clean marks.
     if published and {split: part.features for split, part in published.items()} == PREPARED:
         return datasets.DatasetDict({split: published[split] for split in SPLITS})
-    if published:
-        files = listing.list_dataset(str(source), published, by_class=True)
-    else:
-        files = sources.find_pictures(source)
+    files = sources.find_pictures(source, published)
     entries = assign_splits(files.source, arrange(files.source, files.paths), measured)
     entries = [entry for entry in entries if entry.label in LABELS]
     entries.sort(key=lambda entry: SPLITS.index(entry.split))  # then a split's rows are a slice

@@ -12,6 +12,7 @@ from emotion_detective.data import layout, tables
 from emotion_detective.data.listing import (
     ZIP_ERRORS,
     Files,
+    list_dataset,
     list_files,
     list_folder,
     list_zip,
@@ -50,27 +51,31 @@ def open_dataset(source: str | Path) -> datasets.DatasetDict | None:
         ) from error
 
 
-def find_pictures(source: str | Path) -> Files:
-    """Return the pictures of a zip or folder, or the rows of its CSV."""
+def find_pictures(
+    source: str | Path, published: datasets.DatasetDict | None = None, by_class: bool = True
+) -> Files:
+    """Return the pictures of a zip, a folder or a `published` dataset, or the rows of a CSV."""
+    if published is not None:
+        return list_dataset(str(source), published, by_class)
     path = Path(source)
     if path.is_dir():
-        files = list_folder(path)
-    elif zipfile.is_zipfile(path):
-        files = list_zip(path)
-    elif path.is_file():
+        return _keep_pictures(list_folder(path))
+    if zipfile.is_zipfile(path):
+        return _keep_pictures(list_zip(path))
+    if path.is_file():
         return _open_table(path)
-    else:
-        raise ValueError(
-            f"There is no data at {str(source)!r}: --data takes a zip such as Kaggle's "
-            "ananthu017/emotion-detection-fer, a folder, fer2013.csv, or the id of a Hub dataset."
-        )
+    raise ValueError(
+        f"There is no data at {str(source)!r}: --data takes a zip such as Kaggle's "
+        "ananthu017/emotion-detection-fer, a folder, fer2013.csv, or the id of a Hub dataset."
+    )
+
+
+def _keep_pictures(files: Files) -> Files:
+    """Return the pictures among files, or the rows of a CSV among them; log what is left out."""
     pictures = [i for i in range(len(files.paths)) if _is_picture(files, i)]
     paths = [files.paths[i] for i in pictures]
-    csvs = [
-        i
-        for i, name in enumerate(files.paths)
-        if name.lower().endswith(".csv") and not formats.is_hidden(name)
-    ]
+    named = [i for i, path in enumerate(files.paths) if path.lower().endswith(".csv")]
+    csvs = [i for i in named if not formats.is_hidden(files.paths[i])]
     if not layout.hold_classes(paths) and (rows := tables.list_rows(files, csvs)):
         return rows
     if others := Counter(files.paths) - Counter(paths):
