@@ -1,6 +1,7 @@
 """The command line: files and JSON for what is right, one line and status 2 for what is not."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -118,6 +119,15 @@ def test_what_stops_a_command_is_said_with_what_to_do(error, status, message, ca
     monkeypatch.setattr(train_hub, "_train_config", fail)
     assert train_hub.main(TRAIN) == status
     assert message in capsys.readouterr().err
+
+
+def test_a_pipe_with_few_characters_gets_a_question_mark_for_the_others(monkeypatch):
+    pipe = io.TextIOWrapper(io.BytesIO(), "cp1252")  # as on Windows
+    monkeypatch.setattr(sys, "stdout", pipe)
+    monkeypatch.setattr("emotion_detective.publish.push.push", lambda *options: "a → b")
+    assert train_hub.main(["push", "--model", "m", "--repo-id", "user/name"]) == 0
+    pipe.flush()
+    assert pipe.buffer.getvalue() == b"a ? b\n"
 
 
 def test_numbers_of_other_data_are_kept_off_the_card(trained, tmp_path, capsys):
