@@ -6,10 +6,9 @@
 The model is loaded once. Each tab lives in `emotion_detective/page/`; the functions below are the
 public API, documented for clients by their types and docstrings.
 
-The two that take long are generators: Gradio closes one whose client cancels or leaves, and would
-let a plain function run to its end for nobody. They yield empty answers while they work, then the
-whole one; a client that does not ask for the steps sees only that. What they return is stated as
-the type of the last one, which is what Gradio documents to clients.
+The two that take long are generators, which Gradio closes when the client cancels or leaves. They
+yield empty answers while they work, then the whole one, whose type they state: a client that does
+not ask for the steps sees only that one.
 """
 
 import sys

@@ -37,29 +37,7 @@ their last use, never logged, never used for training. Frames of the live camera
 to disk. The page sets no cookies of its own and asks no other server for anything."""
 
 
-def tab(classifier: Classifier) -> None:
-    """Lay the tab out; called inside `gr.Blocks`."""
-    test = classifier.metrics.get("test")
-    if not isinstance(test, dict) or not test.keys() >= QUOTED:  # of another program, perhaps
-        test = None
-    with gr.Row():
-        with gr.Column(min_width=320):
-            gr.Markdown(WHAT, elem_classes="about-card")
-            gr.Markdown(NOT_FOR, elem_classes="about-card")
-            gr.Markdown(PRIVACY, elem_classes="about-card")
-        with gr.Column(min_width=320):
-            measured = _accuracy(test, classifier.metrics) if test else UNMEASURED
-            gr.Markdown(measured, elem_id="accuracy", elem_classes="about-card")
-            if test:
-                gr.HTML(
-                    html.confusion_matrix((by_people(test) or test)["confusion_matrix"]),
-                    elem_id="confusion",
-                    elem_classes="about-card",
-                )
-            gr.Markdown(GROUPS, elem_classes="about-card")
-            gr.Markdown(_model(classifier), elem_id="model", elem_classes="about-card")
-
-
+UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
 # What is quoted here of the test split's metrics.
 QUOTED = {
     "n",
@@ -70,14 +48,24 @@ QUOTED = {
     "answered_accuracy",
     "confusion_matrix",
 }
-UNMEASURED = "## How accurate it is\nNot measured: this model comes without test results."
 
 
-def _test_name(metrics: dict) -> str:
-    dataset = metrics.get("training", {}).get("dataset", {})
-    if dataset.get("test") == FER_PRIVATE_COUNT:
-        return "FER2013, PrivateTest"
-    return f"test of `{dataset.get('source', 'data not named')}`"
+def tab(classifier: Classifier) -> None:
+    """Lay the tab out; called inside `gr.Blocks`."""
+    test = classifier.metrics.get("test")
+    is_measured = isinstance(test, dict) and test.keys() >= QUOTED  # else of another program
+    with gr.Row():
+        with gr.Column(min_width=320):
+            for text in (WHAT, NOT_FOR, PRIVACY):
+                gr.Markdown(text, elem_classes="about-card")
+        with gr.Column(min_width=320):
+            measured = _accuracy(test, classifier.metrics) if is_measured else UNMEASURED
+            gr.Markdown(measured, elem_id="accuracy", elem_classes="about-card")
+            if is_measured:
+                matrix = html.confusion_matrix((by_people(test) or test)["confusion_matrix"])
+                gr.HTML(matrix, elem_id="confusion", elem_classes="about-card")
+            gr.Markdown(GROUPS, elem_classes="about-card")
+            gr.Markdown(_model(classifier), elem_id="model", elem_classes="about-card")
 
 
 def _accuracy(test: dict, metrics: dict) -> str:
@@ -93,23 +81,32 @@ recognises {recall:.0%} of them.
 {_calibration(metrics)}"""
 
 
+def _test_name(metrics: dict) -> str:
+    dataset = metrics.get("training", {}).get("dataset", {})
+    if dataset.get("test") == FER_PRIVATE_COUNT:
+        return "FER2013, PrivateTest"
+    return f"test of `{dataset.get('source', 'data not named')}`"
+
+
 def _headline(test: dict, name: str) -> str:
-    low, high = test["accuracy_interval"]
-    labelled = f"**{test['accuracy']:.1%}** (95% interval {low:.1%} to {high:.1%})."
     people = by_people(test)
     if people is None:
         return (
             f"On {test['n']:,} test pictures ({name}) the likeliest emotion is the labelled one "
-            f"for {labelled}"
+            f"for {_with_interval(test)}."
         )
-    low, high = people["accuracy_interval"]
     return (
         f"Ten people were asked about each test picture ({name}). Of the {people['n']:,} on which "
         "one of the six emotions has most of their votes the likeliest emotion is that one for "
-        f"**{people['accuracy']:.1%}** (95% interval {low:.1%} to {high:.1%}); the data set's own "
-        f"label is for {test['votes']['label_agreement']:.1%}. The likeliest emotion is the "
-        f"labelled one for {labelled}"
+        f"{_with_interval(people)}; the data set's own label is for "
+        f"{test['votes']['label_agreement']:.1%}. The likeliest emotion is the labelled one for "
+        f"{_with_interval(test)}."
     )
+
+
+def _with_interval(metrics: dict) -> str:
+    low, high = metrics["accuracy_interval"]
+    return f"**{metrics['accuracy']:.1%}** (95% interval {low:.1%} to {high:.1%})"
 
 
 def _calibration(metrics: dict) -> str:

@@ -72,17 +72,12 @@ class Shares(_Shares, total=False):  # said again: Gradio asks each class for it
     """The share of time of each emotion over all faces, an unsure answer for itself; or no face."""
 
 
-def model_answer(classifier: Classifier) -> ModelAnswer:
-    """Return which checkpoint this is."""
-    return {"id": classifier.name, "revision": classifier.revision}
-
-
 def picture_answer(
     classifier: Classifier, predictions: Sequence[Prediction], notice: str = ""
 ) -> PictureAnswer:
     """Return the answer for one picture; `notice` says what of its file could not be read."""
     return {
-        "model": model_answer(classifier),
+        "model": {"id": classifier.name, "revision": classifier.revision},
         "faces": [prediction.to_dict() for prediction in predictions],
         "message": f"{summary(predictions)} {notice}".rstrip(),
     }

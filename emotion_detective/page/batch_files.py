@@ -36,8 +36,7 @@ ZIP_ERRORS = (
     zlib.error,
     OSError,
     EOFError,
-    RuntimeError,
-    NotImplementedError,
+    RuntimeError,  # and NotImplementedError
     ValueError,
     struct.error,
 )
@@ -91,14 +90,23 @@ def pictures(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
     that came before, from another folder, has its number behind it.
     """
     names: Counter[str] = Counter()
-    found = (
-        picture
-        for name, path in files
-        for picture in (_entries(name, path) if _is_zip(name) else [(name, path)])
-    )
-    for name, source in islice(found, MAX_FILES):
+    for name, source in islice(_unpacked(files), MAX_FILES):
         names[name] += 1
         yield name if names[name] == 1 else f"{name} ({names[name]})", source
+
+
+def _unpacked(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Source]]:
+    for name, path in files:
+        if not _is_zip(name):
+            yield name, path
+            continue
+        try:
+            with _open(path) as archive:
+                for entry in _select(archive):
+                    shown = f"{name}/{entry.filename[-MAX_NAME_CHARACTERS:]}"
+                    yield shown, _content(archive, entry)
+        except ZIP_ERRORS:
+            yield name, ValueError(ZIP_BROKEN)
 
 
 def _is_zip(name: str) -> bool:
@@ -129,8 +137,14 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _select(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    entries = archive.infolist()
-    return [entry for entry in entries if not (entry.is_dir() or _is_ignored(entry.filename))]
+    """Return a zip file's entries without folders and what systems add of their own accord."""
+    return [
+        entry
+        for entry in archive.infolist()
+        if not entry.is_dir()
+        and not entry.filename.startswith(IGNORED_FOLDER)
+        and not entry.filename.rpartition("/")[2].startswith(IGNORED_FILES)
+    ]
 
 
 def _count_entries(path: Path) -> int:
@@ -139,21 +153,6 @@ def _count_entries(path: Path) -> int:
             return len(_select(archive))
     except ZIP_ERRORS:
         return 1
-
-
-def _entries(name: str, path: Path) -> Iterator[tuple[str, Source]]:
-    try:
-        with _open(path) as archive:
-            for entry in _select(archive):
-                shown = f"{name}/{entry.filename[-MAX_NAME_CHARACTERS:]}"
-                yield shown, _content(archive, entry)
-    except ZIP_ERRORS:
-        yield name, ValueError(ZIP_BROKEN)
-
-
-def _is_ignored(filename: str) -> bool:
-    name = filename.rpartition("/")[2]
-    return filename.startswith(IGNORED_FOLDER) or name.startswith(IGNORED_FILES)
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes | ValueError:

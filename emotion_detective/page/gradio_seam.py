@@ -120,11 +120,7 @@ class Page(gr.Blocks):
         }
 
     def run_startup_events(self) -> None:
-        """Start the queue, as Gradio does in `launch` and where it is mounted.
-
-        Raises:
-            RuntimeError: there is no gate before the page.
-        """
+        """Start the queue, which both `launch` and mounting do; RuntimeError without a gate."""
         if not self.is_guarded:
             raise RuntimeError(UNGUARDED)
         super().run_startup_events()
@@ -134,8 +130,8 @@ class Page(gr.Blocks):
     ) -> list:
         """Return the inputs of an event as its function gets them.
 
-        Raises:
-            gr.Error: inputs that do not fit, without quoting them; Gradio logs any other error.
+        For inputs that do not fit it raises `gr.Error`, which does not quote them: Gradio logs any
+        other error.
         """
         try:
             with errors_as_messages():
@@ -183,16 +179,17 @@ class Gate:
         self._limited = RequestBodyLimitMiddleware(self._inspect, MAX_MESSAGE_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = self._app
-        if scope["type"] == "http":
-            route, query = _route(scope), parse_qsl(scope["query_string"].decode("latin-1"))
-            if route is not None and not OPEN.fullmatch(route):
-                app = PlainTextResponse(UPLOAD_ONLY, 403)
-            elif _has_long_name(dict(query)):
-                app = PlainTextResponse(NAME_TOO_LONG, 400)
-            elif route not in ("upload", "upload/"):
-                app = self._limited
-        await app(scope, receive, send)
+        await self._next(scope)(scope, receive, send)
+
+    def _next(self, scope: Scope) -> ASGIApp:
+        if scope["type"] != "http":
+            return self._app
+        route, query = _route(scope), parse_qsl(scope["query_string"].decode("latin-1"))
+        if route is not None and not OPEN.fullmatch(route):
+            return PlainTextResponse(UPLOAD_ONLY, 403)
+        if _has_long_name(dict(query)):
+            return PlainTextResponse(NAME_TOO_LONG, 400)
+        return self._app if route in ("upload", "upload/") else self._limited
 
     async def _inspect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a message on that is JSON with names of usual length."""

@@ -2,6 +2,7 @@
    from photo_stage.py; it asks for more by the events closer, save and whole. */
 const FEW = 8; // faces whose tags name their emotion; of more each has its number
 const HOVER_MS = 120; // a pointer on its way to something else chooses nothing
+const PADDING_PX = 3; // of the strip: sizes are rounded, and no edge may be left out
 const ANSWER_MS = 3000; // after which an answer counts as lost
 const find = (selector) => element.querySelector(selector);
 const [stage, fit, boxes, strip] = [".stage", ".fit", ".boxes", ".ed-strip"].map(find);
@@ -97,7 +98,7 @@ const show = async () => {
   const { faces, found } = value;
   const now = faces.filter((face) => face.label).length;
   const kinds = [found ? "" : "none", found === 1 ? "single" : "", "summary" in value ? "" : "reading",
-    about.mirrored ? "mirrored" : "", value.whole ? "whole" : ""];
+    about.mirrored ? "mirrored" : ""];
   setStage(true, ...kinds);
   if (isNew) {
     stage.style.setProperty("--ratio", value.ratio);
@@ -156,7 +157,8 @@ const choose = (index) => {
   boxes.querySelectorAll(".box").forEach((box, i) => box.classList.toggle("chosen", i === index));
   // Not scrollIntoView, which would move the page too.
   const button = strip.children[index];
-  const [from, to] = [button.offsetLeft, button.offsetLeft + button.offsetWidth - strip.clientWidth];
+  const from = button.offsetLeft - PADDING_PX;
+  const to = button.offsetLeft + button.offsetWidth + PADDING_PX - strip.clientWidth;
   strip.scrollLeft = Math.min(from, Math.max(strip.scrollLeft, to));
   const chip = find(".ed-chip");
   chip.className = `ed-chip${kind(face)}`;

@@ -11,34 +11,34 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
 
 from emotion_detective import LABELS
 from emotion_detective.core import drawing, faces, heatmap
+from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.detective import EmotionDetective, Prediction, compute
 from emotion_detective.core.rows import Row, file_rows, to_csv
-from emotion_detective.files import Opened
-from emotion_detective.page import api, html, words
+from emotion_detective.files import Opened, read_picture
+from emotion_detective.page import api, html, uploads, words
 
 # Faces whose emotions are read together: the first are there after a tenth of a second.
 AT_ONCE = 4
 # Side of a face in the strip: sharp on a screen with two pixels a CSS pixel.
 CROP_PX = 112
-SAVED_TYPES = {
-    "png": ("faces.png", "image/png"),
-    "json": ("faces.json", "application/json"),
-    "csv": ("faces.csv", "text/csv"),
-}
+# The example that stands in the tab from the start is no larger.
+FIRST_PX = (900, 900)
+SAVED_TYPES = {"png": "image/png", "json": "application/json", "csv": "text/csv"}
 
 
 @dataclass(frozen=True)
 class Analysis:
     """What a visitor's session keeps of a picture: small, and gone as files go.
 
-    `in_view` has boxes in pixels of the view, `rows` and `answer` in those of the picture as it was
-    sent, which has this `size`; `seen` holds each face as the network got it; `path` is the
+    `in_view` has boxes in pixels of the view; `rows` and `answer` have them in pixels of the sent
+    picture, which has this `size`. `seen` holds each face as the network got it, `path` is the
     picture's file, for as long as it is there.
     """
 
@@ -53,84 +53,82 @@ class Analysis:
 
 
 def read(
-    detective: EmotionDetective,
-    opened: Opened,
-    path: Path,
-    is_seen: bool = False,
-    whole_picture: bool = False,
-) -> Iterator[tuple[Analysis | None, dict]]:
-    """Yield what the stage shows of a picture as it is read; the analysis comes with the last.
+    detective: EmotionDetective, path: Path, is_seen: bool, whole_picture: bool = False
+) -> Iterator[tuple[uploads.Kept | None, dict]]:
+    """Yield what the stage shows of a picture as it is read; its `Analysis` comes with the last.
 
-    First the boxes, then the faces with their emotions, `AT_ONCE` at a time.
-
-    Args:
-        is_seen: the browser has the picture; otherwise a view of it is among what is shown.
+    First come the boxes, then the faces with their emotions, `AT_ONCE` at a time. A view of the
+    picture is sent with the boxes unless it `is_seen` in the browser, from the visitor's own file.
     """
-    picture = opened.picture
+    opened = read_picture(path)
+    picture, classifier = opened.picture, detective.classifier
     found = detective.find(picture, whole_picture)
     crops = faces.crops(picture, found)
-    view, _ = drawing.to_view(picture, [])
-    shown = {
-        "key": secrets.token_hex(4),
-        "picture": None if is_seen else html.picture_address(view),
-        "ratio": picture.width / picture.height,
-        "labels": LABELS,
-        "model": detective.classifier.name,
-        "found": len(found),
-        "faces": [
-            {"box": _fractions(face.box_xyxy, picture.size), "crop": _small(crop)}
-            for face, crop in zip(found, crops, strict=True)
-        ],
-    }
+    shown = _boxes(picture, found, crops) | {"labels": LABELS, "model": classifier.name}
+    if not is_seen:
+        shown["picture"] = html.picture_address(drawing.to_view(picture, [])[0])
     yield None, shown
     predictions: list[Prediction] = []
-    metrics = {} if whole_picture else detective.classifier.metrics
+    emotions: list[dict] = []
+    metrics = {} if whole_picture else classifier.metrics
     for begin in range(0, len(found), AT_ONCE):
-        predictions += detective.classify(picture, found[begin : begin + AT_ONCE])
-        emotions = [_emotion(face, metrics) for face in predictions]
-        known = [face | more for face, more in zip(shown["faces"], emotions, strict=False)]
-        shown = shown | {"faces": known + shown["faces"][len(known) :]}
+        now = detective.classify(picture, found[begin : begin + AT_ONCE])
+        predictions += now
+        emotions += [_emotion(face, metrics) for face in now]
+        together = zip_longest(shown["faces"], emotions, fillvalue={})
+        shown = shown | {"faces": [face | emotion for face, emotion in together]}
         yield None, shown
-    yield _finish(detective, opened, path, predictions, crops, shown, whole_picture)
+    lead = words.AS_ONE_FACE if whole_picture else f"{words.tally(predictions)}."
+    sentences = (lead, words.turned(predictions), opened.notice)
+    told = {"summary": " ".join(filter(None, sentences)), "alt": words.alternative(predictions)}
+    analysis = _analysis(classifier, path, opened, predictions, crops, shown["key"])
+    yield uploads.Kept(analysis), shown | told
 
 
-def _finish(
-    detective: EmotionDetective,
-    opened: Opened,
+def _analysis(
+    classifier: Classifier,
     path: Path,
+    opened: Opened,
     predictions: list[Prediction],
     crops: Sequence[Image.Image],
-    shown: dict,
-    whole_picture: bool,
-) -> tuple[Analysis, dict]:
+    key: str,
+) -> Analysis:
     view, in_view = drawing.to_view(opened.picture, predictions)
-    analysis = Analysis(
+    return Analysis(
         path=path,
         size=opened.picture.size,
         view_jpeg=drawing.to_jpeg(view),
         in_view=in_view,
-        seen=[heatmap.seen(detective.classifier, crop) for crop in crops],
-        answer=api.picture_answer(detective.classifier, predictions, opened.notice),
+        seen=[heatmap.seen(classifier, crop) for crop in crops],
+        answer=api.picture_answer(classifier, predictions, opened.notice),
         rows=file_rows(path.name, predictions),
-        key=shown["key"],
+        key=key,
     )
-    lead = f"{words.AS_ONE_FACE} " if whole_picture else f"{words.tally(predictions)}."
-    sentences = (lead, words.turned(predictions), opened.notice)
-    return analysis, shown | {
-        "summary": " ".join(filter(None, sentences)).strip(),
-        "alt": words.alternative(predictions),
+
+
+def _boxes(picture: Image.Image, found: Sequence[faces.Face], crops: Sequence[Image.Image]) -> dict:
+    return {
+        "key": secrets.token_hex(4),
+        "ratio": picture.width / picture.height,
+        "found": len(found),
+        "faces": [
+            {
+                "box": _fractions(face.box_xyxy, picture.size),
+                "crop": html.picture_address(crop.resize((CROP_PX, CROP_PX))),
+            }
+            for face, crop in zip(found, crops, strict=True)
+        ],
     }
 
 
-def first_sight(
-    view: Image.Image, size: tuple[int, int], predictions: Sequence[Prediction], example: int
-) -> str:
+def first_sight(picture: Image.Image, predictions: Sequence[Prediction], example: int) -> str:
     """Return the HTML of an example that is read already: a button that opens it."""
+    view = picture.copy()
+    view.thumbnail(FIRST_PX)
     boxes = ""
     for number, face in enumerate(predictions, start=1):
-        left, top, width, height = (
-            f"{100 * part:.2f}%" for part in _fractions(face.box_xyxy, size)
-        )
+        fractions = _fractions(face.box_xyxy, picture.size)
+        left, top, width, height = (f"{100 * part:.2f}%" for part in fractions)
         color = f"var(--ed-{'unsure' if face.unsure else face.label})"
         boxes += (
             f'<i class="box" style="left:{left};top:{top};width:{width};height:{height};'
@@ -138,8 +136,9 @@ def first_sight(
         )
     return (
         f'<button type="button" class="first" data-example="{example}">'
-        f'<span class="fit" style="--ratio:{size[0] / size[1]}"><img alt="Open this example: '
-        f'{words.tally(predictions)}" src="{html.picture_address(view)}">{boxes}</span>'
+        f'<span class="fit" style="--ratio:{picture.width / picture.height}">'
+        f'<img alt="Open this example: {words.tally(predictions)}" '
+        f'src="{html.picture_address(view)}">{boxes}</span>'
         '<span class="ed-verdict"><span class="ed-chip"></span><span class="words"></span></span>'
         "</button>"
     )
@@ -154,10 +153,6 @@ def _fractions(box: faces.BoxXyxy, size: tuple[int, int]) -> list[float]:
     """Return a box as [left, top, width, height] in fractions of the picture."""
     (left, top, right, bottom), (width, height) = box, size
     return [left / width, top / height, (right - left) / width, (bottom - top) / height]
-
-
-def _small(crop: Image.Image) -> str:
-    return html.picture_address(crop.resize((CROP_PX, CROP_PX)))
 
 
 def _emotion(face: Prediction, metrics: dict) -> dict:
@@ -189,11 +184,11 @@ def look_closer(detective: EmotionDetective, analysis: Analysis, index: int) -> 
 
 
 def save(analysis: Analysis, kind: str) -> dict:
-    """Return a file to download: its name, type and content, which is written nowhere."""
+    """Return a file to download: its name, and an address that holds it, so that none is kept."""
     if kind not in SAVED_TYPES:
         raise ValueError(f"{kind!r} cannot be saved; choose from {', '.join(SAVED_TYPES)}.")
-    name, media_type = SAVED_TYPES[kind]
-    return {"name": name, "address": _address(_content(analysis, kind), media_type)}
+    content = base64.b64encode(_content(analysis, kind)).decode()
+    return {"name": f"faces.{kind}", "address": f"data:{SAVED_TYPES[kind]};base64,{content}"}
 
 
 def _content(analysis: Analysis, kind: str) -> bytes:
@@ -201,15 +196,7 @@ def _content(analysis: Analysis, kind: str) -> bytes:
         return json.dumps({"size": analysis.size, **analysis.answer}, indent=2).encode()
     if kind == "csv":
         return to_csv(analysis.rows).encode("utf-8-sig")
-    view = Image.open(BytesIO(analysis.view_jpeg))
-    return _png(drawing.draw_faces(view, analysis.in_view))
-
-
-def _png(picture: Image.Image) -> bytes:
     file = BytesIO()
-    picture.save(file, "PNG")
+    view = Image.open(BytesIO(analysis.view_jpeg))
+    drawing.draw_faces(view, analysis.in_view).save(file, "PNG")
     return file.getvalue()
-
-
-def _address(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -5,8 +5,7 @@ in it, `photo.js` shows it. The stage asks for more by events of its own: a clos
 (`closer`), a file (`save`), the whole picture as one face (`whole`), a new picture (`cleared`).
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import gradio as gr
 
@@ -25,7 +24,7 @@ EXAMPLES = {
     "no_face.jpg": "no face",
 }
 # What one sees first, already read.
-FIRST, FIRST_PX = "six_people.jpg", (900, 900)
+FIRST = "six_people.jpg"
 LIMITS = (
     f"Up to {MAX_FILE_BYTES / 1e6:.0f} MB and {MAX_PIXELS / 1e6:.0f} million pixels; "
     f"the {faces.MAX_FACES} largest faces are read."
@@ -57,8 +56,7 @@ def tab(detective: EmotionDetective) -> None:
     def read(sent: gr.EventData) -> Iterator[Step]:
         try:
             ((_, path),) = shell.received(sent, [EXAMPLES_FOLDER / name for name in EXAMPLES])
-            is_seen = bool(getattr(sent, "seen", False))
-            yield from _read(detective, path, is_seen)
+            yield from photo_stage.read(detective, path, bool(getattr(sent, "seen", False)))
         except ValueError as error:
             yield None, photo_stage.refusal(error)
 
@@ -67,19 +65,22 @@ def tab(detective: EmotionDetective) -> None:
             path = _there(kept).path
             if not path.is_file():
                 raise ValueError(uploads.RESULT_GONE)
-            yield from _read(detective, path, is_seen=True, whole_picture=True)
+            yield from photo_stage.read(detective, path, is_seen=True, whole_picture=True)
         except ValueError as error:
             yield None, photo_stage.refusal(error)
 
     def look_closer(kept: uploads.Kept | None, chosen: gr.EventData) -> dict:
-        return _said(
-            lambda: photo_stage.look_closer(
-                detective, _there(kept), shell.field(chosen, "face", int)
-            )
-        )
+        try:
+            index = shell.field(chosen, "face", int)
+            return photo_stage.look_closer(detective, _there(kept), index)
+        except ValueError as error:
+            return photo_stage.refusal(error)
 
     def save(kept: uploads.Kept | None, asked: gr.EventData) -> dict:
-        return _said(lambda: photo_stage.save(_there(kept), shell.field(asked, "kind", str)))
+        try:
+            return photo_stage.save(_there(kept), shell.field(asked, "kind", str))
+        except ValueError as error:
+            return photo_stage.refusal(error)
 
     steps = [
         intake.opened(read, None, [kept, stage], **PRIVATE),
@@ -103,10 +104,8 @@ def _examples() -> list[shell.Example]:
 def _first_sight(detective: EmotionDetective) -> str:
     """Return the HTML of an example with what was found in it, which page.js goes through."""
     picture = read_picture(EXAMPLES_FOLDER / FIRST).picture
-    predictions = detective.analyze(picture)
-    view = picture.copy()
-    view.thumbnail(FIRST_PX)
-    return photo_stage.first_sight(view, picture.size, predictions, list(EXAMPLES).index(FIRST))
+    number = list(EXAMPLES).index(FIRST)
+    return photo_stage.first_sight(picture, detective.analyze(picture), number)
 
 
 def _there(kept: uploads.Kept | None) -> photo_stage.Analysis:
@@ -114,24 +113,3 @@ def _there(kept: uploads.Kept | None) -> photo_stage.Analysis:
     if analysis is None:
         raise ValueError(uploads.RESULT_GONE)
     return analysis
-
-
-def _said(ask: Callable[[], dict]) -> dict:
-    """Return an answer to the stage's script, or the sentence that says why there is none."""
-    try:
-        return ask()
-    except ValueError as error:
-        return photo_stage.refusal(error)
-
-
-def _read(
-    detective: EmotionDetective, path: Path, is_seen: bool, whole_picture: bool = False
-) -> Iterator[Step]:
-    """Yield the boxes as soon as they are found, then the faces with their emotions.
-
-    Args:
-        is_seen: the browser shows the picture already, from the visitor's own file.
-    """
-    opened = read_picture(path)
-    for analysis, shown in photo_stage.read(detective, opened, path, is_seen, whole_picture):
-        yield (uploads.Kept(analysis) if analysis else None), shown

@@ -31,6 +31,5 @@ def unfit() -> str:
 def reach_own_address() -> None:
     """Have no proxy stand between the page and its own address."""
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [name for name in listed.split(",") if name]
-    whole = ",".join([*names, *(name for name in OWN if name not in names)])
+    whole = ",".join(dict.fromkeys(filter(None, [*listed.split(","), *OWN])))
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = whole

@@ -9,6 +9,7 @@ Gradio: the folder's path reaches it as GRADIO_TEMP_DIR.
 """
 
 import atexit
+import math
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -92,17 +93,14 @@ def uploaded_files(uploads: Any) -> list[tuple[str, Path]]:
     """Return `(name, path)` of each uploaded file; the name is what the visitor calls it."""
     if not isinstance(uploads, list):
         raise ValueError(UPLOAD_ONLY)
-    paths = [uploaded_path(upload) for upload in uploads]
-    names = [
-        _readable(str((isinstance(upload, dict) and upload.get("orig_name")) or path.name))
-        for upload, path in zip(uploads, paths, strict=True)
-    ]
-    return list(zip(names, paths, strict=True))
-
-
-def _readable(name: str) -> str:
-    """Return a name that can be written to a file: half characters, which JSON can hold, cannot."""
-    return name[:MAX_NAME_CHARACTERS].encode("utf-8", "replace").decode()
+    found = []
+    for upload in uploads:
+        path = uploaded_path(upload)
+        name = str((isinstance(upload, dict) and upload.get("orig_name")) or path.name)
+        # JSON can hold half characters, which cannot be written to a file.
+        readable = name[:MAX_NAME_CHARACTERS].encode("utf-8", "replace").decode()
+        found.append((readable, path))
+    return found
 
 
 def reserve(name: str) -> Path:
@@ -147,7 +145,6 @@ class Kept:
         return self._value
 
     def forget_if_idle(self) -> None:
-        """Forget the value if nobody asked for it for long."""
         if time.monotonic() - self._used_s > KEEP_SECONDS:
             self._value = None
 
@@ -164,13 +161,12 @@ def sweep(own: Path) -> None:
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.utime(own)
     for sibling in own.parent.glob(f"{PREFIX}*"):
-        if sibling != own and _is_older(sibling, KILLED_SWEEPS * SWEEP_SECONDS):
-            shutil.rmtree(sibling, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process deletes it
+            if sibling != own and _age_s(sibling) > KILLED_SWEEPS * SWEEP_SECONDS:
+                shutil.rmtree(sibling, ignore_errors=True)
     for kept in list(_kept):
         kept.forget_if_idle()
-    for found in _inside(own):
-        if _is_older(found, KEEP_SECONDS):
-            _delete(found)
+    _delete_inside(own, KEEP_SECONDS)
 
 
 @asynccontextmanager
@@ -182,27 +178,18 @@ async def emptied_at_end(app: object) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for found in _inside(folder()):
-            _delete(found)
+        _delete_inside(folder(), -math.inf)
 
 
-def _inside(own: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its folders, what they hold before them."""
-    for parent, _, names in os.walk(own, topdown=False):
-        yield from (Path(parent) / name for name in names)
-        if Path(parent) != own:
-            yield Path(parent)
+def _delete_inside(own: Path, seconds: float) -> None:
+    """Delete the files of a folder, and its empty folders, that are older than so many seconds."""
+    for parent, folders, files in os.walk(own, topdown=False):
+        for found in (Path(parent) / name for name in [*files, *folders]):
+            with suppress(OSError):  # already deleted, or a folder that holds something
+                if _age_s(found) > seconds:
+                    found.rmdir() if found.is_dir() else found.unlink()
 
 
-def _delete(found: Path) -> None:
-    """Delete a file, or a folder that is empty."""
-    with suppress(OSError):  # already deleted, or a folder that holds something
-        found.rmdir() if found.is_dir() else found.unlink()
-
-
-def _is_older(found: Path, seconds: float) -> bool:
-    """Return whether nobody changed or touched a file for so long; False if it does not exist."""
-    try:
-        return time.time() - found.lstat().st_ctime > seconds
-    except OSError:
-        return False
+def _age_s(found: Path) -> float:
+    """Return for how long nobody has changed or touched a file."""
+    return time.time() - found.lstat().st_ctime
