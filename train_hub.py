@@ -116,9 +116,7 @@ def train(options: argparse.Namespace) -> None:
     before = None
     if start:
         before = export.measure(start, parts["validation"], "validation", None, config.votes)
-    network, history = loop.train(
-        config, parts, output, resume=options.resume, compile_network=options.compile
-    )
+    network, history = loop.train(config, parts, output, options.resume)
     if not IS_FIRST:
         return
     from emotion_detective.publish import card  # after the hours of training, not before
@@ -372,7 +370,6 @@ def _add_training(commands) -> None:
     quick = "a first try: few epochs from this repository's weights"
     command.add_argument("--quick", action="store_true", help=quick)
     command.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    command.add_argument("--compile", action="store_true", help="torch.compile the network")
     repeat = "metrics.json of a run to repeat; options given go before"
     command.add_argument("--recipe", metavar="FILE", help=repeat)
     command.add_argument("--dtype", choices=DTYPES, default="float32", help="of stored weights")

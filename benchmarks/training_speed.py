@@ -87,7 +87,7 @@ def measure(asked: argparse.Namespace, config: TrainConfig, parts: datasets.Data
         raise ValueError(
             f"{config.limit} images do not fill a batch of {config.batch_size}: raise --limit."
         )
-    run = prepare(config, parts, compile_network=asked.compile)
+    run = prepare(config, parts)
     recipes = {
         "ours": lambda: our_steps(run),
         "bare": lambda: bare_steps(run),
@@ -136,7 +136,6 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=LIMIT, help="training images to draw from")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS, help="timed in each round")
-    parser.add_argument("--compile", action="store_true", help="compile our network, on a GPU")
     asked = parser.parse_args()
     config = TrainConfig(
         batch_size=asked.batch_size,

@@ -25,7 +25,7 @@ from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.hub import first_line
 from emotion_detective.evaluation.metrics import compute_metrics
 from emotion_detective.study import comparison_report, lr_finder
-from emotion_detective.training import duration, loop, machine, networks, run_folder
+from emotion_detective.training import loop, machine, networks, run_folder
 from emotion_detective.training.recipe import FRESH, TrainConfig
 from emotion_detective.training.run import create_accelerator
 
@@ -90,8 +90,8 @@ def _announce(
     counts = [min(len(parts[split]), recipe.limit or 10**9) for split in ("train", "validation")]
     config = dataclasses.replace(recipe, epochs=sum(missing))
     with suppress(Exception):  # the table will say what is wrong with the architecture
-        seconds = duration.estimate(config, create_accelerator(), *counts)
-        logger.info("%s, %d epochs: %s", name, config.epochs, duration.describe(seconds))
+        seconds = machine.estimate_run(config, create_accelerator(), *counts)
+        logger.info("%s, %d epochs: %s", name, config.epochs, machine.describe_time(seconds))
 
 
 def _keep(

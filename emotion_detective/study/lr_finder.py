@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from emotion_detective.evaluation import plots
-from emotion_detective.training import duration, loop
+from emotion_detective.training import loop, machine
 from emotion_detective.training.recipe import SMALLEST_BATCH, TrainConfig
 from emotion_detective.training.run import create_accelerator, prepare
 
@@ -59,14 +59,14 @@ def find_lr(config: TrainConfig, parts: datasets.DatasetDict) -> RangeTest:
     rates of the curve are those for the recipe's batch (`TrainConfig.for_images`).
     """
     accelerator = create_accelerator()
-    seconds = duration.time_image(config, accelerator)
+    seconds = machine.time_image(config, accelerator)
     batch_size = min(config.batch_size, config.limit or len(parts["train"]), len(parts["train"]))
     steps = STEPS
     if accelerator.device.type == "cpu":
         images = int(CPU_SECONDS / seconds)
         batch_size = min(batch_size, max(SMALLEST_BATCH, images // STEPS))
         steps = min(STEPS, max(MIN_STEPS, images // batch_size))
-    time = duration.describe(seconds * batch_size * steps / accelerator.num_processes)
+    time = machine.describe_time(seconds * batch_size * steps / accelerator.num_processes)
     logger.info("a range test of %d steps with %d images: %s", steps, batch_size, time)
     small = dataclasses.replace(config, batch_size=batch_size)
     rates, losses = _raise_rate(small, parts, accelerator, steps)

@@ -6,6 +6,7 @@ Knows no Hub.
 """
 
 import json
+import math
 from datetime import date
 from pathlib import Path
 
@@ -138,13 +139,11 @@ def predict_split(classifier: Classifier, split: datasets.Dataset) -> tuple[np.n
 
     One float32 forward pass a picture, as the app does it: no test-time augmentation.
     """
-    starts = range(0, len(split), BATCH_SIZE)
-    batches = [
-        classifier.probabilities(split[start : start + BATCH_SIZE]["image"])
-        for start in tqdm(starts, desc="classifying", unit="batch", leave=False)
-    ]
+    count = math.ceil(len(split) / BATCH_SIZE)
+    batches = tqdm(split.iter(BATCH_SIZE), "classifying", total=count, leave=False)
+    probabilities = [classifier.probabilities(batch["image"]) for batch in batches]
     labels = np.asarray(split["label"], np.int64)
-    return np.concatenate([classifier.probabilities([]), *batches]), labels
+    return np.concatenate([classifier.probabilities([]), *probabilities]), labels
 
 
 def _refuse_other_data(metrics: dict, name: str, count: int) -> None:

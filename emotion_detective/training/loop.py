@@ -1,10 +1,9 @@
 """The training run: a DatasetDict and a TrainConfig in, the best weights and their history out.
 
-`train` reads as one story: prepare (`run.py`), epochs, best weights. Each batch is augmented on the
-device and passes through the network in bfloat16 where the hardware has it; timm has loss and EMA.
-Everything random in an epoch follows from the seed, the first weights and the epoch's number, so
-that a run that was killed goes on to the same result from the last state that `run_folder.py`
-wrote. Knows no Hub; run it with `train_hub.py train`.
+Each batch is augmented on the device and passes through the network in bfloat16 where the hardware
+has it. Everything random in an epoch follows from the seed, the first weights and the epoch's
+number: a run that was killed goes on from the last state that `run_folder.py` wrote to the same
+result, on the same machine with as many threads. Knows no Hub; run it with `train_hub.py train`.
 """
 
 import logging
@@ -23,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from emotion_detective import LABELS, data
-from emotion_detective.training import duration, run_folder
+from emotion_detective.training import machine, run_folder
 from emotion_detective.training.augment import augment, normalize, to_float
 from emotion_detective.training.recipe import TrainConfig
 from emotion_detective.training.run import EVALUATION_BATCH, Run, create_accelerator, prepare
@@ -35,17 +34,10 @@ logger = logging.getLogger(__name__)
 GUESSING_LOSS = math.log(len(LABELS))
 # Fewer steps teach a network nothing, whatever the rate.
 FEW_STEPS = 200
-# A GPU waits for nothing but the loss of every such step.
-CHECKED_EVERY = 20
 
 
 def train(
-    config: TrainConfig,
-    parts: datasets.DatasetDict,
-    output: Path,
-    *,
-    resume: bool = False,
-    compile_network: bool = False,
+    config: TrainConfig, parts: datasets.DatasetDict, output: Path, resume: bool = False
 ) -> tuple[nn.Module, list[dict]]:
     """Train; return the network with the weights of its best epoch, and a row for each epoch.
 
@@ -56,7 +48,7 @@ def train(
     counts = {f"{name}_images": len(part) for name, part in parts.items()}
     record = {"config": config.recorded(), "learned_from": counts}
     with run_folder.claim(accelerator, record, output, resume):
-        run = prepare(config, parts, accelerator, compile_network)
+        run = prepare(config, parts, accelerator)
         rows = run_folder.restore(accelerator, output) if resume else []
         _train_epochs(run, rows, output)
         network = accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
@@ -68,27 +60,17 @@ def train(
 
 def _train_epochs(run: Run, rows: list[dict], output: Path) -> None:
     """Train the epochs that have no row yet; add their rows."""
-    epochs, best, written = run.config.epochs, {}, -math.inf
-    _announce(run, len(rows))
-    for epoch in range(len(rows), epochs):
-        row = _train_epoch(run, epoch) | _validate(run, epoch)
-        rows.append(row)
-        if best_row(rows) is row:
-            best = _copy_weights(run.ema.module)
-        if epoch + 1 == epochs or run_folder.is_due(written):
-            run_folder.save_epoch(run.accelerator, rows, best, output)
-            best, written = {}, time.monotonic()
-        _report(row, epochs)
-
-
-def _announce(run: Run, done: int) -> None:
+    epochs, done, loader = run.config.epochs, len(rows), run.loaders["train"]
     counts = len(run.images["train"]), len(run.images["validation"])
-    seconds = duration.estimate(run.config, run.accelerator, *counts, done=done)
-    loader = run.loaders["train"]
+    seconds = machine.estimate_run(run.config, run.accelerator, *counts, done)
     logger.info(
-        f"{run.config.epochs - done} epochs of {len(loader)} steps with {loader.total_batch_size} "
-        f"images: {duration.describe(seconds)}"
+        f"{epochs - done} epochs of {len(loader)} steps with {loader.total_batch_size} images: "
+        f"{machine.describe_time(seconds)}"
     )
+    for epoch in range(done, epochs):
+        rows.append(_train_epoch(run, epoch) | _validate(run, epoch))
+        run_folder.save_epoch(run.accelerator, rows, run.ema.module, epochs, output)
+        _report(rows[-1], epochs)
 
 
 def _explain_failure(rows: list[dict], steps: int) -> str:
@@ -101,14 +83,6 @@ def _explain_failure(rows: list[dict], steps: int) -> str:
         what = f"nothing in {steps} steps"
         remedy = "it takes more --epochs, a smaller --batch-size or more images"
     return f"The network learned {what}: {remedy}."
-
-
-def _copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies in contiguous memory, which safetensors asks for."""
-    return {
-        name: value.clone(memory_format=torch.contiguous_format)
-        for name, value in network.state_dict().items()
-    }
 
 
 @torch.no_grad()
@@ -141,13 +115,12 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         run.scheduler.step_update(update)
         loss_sum += step(run, indices, side, config.augmentation_at(epoch))
         update += 1
-        is_checked = update % CHECKED_EVERY == 0 or update % len(loader) == 0
-        if is_checked and not loss_sum.isfinite():
-            raise ValueError(
-                f"The loss is {loss_sum.item()} after {update} steps: nothing can be learned any "
-                "more. Start again in another --output with a lower --lr (find-lr suggests one)."
-            )
         run.ema.update(accelerator.unwrap_model(run.network), step=update)
+    if not loss_sum.isfinite():
+        raise ValueError(
+            f"The loss is {loss_sum.item()} after {update} steps: nothing can be learned any more. "
+            "Start again in another --output with a lower --lr (find-lr suggests one)."
+        )
     seconds = time.perf_counter() - begin
     images = len(loader) * loader.total_batch_size
     return {
@@ -169,7 +142,7 @@ def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> t
         faces = to_float(run.images["train"][indices], image_size)
         inputs = augment(faces, strength, run.config.erasing)
     targets = run.targets["train"][indices]
-    loss = SoftTargetCrossEntropy()(run.forward(normalize(inputs)), targets)
+    loss = SoftTargetCrossEntropy()(run.network(normalize(inputs)), targets)
     run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(run.network.parameters(), run.config.clip_norm)
     run.optimizer.step()

@@ -138,7 +138,7 @@ class TrainConfig:
     def batch_sizes_at(self, epoch: int) -> list[int]:
         """Return the sides in pixels from which each batch of an epoch takes one."""
         size = self.image_size_at(epoch)
-        # Few sides: torch.compile compiles the network for each.
+        # Few sides: a GPU picks its convolutions anew for each.
         is_last = size == self.image_sizes[-1]
         steps = int(self.size_spread * size / SIDE_STEP) if is_last else 0
         return [size + SIDE_STEP * step for step in range(-steps, steps + 1)]

@@ -9,7 +9,6 @@ import zlib
 from dataclasses import dataclass
 
 import datasets
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, set_seed
@@ -40,14 +39,13 @@ class Run:
 
     `images` are `(N, 1, S, S)` uint8, `labels` `(N,)` and `targets` `(N, 6)` probabilities of train
     and validation, those of train times the weight of their class. `majorities`, `(N,)` indices,
-    are what the voters see on validation images; None without votes. `forward` is the network,
-    compiled or not. `seed` decides batches and augmentation.
+    are what the voters see on validation images; None without votes. `seed` decides batches and
+    augmentation.
     """
 
     config: TrainConfig
     accelerator: Accelerator
     network: nn.Module
-    forward: nn.Module
     ema: ModelEmaV3
     optimizer: torch.optim.Optimizer
     scheduler: CosineLRScheduler
@@ -66,18 +64,13 @@ def create_accelerator() -> Accelerator:
         cpu=not torch.accelerator.is_available(),
         mixed_precision=machine.mixed_precision(),
         dataloader_config=DataLoaderConfiguration(
-            split_batches=True,  # a batch is divided among the processes
-            use_seedable_sampler=True,
-            non_blocking=True,
+            split_batches=True, use_seedable_sampler=True, non_blocking=True
         ),
     )
 
 
 def prepare(
-    config: TrainConfig,
-    parts: datasets.DatasetDict,
-    accelerator: Accelerator | None = None,
-    compile_network: bool = False,
+    config: TrainConfig, parts: datasets.DatasetDict, accelerator: Accelerator | None = None
 ) -> Run:
     """Return a run at its first step."""
     machine.keep_freed_memory()
@@ -85,7 +78,9 @@ def prepare(
     accelerator = accelerator or create_accelerator()
     set_seed(config.seed)
     network = create_network(config.architecture, config.init, config.drop_path)
-    seed = _derive_seed(config, network)
+    # A run that goes on from another with the same seed must not draw the same again.
+    weights = next(network.get_classifier().parameters()).detach().numpy()
+    seed = zlib.crc32(weights, config.seed) >> 1
     set_seed(seed)  # for the loader of the training images
     network = network.to(accelerator.device, memory_format=torch.channels_last)
     ema = ModelEmaV3(network, decay=config.ema_decay, use_warmup=True)
@@ -98,8 +93,14 @@ def prepare(
         fused=True,  # one pass over the memory: less than half the time on a CPU
     )
     learned = _load_images(config, parts, accelerator)
+    counts = {name: len(images) for name, images in learned["images"].items()}
+    # Indices in pinned memory are copied to a GPU while it computes.
+    options = dict(shuffle=True, drop_last=True, pin_memory=accelerator.device.type == "cuda")
     network, optimizer, train, validation = accelerator.prepare(
-        network, optimizer, *_create_loaders(config, accelerator, learned["images"])
+        network,
+        optimizer,
+        DataLoader(range(counts["train"]), min(config.batch_size, counts["train"]), **options),
+        DataLoader(range(counts["validation"]), EVALUATION_BATCH * accelerator.num_processes),
     )
     accelerator.register_for_checkpointing(ema)
     updates = config.epochs * len(train)
@@ -114,7 +115,6 @@ def prepare(
         config=config,
         accelerator=accelerator,
         network=network,
-        forward=torch.compile(network, dynamic=False) if compile_network else network,
         ema=ema,
         optimizer=optimizer,
         scheduler=scheduler,
@@ -122,16 +122,6 @@ def prepare(
         seed=seed,
         **learned,
     )
-
-
-def _derive_seed(config: TrainConfig, network: nn.Module) -> int:
-    """Return a seed below 2**31 that depends on the first weights as well.
-
-    A run that goes on from another run with the same seed must not draw the same again.
-    """
-    weights = next(network.get_classifier().parameters()).detach().numpy().tobytes()
-    mixed = np.random.SeedSequence([config.seed, zlib.crc32(weights)])
-    return int(mixed.generate_state(1)[0]) >> 1
 
 
 def _load_images(
@@ -170,17 +160,3 @@ def _weigh_classes(config: TrainConfig, labels: torch.Tensor) -> torch.Tensor:
             "--class-weights."
         )
     return torch.ones(len(labels), 1, device=labels.device)
-
-
-def _create_loaders(
-    config: TrainConfig, accelerator: Accelerator, images: dict[str, torch.Tensor]
-) -> list[DataLoader]:
-    """Return loaders of indices of train and validation: the images lie on the device."""
-    count = len(images["train"])
-    # Indices in pinned memory are copied to a GPU while it computes.
-    options = dict(shuffle=True, drop_last=True, pin_memory=accelerator.device.type == "cuda")
-    together = EVALUATION_BATCH * accelerator.num_processes
-    return [
-        DataLoader(range(count), min(config.batch_size, count), **options),
-        DataLoader(range(len(images["validation"])), together),
-    ]

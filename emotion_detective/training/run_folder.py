@@ -7,19 +7,18 @@ or absent whenever the run is killed.
 
 import json
 import logging
+import math
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save_model
+from torch import nn
 
 from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.hub import first_line
@@ -37,7 +36,7 @@ RESULT_FILES = ("config.json", "model.safetensors", "metrics.json", "README.md")
 # What safetensors, torch.save and others raise where a disk is full or cannot be written.
 WRITE_ERRORS = (SafetensorError, RuntimeError, OSError)
 # On a GPU an epoch takes two seconds, and writing the state of a ResNet-50, 400 MB, half a second.
-SECONDS_BETWEEN_WRITES = 30
+STATES_A_RUN = 50
 
 
 def best_row(rows: list[dict]) -> dict:
@@ -55,22 +54,16 @@ def best_row(rows: list[dict]) -> dict:
 
 @contextmanager
 def claim(accelerator: Accelerator, record: dict, output: Path, resume: bool) -> Iterator[None]:
-    """Have `output` for this run alone inside the block, or raise in all processes alike.
+    """Have `output` for this run alone inside the block.
 
     A resumed run must have begun with the same `record`: `config`, the recipe as plain values, and
     `learned_from`, the numbers of images.
     """
-    problem, lock = [None], FileLock(output / LOCK_FILE)
+    lock = FileLock(output / LOCK_FILE)
     if accelerator.is_main_process:
-        try:
-            check_free(output, resume)
-            _claim(lock, record, output)
-        except ValueError as error:
-            problem = [str(error)]
+        check_free(output, resume)
+        _claim(lock, record, output)
     try:
-        broadcast_object_list(problem)
-        if problem[0]:
-            raise ValueError(problem[0])
         yield
     finally:
         lock.release()
@@ -130,20 +123,19 @@ def restore(accelerator: Accelerator, output: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def is_due(written: float) -> bool:
-    """Return, in all processes alike, whether it is long since `written` (`time.monotonic`)."""
-    return broadcast_object_list([time.monotonic() - written >= SECONDS_BETWEEN_WRITES])[0]
-
-
 def save_epoch(
-    accelerator: Accelerator, rows: list[dict], best: dict[str, torch.Tensor], output: Path
+    accelerator: Accelerator, rows: list[dict], network: nn.Module, epochs: int, output: Path
 ) -> None:
-    """Write rows, state and `best`, the weights of the best epoch; {} if they are on disk.
+    """Write the network's weights if its epoch is the best, and the state with its rows.
 
-    A whole state with its rows is on disk whenever the process is killed.
+    In a run of many epochs a state is written after some of them. A whole one is on disk whenever
+    the process is killed.
     """
     try:
-        _write_epoch(accelerator, rows, best, output)
+        if best_row(rows) is rows[-1] and accelerator.is_main_process:
+            write_whole(output / BEST_WEIGHTS_FILE, lambda path: save_model(network, path))
+        if len(rows) % math.ceil(epochs / STATES_A_RUN) == 0 or len(rows) == epochs:
+            _write_state(accelerator, rows, output)
     except WRITE_ERRORS as error:
         raise ValueError(
             f"Epoch {len(rows)} could not be written to {output} ({first_line(error)}). "
@@ -151,14 +143,10 @@ def save_epoch(
         ) from error
 
 
-def _write_epoch(
-    accelerator: Accelerator, rows: list[dict], best: dict[str, torch.Tensor], output: Path
-) -> None:
+def _write_state(accelerator: Accelerator, rows: list[dict], output: Path) -> None:
     fresh, before = output / HALF_STATE, _list_states(output)
     if accelerator.is_main_process:
         shutil.rmtree(fresh, ignore_errors=True)
-        if best:
-            write_whole(output / BEST_WEIGHTS_FILE, lambda path: save_file(best, path))
     accelerator.wait_for_everyone()
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()

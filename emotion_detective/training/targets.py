@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import ImageOps
 from torch.nn.functional import one_hot
-from tqdm.auto import trange
 
 from emotion_detective import LABELS
 from emotion_detective.core.loading import load_classifier
@@ -52,8 +51,8 @@ def ask_teacher(config: TrainConfig, split: datasets.Dataset) -> torch.Tensor | 
     if config.teacher is None:
         return None
     classifier, probabilities = load_classifier(config.teacher), []
-    for start in trange(0, len(split), TEACHER_BATCH, desc="asking the teacher", leave=False):
-        pictures = split[start : start + TEACHER_BATCH]["image"]
+    for batch in split.iter(TEACHER_BATCH):
+        pictures = batch["image"]
         both = classifier.probabilities([*pictures, *map(ImageOps.mirror, pictures)])
         probabilities.append((both[: len(pictures)] + both[len(pictures) :]) / 2)
     return torch.from_numpy(np.concatenate(probabilities))

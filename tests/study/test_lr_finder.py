@@ -43,7 +43,7 @@ def test_a_test_on_a_slow_cpu_takes_smaller_batches_and_then_fewer_steps(parts, 
     ran = []
     monkeypatch.setattr(lr_finder, "_raise_rate", run)
     for seconds in (0.001, 0.06, 0.2):
-        monkeypatch.setattr(lr_finder.duration, "time_image", lambda *_, each=seconds: each)
+        monkeypatch.setattr(lr_finder.machine, "time_image", lambda *_, each=seconds: each)
         rates = lr_finder.find_lr(TrainConfig(batch_size=100), parts).rates
     assert ran == [(100, 150), (20, 150), (16, 56)]
     assert rates[0] == pytest.approx(1e-6 * np.sqrt(100 / 16))  # those for the recipe's batch

@@ -23,12 +23,6 @@ from emotion_detective.training.run_folder import BEST_WEIGHTS_FILE, HISTORY_FIL
 CONFIG = TrainConfig(**SMALL_RUN, epochs=3, learning_rate=1e-2, ema_decay=0.5, limit=120)
 
 
-@pytest.fixture(autouse=True)
-def every_epoch_is_written(monkeypatch):
-    """Write after each epoch, however short it is."""
-    monkeypatch.setattr(run_folder, "SECONDS_BETWEEN_WRITES", 0)
-
-
 @pytest.fixture(scope="module")
 def whole(parts, tmp_path_factory) -> tuple[Path, list[dict]]:
     """The folder and the rows of a run that nothing happened to."""
@@ -55,8 +49,8 @@ class Killed(BaseException):
     """What no code can handle, like SIGKILL."""
 
 
-def cut_weights(save: Callable, weights: dict, path: Path) -> None:
-    save(weights, path)
+def cut_weights(save: Callable, network: torch.nn.Module, path: Path) -> None:
+    save(network, path)
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -72,9 +66,9 @@ def rename_half(write: Callable, path: Path, fill: Callable) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "cut", "call"),
     [
-        (run_folder, "save_file", cut_weights, 2),
+        (run_folder, "save_model", cut_weights, 2),
         (Accelerator, "save_state", cut_state, 2),
-        (run_folder, "write_whole", rename_half, 5),  # config, weights, rows, weights, rows
+        (run_folder, "write_whole", rename_half, 4),  # after recipe, weights and rows
     ],
 )
 def test_a_run_killed_while_it_writes_resumes_exactly(
@@ -82,7 +76,7 @@ def test_a_run_killed_while_it_writes_resumes_exactly(
 ):
     write, calls = getattr(owner, name), []
 
-    def killed_in_the_second_epoch(*arguments):
+    def killed_after_an_epoch(*arguments):
         calls.append(name)
         if len(calls) < call:
             return write(*arguments)
@@ -90,9 +84,9 @@ def test_a_run_killed_while_it_writes_resumes_exactly(
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(owner, name, killed_in_the_second_epoch)
+        patch.setattr(owner, name, killed_after_an_epoch)
         loop.train(CONFIG, parts, tmp_path / "run")
-    assert len((tmp_path / "run" / HISTORY_FILE).read_text().splitlines()) == 1
+    assert 1 <= len((tmp_path / "run" / HISTORY_FILE).read_text().splitlines()) < CONFIG.epochs
     assert_resumes_exactly(parts, tmp_path / "run", whole)
 
 
@@ -113,18 +107,20 @@ def test_a_killed_process_resumes_to_the_same_checkpoint(source, tmp_path):
     assert_same_weights(*(tmp_path / run / "model.safetensors" for run in ("whole", "killed")))
 
 
-def test_where_epochs_are_short_some_are_not_written(parts, whole, tmp_path, monkeypatch):
-    written, save_epoch = [], run_folder.save_epoch
+def test_a_run_of_many_epochs_goes_on_from_its_last_state(parts, whole, tmp_path, monkeypatch):
+    train_epoch = loop._train_epoch
 
-    def note(accelerator, rows, best, output) -> None:
-        written.append(len(rows))
-        save_epoch(accelerator, rows, best, output)
+    def killed_in_the_third_epoch(run, epoch):
+        if epoch == 2:
+            raise Killed
+        return train_epoch(run, epoch)
 
-    monkeypatch.setattr(run_folder, "save_epoch", note)
-    monkeypatch.setattr(run_folder, "SECONDS_BETWEEN_WRITES", 1000)
-    loop.train(CONFIG, parts, tmp_path / "run")
-    assert written == [1, 3]
-    assert_same_weights(*(run / BEST_WEIGHTS_FILE for run in (whole[0], tmp_path / "run")))
+    monkeypatch.setattr(run_folder, "STATES_A_RUN", 2)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop, "_train_epoch", killed_in_the_third_epoch)
+        loop.train(CONFIG, parts, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").glob("state_*")] == ["state_0002"]
+    assert_resumes_exactly(parts, tmp_path / "run", whole)
 
 
 def test_occupied_folder_is_refused_and_kept(parts, whole):
@@ -207,10 +203,10 @@ def test_a_disk_that_is_full_costs_no_epoch(parts, mount, whole, monkeypatch):
     disk = mount("size=40m")  # an epoch of the tiny network takes six at most
     ballast, save_epoch = disk / "ballast", run_folder.save_epoch
 
-    def fill(accelerator, rows, best, output) -> None:
+    def fill(accelerator, rows, *rest) -> None:
         if len(rows) == 2:
             ballast.write_bytes(bytes(shutil.disk_usage(disk).free - 2_000_000))
-        save_epoch(accelerator, rows, best, output)
+        save_epoch(accelerator, rows, *rest)
 
     with (
         monkeypatch.context() as patch,
