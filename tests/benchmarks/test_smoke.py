@@ -131,6 +131,7 @@ def test_a_step_and_its_bare_pass_train_the_same_network(parts):
     assert min(result[name] for name in ("ours", "bare")) > 0
 
 
+@pytest.mark.slow
 def test_many_visitors_get_the_responses_of_a_quiet_page(server, tmp_path):
     pictures = load.write_pictures(tmp_path / "pictures")
     page = Server(server, psutil.Process(), begun_at=0, log=tmp_path)

@@ -47,7 +47,7 @@ def check(page, axe: str, state: str) -> None:
     assert passed > 10, state
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_tab_violates_what_can_be_checked(page, axe, scheme):
     page.emulate_media(color_scheme=scheme)
     page.reload()

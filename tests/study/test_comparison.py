@@ -22,6 +22,7 @@ def study(parts, tmp_path_factory):
     return parts, output, rows
 
 
+@pytest.mark.slow
 def test_failing_architecture_does_not_lose_the_others(study):
     _, _, rows = study
     assert [(row["architecture"], row["epochs"], "error" in row) for row in rows] == [
@@ -39,12 +40,14 @@ def test_a_checkpoint_cannot_be_the_start_of_several_architectures(tiny_checkpoi
         comparison.compare(base, [TINY, "vgg16"], [1], {}, "fer", tmp_path, {})
 
 
+@pytest.mark.slow
 def test_every_length_has_its_own_schedule(study):
     one, two = (row["history"] for row in study[2][:2])
     assert (len(one), len(two)) == (1, 2)
     assert one[0]["learning_rate"] != two[0]["learning_rate"]
 
 
+@pytest.mark.slow
 def test_an_architecture_learns_at_the_rate_that_its_range_test_suggests(study):
     _, output, rows = study
     folder = output / f"{TINY}-find-lr"

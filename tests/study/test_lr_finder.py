@@ -18,6 +18,7 @@ FALL = np.interp(np.linspace(0, 1, 120), [0, 0.5, 0.8, 1.0], [1.8, 1.8, 1.0, 3.0
 RATES = np.logspace(-6, 0, 120)
 
 
+@pytest.mark.slow
 def test_curve_and_suggestion_are_written(parts, tmp_path):
     test = lr_finder.find_lr(CONFIG, parts)
     assert test.rates[0] == pytest.approx(lr_finder.LOWEST_RATE)
