@@ -149,7 +149,7 @@ def test_plots_stay_those_of_the_headline_s_split(trained, source):
 def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     trained, source, tmp_path, monkeypatch, capsys
 ):
-    for drawn_before in ("plots.write_plots", "galleries.draw"):
+    for drawn_before in ("plots.write_plots", "plots.plot_top_losses"):
         monkeypatch.setattr(f"emotion_detective.evaluation.{drawn_before}", lambda *_: None)
     output = tmp_path / "second"
     arguments = ["train", "--data", str(source), "--output", str(output), "--init", str(trained)]

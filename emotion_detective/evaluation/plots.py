@@ -4,9 +4,11 @@ Figures are made without pyplot: none stays open, and no display is needed. Colo
 Ito's, which colour-blind people can tell apart.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import datasets
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,6 +28,7 @@ BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00
 # Over 8 inches matplotlib's 10 points are 14 px high at a card's 800 px; 150 dpi keeps them sharp.
 WIDTH_INCHES = 8.0
 DPI = 150
+TOP_LOSSES_SHOWN, TOP_LOSSES_A_ROW = 20, 5
 
 
 def write_plots(
@@ -200,6 +203,31 @@ def plot_history(rows: list[dict], best_epoch: int, path: Path) -> Path:
         accuracy.axvline(row["epoch"], color=GRAY, lw=1, ls=":")
         above = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GRAY}
         accuracy.annotate(f"{size} px", (row["epoch"], 1.02), **above)
+    return save(figure, path)
+
+
+def plot_top_losses(
+    split: datasets.Dataset, probabilities: np.ndarray, labels: np.ndarray, path: Path
+) -> Path:
+    """Draw the images whose label has the least probability, with their file names.
+
+    They show people's faces, so that they are never pushed (`card.PLOTS` lists what is).
+    """
+    of_label = probabilities[np.arange(len(labels)), labels]
+    worst = np.argsort(of_label, kind="stable")[:TOP_LOSSES_SHOWN].tolist()
+    rows = math.ceil(len(worst) / TOP_LOSSES_A_ROW)
+    figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 2.1 * rows), layout="constrained")
+    figure.suptitle(f"The {len(worst)} images with the highest loss", fontsize=12)
+    for place, i in enumerate(worst, start=1):
+        image, predicted = split[i], probabilities[i].argmax()
+        caption = (
+            f"{image['file']}\nlabelled {LABELS[labels[i]]} {of_label[i]:.1%}\n"
+            f"predicted {LABELS[predicted]} {probabilities[i, predicted]:.0%}"
+        )
+        axes = figure.add_subplot(rows, TOP_LOSSES_A_ROW, place)
+        axes.set_axis_off()
+        axes.imshow(image["image"].convert("RGB"), interpolation="nearest")
+        axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=8)
     return save(figure, path)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
 from emotion_detective import LABELS
@@ -32,7 +31,6 @@ OTHER_COLUMNS = ("disgust", "contempt", "unknown", "NF")  # NF is not a face
 COUNTED = (*VOTE_COLUMNS, *OTHER_COLUMNS)
 # Below this fraction of an image's votes the six labels are no distribution.
 MIN_FRACTION_OF_SIX = 0.5
-DISAGREEMENTS_KEPT = 20
 # A probability of 0 where somebody voted would make the cross-entropy infinite.
 SMALLEST_PROBABILITY = 1e-6
 NO_MAJORITY = -1
@@ -129,17 +127,14 @@ def vote_metrics(
     probabilities: np.ndarray,
     labels: np.ndarray,
     votes: Votes,
-    files: Sequence[str],
     unsure_below: float,
 ) -> dict:
     """Return how a checkpoint's `(N, 6)` probabilities and the `(N,)` labels agree with votes.
 
     "majority" is `metrics.compute_metrics` with the majorities as labels, "label_agreement" the
     fraction of them that the labels name. "distribution" has means over images, in nats:
-    cross-entropy and Kullback-Leibler divergence from votes to probabilities, Jensen-Shannon
-    divergence (0 to ln 2), and the cross-entropy of predicting the mean of all votes; its "ece"
-    compares the confidence with the fraction of voters who name the prediction. "disagreements"
-    lists the images whose votes are furthest from their label.
+    cross-entropy and Kullback-Leibler divergence from votes to probabilities; its "ece" compares
+    the confidence with the fraction of voters who name the prediction.
     """
     probabilities, labels = check_answers(probabilities, labels)
     majority = votes.majority
@@ -149,50 +144,20 @@ def vote_metrics(
         "majority": compute_metrics(probabilities[voted], majority[voted], unsure_below),
         "label_agreement": _average(labels[voted] == majority[voted]),
         "distribution": _measure_distances(probabilities, votes),
-        "disagreements": _find_disagreements(probabilities, labels, votes, files),
     }
 
 
 def _measure_distances(probabilities: np.ndarray, votes: Votes) -> dict[str, float | int | None]:
     counts = votes.counts[votes.is_distribution]
     target = counts / counts.sum(axis=1, keepdims=True)
-    answer = np.maximum(probabilities[votes.is_distribution], SMALLEST_PROBABILITY)
+    predicted = np.maximum(probabilities[votes.is_distribution], SMALLEST_PROBABILITY)
     rows = np.arange(len(target))
-    entropy = -rel_entr(target, 1).sum(axis=1)
-    kl_divergence = rel_entr(target, answer).sum(axis=1)
-    mean = target.mean(axis=0) if len(target) else np.ones(len(LABELS)) / len(LABELS)
     return {
         "n": len(target),
-        "cross_entropy": _average(entropy + kl_divergence),
-        "cross_entropy_of_mean": _average(entropy + rel_entr(target, mean).sum(axis=1)),
-        "kl_divergence": _average(kl_divergence),
-        "js_divergence": _average(jensenshannon(target, answer, axis=1) ** 2),
-        "ece": calibration_error(answer.max(axis=1), target[rows, answer.argmax(axis=1)]),
+        "cross_entropy": _average(-(target * np.log(predicted)).sum(axis=1)),
+        "kl_divergence": _average(rel_entr(target, predicted).sum(axis=1)),
+        "ece": calibration_error(predicted.max(axis=1), target[rows, predicted.argmax(axis=1)]),
     }
-
-
-def _find_disagreements(
-    probabilities: np.ndarray, labels: np.ndarray, votes: Votes, files: Sequence[str]
-) -> list[dict]:
-    """Return the images with most votes for their majority beyond those for their label."""
-    rows = np.arange(len(labels))
-    lead = votes.counts.max(axis=1) - votes.counts[rows, labels]
-    lead[(votes.majority == NO_MAJORITY) | (votes.majority == labels)] = 0
-    # Of equal leads, first those where the checkpoint sides with the votes most surely.
-    order = np.lexsort((-probabilities[rows, votes.majority], -lead))[:DISAGREEMENTS_KEPT]
-    return [
-        {
-            "file": files[i],
-            "label": LABELS[labels[i]],
-            "majority": LABELS[votes.majority[i]],
-            "votes": dict(zip(LABELS, votes.counts[i].tolist(), strict=True)),
-            "other_votes": int(votes.others[i].sum()),
-            "predicted": LABELS[probabilities[i].argmax()],
-            "confidence": float(probabilities[i].max()),
-        }
-        for i in order
-        if lead[i] > 0
-    ]
 
 
 def _average(values: np.ndarray) -> float | None:

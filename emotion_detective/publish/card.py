@@ -28,8 +28,7 @@ FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
 # Which images of a split are measured, and by whose word -> how a table names them.
 PARTS = {"all": "", "clean": ", clean", "voters": ", by the majority of ten voters"}
 MOST_CONFUSED_SHOWN = 3
-# The plots that the card shows and `push` uploads -> their alternative text. The galleries of
-# mistakes stay on the machine that made them: they show people's faces.
+# The plots that the card shows and `push` uploads -> their alternative text. Others show faces.
 PLOTS = {
     "confusion_matrix": "Confusion matrix: rows are labels, columns predictions",
     "per_class": "Precision, recall and F1 of each label with their intervals",

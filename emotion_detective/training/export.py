@@ -26,7 +26,7 @@ from emotion_detective.core.checkpoint import (
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.loading import load_classifier
 from emotion_detective.data import display_name
-from emotion_detective.evaluation import galleries, plots, votes
+from emotion_detective.evaluation import plots, votes
 from emotion_detective.evaluation.metrics import (
     choose_unsure_threshold,
     fit_temperature,
@@ -118,19 +118,17 @@ def measure(
     known = {} if folder is None else read_metrics(folder)
     _refuse_other_data(known, name, len(split))
     probabilities, labels = predict_split(classifier, split)
-    threshold, files = classifier.unsure_below, split["file"]
+    threshold = classifier.unsure_below
     metrics = split_metrics(probabilities, labels, split["clean"], threshold)
     if votes_file is not None:
-        counted = votes.read_votes(votes_file, files)
-        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, files, threshold)
+        counted = votes.read_votes(votes_file, split["file"])
+        metrics["votes"] = votes.vote_metrics(probabilities, labels, counted, threshold)
     if folder is not None:
         _write_metrics(folder, known | {name: metrics})
     if folder is not None and (name == "test" or "test" not in known):
         plots.write_plots(folder, probabilities, labels, metrics)
-        drawn = folder / PLOTS_FOLDER
-        galleries.draw_top_losses(split, probabilities, labels, drawn / "top_losses.png")
-        if votes_file is not None:
-            galleries.draw_disagreements(split, metrics["votes"], drawn / "votes.png")
+        path = folder / PLOTS_FOLDER / "top_losses.png"
+        plots.plot_top_losses(split, probabilities, labels, path)
     return metrics
 
 
