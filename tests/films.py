@@ -15,6 +15,7 @@ MILLISECONDS = Fraction(1, 1000)
 FAST = {
     "libx264": {"preset": "ultrafast", "threads": "1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "mpeg4": {},  # which browsers do not play
 }
 # (a, b, u, c, d, v, x, y, w) of a phone held upright: shown turned by 90 degrees clockwise.
 QUARTER_TURN_MATRIX = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)

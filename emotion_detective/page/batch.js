@@ -124,7 +124,7 @@ const render = async () => {
   if (!value.read && !value.cards) {
     [files, made, kind, shown, rowsShown, order] = [[], [], null, PAGE, ROWS, null];
   }
-  value.read?.forEach((one, i) => (files[value.index + i] = one));
+  JSON.parse(value.read ?? "[]").forEach((one, i) => (files[value.index + i] = one));
   const answer = value.cards && (await fetch(value.cards.url));
   if (answer?.ok) files = await answer.json(); // with those that came too fast to be seen
   at(".batch").classList.toggle("ready", Boolean(value.cards));

@@ -170,7 +170,8 @@ def _analyze(
             parts.status: html.progress(f"{done} of {wanted} files", done / wanted),
             parts.view: {
                 "counts": batch_view.totals(batch.counts),
-                "read": batch.cards[told:],
+                # As text: of lists that grow and shrink Gradio's differences are wrong.
+                "read": json.dumps(batch.cards[told:]),
                 "index": told,
             },
         }

@@ -71,9 +71,9 @@ def episodes(readings: Sequence[Reading]) -> Counter[str]:
 
 
 def summarize(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:
-    """Return what stands above the player: the faces in words, and what the visitor must know."""
-    named = {face.track: face.words for face in faces}
-    return " ".join([words.video_summary(named, progress.timeline.duration_s), *progress.notices])
+    """Return what stands above the player: how many faces, and what the visitor must know."""
+    lead = f"{words.count(len(faces), 'face')} in {progress.timeline.duration_s:.1f} seconds."
+    return " ".join([lead, *progress.notices])
 
 
 def to_json(progress: follow.Progress, faces: Sequence[FaceInTime]) -> str:

@@ -103,15 +103,17 @@ window.ed = (() => {
   };
   const rooms = {}; // tab -> what shows its work: { begin, progress, failed }
   const latest = {}; // tab -> what was sent last, to try again
+  const sent = {}; // tab -> the visitor's files that it shows
   const intakes = {}; // tab -> what tells the server of the files
   const send = async (name, files, about = {}) => {
     openTab(name);
     latest[name] = () => send(name, files, about);
+    sent[name] = files;
     const room = rooms[name];
     const seen = await room.begin(files, about);
     try {
-      const sent = name === "photo" ? [await reduced(files[0])] : files;
-      const paths = await upload(sent, (share) => room.progress("Sending", share));
+      const wanted = name === "photo" ? [await reduced(files[0])] : files;
+      const paths = await upload(wanted, (share) => room.progress("Sending", share));
       room.progress("Waiting for its turn");
       const described = paths.map((path, i) => ({ path, orig_name: files[i].name }));
       intakes[name]({ files: described, seen });
@@ -354,6 +356,7 @@ window.ed = (() => {
       const card = pressed.closest("[data-example]");
       if (!card) return;
       latest[name] = () => card.click();
+      delete sent[name];
       const { src, dataset, naturalWidth, naturalHeight } = card.querySelector("img");
       const ratio = dataset.ratio ?? naturalWidth / naturalHeight;
       rooms[name].begin([], { picture: src, ratio });
@@ -364,5 +367,5 @@ window.ed = (() => {
   };
 
   return { make, percents, say, gone, open, openKept, openTab, startTabs, address, camera,
-    isSeen, intake, rooms };
+    isSeen, intake, rooms, sent };
 })();

@@ -4,6 +4,8 @@ const FEW = 8; // faces whose tags name their emotion; of more each has its numb
 const HOVER_MS = 120; // a pointer on its way to something else chooses nothing
 const PADDING_PX = 3; // of the strip: sizes are rounded, and no edge may be left out
 const ANSWER_MS = 3000; // after which an answer counts as lost
+const MOST_ZOOM = 4;
+const ROOM = 2; // heights of a tag that a face has in which one may stand
 const find = (selector) => element.querySelector(selector);
 const [stage, fit, boxes, strip] = [".stage", ".fit", ".boxes", ".ed-strip"].map(find);
 const picture = fit.querySelector("img");
@@ -25,6 +27,22 @@ const place = (face) => {
 
 // --- A picture, from the moment it is chosen -----------------------------------------------------
 
+const pan = find(".pan"), zoom = find(".zoom");
+const setZoom = (times) => {
+  stage.dataset.zoom = times;
+  stage.style.setProperty("--zoom", times);
+  const whole = times === MOST_ZOOM;
+  zoom.textContent = whole ? "−" : "+";
+  zoom.setAttribute("aria-label", whole ? "Show the whole picture" : "Zoom in");
+};
+const panToChosen = () => {
+  if (!shown?.faces[chosen]) return;
+  const { left, top, width, height } = place(shown.faces[chosen]);
+  pan.scrollLeft = (left + width / 2) * fit.clientWidth - pan.clientWidth / 2;
+  pan.scrollTop = (top + height / 2) * fit.clientHeight - pan.clientHeight / 2;
+};
+zoom.onclick = () => setZoom(zoom.textContent === "+" ? 2 * stage.dataset.zoom : 1);
+
 let about = {}; // what the page knows of it without the server: whether it is mirrored
 let own = null; // address of the visitor's own file, which is never fetched back
 const summary = find("#summary");
@@ -39,6 +57,7 @@ const progress = (text, share) => {
 };
 const reset = () => {
   [shown, chosen, asked] = [null, 0, -Infinity];
+  setZoom(1);
   clearTimeout(hover);
   looks.clear();
   for (const old of [boxes, strip, find(".ed-bars")]) old.replaceChildren();
@@ -234,22 +253,26 @@ const findSpot = (tag, texts, areas, index, taken, width, height) => {
     tag.hidden = false;
     const size = { width: tag.offsetWidth, height: tag.offsetHeight };
     const left = Math.max(0, Math.min(area.left, width - size.width));
-    const tops = [area.top - size.height, area.top + area.height, area.top + 2];
+    const tops = [area.top - size.height, area.top + area.height];
+    if (area.height > ROOM * size.height) tops.push(area.top + 2);
     const spots = tops
       .filter((top) => top >= 0 && top + size.height <= height)
       .map((top) => ({ left, top, ...size }));
-    if (!spots.length) spots.push({ left, top: 0, ...size });
+    if (!spots.length && index === chosen) spots.push({ left, top: 0, ...size });
     const free = spots.filter((spot) => !taken.some((other) => meets(spot, other)));
     const clear = free.find((spot) => !areas.some((a, i) => i !== index && meets(spot, a)));
     if (clear) return clear;
-    if (free.length && text === texts.at(-1)) return free[0]; // a number hides little of a face
+    if (free.length && text === texts.at(-1) && tops.length === 3) return free[0];
     first ??= spots[0];
   }
   if (index !== chosen) return null;
   tag.textContent = texts[0];
   return first;
 };
-new ResizeObserver(placeTags).observe(fit);
+new ResizeObserver(() => {
+  placeTags();
+  panToChosen();
+}).observe(fit);
 
 // The smallest box under the pointer, or the nearest box that a finger may have meant.
 const faceAt = (event) => {
@@ -282,7 +305,11 @@ const inStrip = ({ target }) => {
 };
 strip.addEventListener("pointermove", (event) => event.pointerType === "mouse" && chooseSoon(inStrip(event)));
 strip.addEventListener("pointerleave", () => clearTimeout(hover));
-strip.addEventListener("click", (event) => inStrip(event) !== undefined && choose(inStrip(event)));
+strip.addEventListener("click", (event) => {
+  if (inStrip(event) === undefined) return;
+  choose(inStrip(event));
+  panToChosen();
+});
 strip.addEventListener("keydown", (event) => {
   const last = shown.faces.length - 1;
   const next = { ArrowRight: chosen + 1, ArrowDown: chosen + 1, ArrowLeft: chosen - 1,
@@ -290,6 +317,7 @@ strip.addEventListener("keydown", (event) => {
   if (next === undefined) return;
   event.preventDefault();
   choose((next + last + 1) % (last + 1));
+  panToChosen();
   strip.children[chosen].focus({ preventScroll: true });
 });
 

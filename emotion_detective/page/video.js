@@ -1,6 +1,6 @@
 /* The Video tab's player: the visitor's own video with boxes over it, bars and a chart that follow
    the time, faces and moments to choose. `film.py` makes what it shows; texts go in as text. */
-const TAG_PX = 130; // what the longest words on a box take
+const NARROW_PX = 330; // words on two boxes would meet: only the chosen one has them
 const SHARES = 10000, PLACES = 100; // of film.py: places are in 1/100 percent
 const TICKS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300];
 const MOST_TICKS = 7;
@@ -73,11 +73,13 @@ const drawBox = (answer, box) => {
     width: right - left + "%", height: bottom - top + "%",
   });
   coloured(box, answer.unsure ? "unsure" : answer.label);
+  const words = boxes.clientWidth > NARROW_PX || answer.track === chosen ? answer.words : "";
+  box.firstChild.textContent = answer.track + " " + words;
+  const end = left / 100 + box.firstChild.offsetWidth / boxes.clientWidth;
   box.className = "box" + (answer.unsure ? " unsure" : "") + (top < 8 ? " low" : "") +
-    (left > 100 * (1 - TAG_PX / boxes.clientWidth) ? " right" : "") + (answer.track === chosen ? " chosen" : "");
+    (end > 1 ? " right" : "") + (answer.track === chosen ? " chosen" : "");
   box.dataset.track = answer.track;
   box.tabIndex = -1; // the list of faces is for keys
-  box.firstChild.textContent = answer.track + " " + answer.words;
 };
 
 const drawNow = (answer) => {
@@ -205,17 +207,21 @@ const show = (none) => {
 };
 
 /* A new value is the video, what was found in it so far, or a copy for browsers that can't play it. */
-let renders = 0;
+let renders = 0, playing = null, own = null;
 const render = async () => {
   const mine = ++renders;
   const value = props.value ?? {};
   const address = (value.copy ?? value.video)?.url;
-  if (address && video.getAttribute("src") !== address) {
+  if (address && playing !== address) {
+    playing = address;
     drawn = Boolean(value.copy); // into its pictures
     broken = false;
     offset = null;
     if (!drawn) chosen = null;
-    video.src = address;
+    if (own) URL.revokeObjectURL(own);
+    const [file] = (!drawn && ed.sent.video) || []; // the visitor's own is never fetched back
+    own = file ? URL.createObjectURL(file) : null;
+    video.src = own ?? address;
   }
   if (!value.copy) {
     const answer = value.found && (await fetch(value.found.url));

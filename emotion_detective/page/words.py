@@ -13,8 +13,8 @@ from emotion_detective.video.timeline import UNSURE
 
 # With more faces than this a sentence that names each one is no summary any more.
 NAMED_FACES = 4
-# In a video each face's part is longer.
-NAMED_IN_VIDEO, NAMED_OTHERS = 2, 2
+# Emotions of a face in a video that are named beside the one it shows most.
+NAMED_OTHERS = 2
 # From these shares of its time on a face "mostly" or "often" looks so.
 MOSTLY, OFTEN = 0.5, 0.25
 AS_ONE_FACE = "No face found; the picture is read as if it were one."
@@ -71,7 +71,7 @@ def alternative(predictions: Sequence[Prediction]) -> str:
     return f"Your picture with a box around every face found. {summary(predictions)}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
@@ -200,14 +200,6 @@ def _times(number: int) -> str:
     return {0: "for a moment", 1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
-def video_summary(faces: Mapping[int, str], seconds: float) -> str:
-    """Return what a video shows; of each track `faces` has what `over_time` says."""
-    lead = f"{_count(len(faces), 'face')} in {seconds:.1f} seconds."
-    if len(faces) > NAMED_IN_VIDEO:
-        return lead
-    return " ".join([*(f"Face {track} {parts}." for track, parts in faces.items()), lead])
-
-
 def sentence(text: str) -> str:
     """Return a part of a sentence as one of its own."""
     return f"{text[0].upper()}{text[1:]}."
@@ -219,9 +211,9 @@ def batch_summary(rows: Sequence[Mapping], files: int, left_out: int, cut_short:
     `cut_short` of the files were read as far as they go.
     """
     statuses = Counter(row["status"] for row in rows)
-    sentence = f"{_count(files, 'file')}: {_count(statuses['ok'], 'face')}"
+    sentence = f"{count(files, 'file')}: {count(statuses['ok'], 'face')}"
     if statuses["no_face"]:
-        sentence += f", {_count(statuses['no_face'], 'file')} without one"
+        sentence += f", {count(statuses['no_face'], 'file')} without one"
     if statuses["unreadable"]:
         sentence += f", {statuses['unreadable']} that cannot be read"
     if cut_short:

@@ -106,4 +106,9 @@ def test_a_phone_shows_all_without_scrolling_sideways_and_can_begin_again(visito
     page.locator("#batch-new").click()
     expect(page.locator("#batch-intake input[type=file]")).to_be_attached()
     page.locator("#batch-intake .cards button").first.click()
-    expect(page.locator(".batch .cards article").first).to_be_visible()
+    expect(page.locator(".batch.ready .cards article").first).to_be_visible()
+    cards = page.locator(".batch .cards p:has(.ed-chip)")  # made while the files were read
+    answers = page.locator(".batch tbody td:nth-child(3)").all_inner_texts()
+    assert cards.evaluate_all("(all) => all.map((one) => one.lastChild.textContent)") == [
+        answer for answer in answers if "%" in answer
+    ]

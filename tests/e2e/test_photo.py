@@ -65,6 +65,8 @@ def test_picture_verdict_and_bars_are_on_one_screen(page, size):
             assert is_on_screen(page, part), (name, part)
         if count > 1:
             assert is_on_screen(page, ".stage .ed-strip"), name
+        if count and size == LAPTOP:
+            assert is_on_screen(page, ".stage .save"), name
         page.locator("#photo-stage .again").click()
         expect(page.locator("#photo-intake .zone")).to_be_visible()
 
@@ -145,6 +147,13 @@ def test_thirty_faces_have_legible_tags_and_a_strip(page, tmp_path, astronaut):
     page.keyboard.press("End")
     expect(chosen(page)).to_have_text("30")
     expect(page.locator(".ed-strip [role=radio]").last).to_be_in_viewport(ratio=1)
+    whole = page.locator(".stage .fit").bounding_box()["width"]
+    for times in (2, 4):
+        page.get_by_role("button", name="Zoom in").click()
+        assert page.locator(".stage .fit").bounding_box()["width"] == pytest.approx(times * whole)
+        expect(page.locator(".stage .box.chosen")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Show the whole picture").click()
+    assert page.locator(".stage .fit").bounding_box()["width"] == pytest.approx(whole)
 
 
 def overlap(a: dict, b: dict) -> bool:

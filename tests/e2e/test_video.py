@@ -19,7 +19,7 @@ LENGTH = "document.querySelector('.film video').duration"
 
 
 @pytest.fixture(scope="module")
-def two_faces(tmp_path_factory, astronaut) -> Path:
+def pictures(astronaut) -> list[Image.Image]:
     """Three seconds of two faces, of which the larger one moves to the right."""
     head = astronaut.crop((96, 0, 376, 280))
     pictures = []
@@ -28,6 +28,11 @@ def two_faces(tmp_path_factory, astronaut) -> Path:
         picture.paste(head, (10 + 5 * step, 60))
         picture.paste(head.resize((180, 180)), (440, 90))
         pictures.append(picture)
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def two_faces(tmp_path_factory, pictures) -> Path:
     return film(tmp_path_factory.mktemp("films") / "two.mp4", pictures, rate_hz=RATE_HZ)
 
 
@@ -36,6 +41,7 @@ def watching(visitor, two_faces):
     """A laptop's page on which the film has been followed; tests of this file share it."""
     page = visitor("Video", 1366, 768)
     page.evaluate("shift = 0")
+    page.route("**/file=**two.mp4", lambda route: route.abort())  # one's own is never fetched back
     page.set_input_files("#video-intake input[type=file]", two_faces)  # nothing else is pressed
     expect(page.locator(".film .faces label")).to_have_count(2)
     page.wait_for_function("document.querySelector('.film video').readyState >= 2")
@@ -180,12 +186,12 @@ def test_a_phone_shows_all_without_scrolling_sideways(visitor, two_faces):
 
 
 @pytest.mark.parametrize("has_h264", [True, False])
-def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, two_faces, has_h264):
+def test_a_video_that_no_browser_plays_is_shown_as_a_copy(visitor, pictures, tmp_path, has_h264):
     page = visitor("Video", 1366, 768)
-    page.route("**/file=**two.mp4", lambda route: route.abort())
+    odd = film(tmp_path / "odd.mp4", pictures, rate_hz=RATE_HZ, codec="mpeg4")
     if not has_h264:
         page.evaluate("HTMLMediaElement.prototype.canPlayType = () => ''")
-    page.set_input_files("#video-intake input[type=file]", two_faces)
+    page.set_input_files("#video-intake input[type=file]", odd)
     expect(page.locator("#video-copied")).to_be_visible()
     page.wait_for_function("document.querySelector('.film video').videoWidth > 0")
     expect(page.locator(".film .box")).to_have_count(0)  # they are in its pictures

@@ -72,14 +72,6 @@ def test_a_face_over_time_is_told_as_a_person_would(shares, episodes, said):
     assert words.over_time(shares, episodes) == said
 
 
-def test_a_video_is_summed_up_by_what_each_face_showed():
-    assert words.video_summary({1: "mostly looks happy", 4: "often looks sad"}, 8.3) == (
-        "Face 1 mostly looks happy. Face 4 often looks sad. 2 faces in 8.3 seconds."
-    )
-    crowd = dict.fromkeys(range(5), "mostly looks sad")
-    assert words.video_summary(crowd, 0.54) == "5 faces in 0.5 seconds."
-
-
 def test_no_face_says_what_to_do():
     assert words.summary([]).startswith("No face found.")
     assert "read the whole picture as one face" in words.summary([])
