@@ -130,7 +130,7 @@ def analyze_video(
     included), and the rows as a CSV file; schema version 2.
 
     Args:
-        video: an mp4, mov or webm file.
+        video: a video file such as mp4, mov or webm, or an animation (GIF, WebP, APNG).
         frames_per_second: how many frames are looked at for each second of video.
     """
     with errors_as_messages():

@@ -274,11 +274,6 @@ def _keep(files: list[UploadFile]) -> list[str]:
 # Browsers look for it in the first 1024 bytes only.
 _FIRST_TAG = '<meta charset="utf-8" />'
 _PREVIEW_META = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*')
-# Gradio's words follow the browser's language and ours are English: one language for both.
-_ENGLISH = (
-    "<script>for (const [name, value] of [['language', 'en'], ['languages', ['en']]])"
-    "Object.defineProperty(navigator, name, {get: () => value});</script>"
-)
 
 
 class Head:
@@ -290,7 +285,7 @@ class Head:
 
     def __init__(self, app: ASGIApp, preview: dict[str, str]) -> None:
         self._app = app
-        self._tags = _ENGLISH + "".join(
+        self._tags = "".join(
             f'<meta {"name" if name == "description" else "property"}="{name}" '
             f'content="{escape(value)}" />'
             for name, value in preview.items()

@@ -25,6 +25,9 @@ window.ed = (() => {
 
   // --- Tabs: each has an address; page.css shows the one that the root element names -------------
   const root = document.documentElement;
+  // Gradio says that the page is in the browser's language; but for two links below it is not.
+  const sayEnglish = () => root.lang !== "en" && (root.lang = "en");
+  new MutationObserver(sayEnglish).observe(root, { attributeFilter: ["lang"] });
   const tab = () => root.dataset.tab;
   const showTab = () => {
     const name = location.hash.slice(1);
