@@ -31,6 +31,7 @@ const pan = find(".pan"), zoom = find(".zoom");
 const setZoom = (times) => {
   stage.dataset.zoom = times;
   stage.style.setProperty("--zoom", times);
+  pan.tabIndex = times > 1 ? 0 : -1; // keys move it
   const whole = times === MOST_ZOOM;
   zoom.textContent = whole ? "−" : "+";
   zoom.setAttribute("aria-label", whole ? "Show the whole picture" : "Zoom in");
