@@ -6,9 +6,6 @@ r"""Train, evaluate, compare and publish the emotion classifier.
     python train_hub.py push --model runs/first --repo-id USER/NAME
     python train_hub.py export --model runs/first --format onnx --output runs/javascript
     python train_hub.py deploy-space --repo-id USER/SPACE --model USER/NAME
-    python train_hub.py prepare --data emotion-detection-fer.zip --push-to USER/FER-SIX
-    python train_hub.py join-votes --data emotion-detection-fer.zip --fer2013 fer2013.csv \
-        --ferplus fer2013new.csv
     python train_hub.py analyze --model USER/NAME --data pictures --output rows --processes 8
     python train_hub.py compare --data emotion-detection-fer.zip --output runs/study \
         --archs alexnet vgg16 resnet50 --epochs 4 8 12 16
@@ -163,16 +160,15 @@ def compare(options: argparse.Namespace) -> None:
     from emotion_detective.study import comparison
     from emotion_detective.training import networks
 
-    output, given = Path(options.output), dict(options.rates)
+    output, rates = Path(options.output), dict(options.rates)
     for architecture in options.archs:
         networks.check_known(architecture)
-    if unknown := sorted(given.keys() - {"", *options.archs}):
+    if unknown := sorted(rates.keys() - set(options.archs)):
         raise ValueError(f"--lr names {', '.join(unknown)}, which --archs does not.")
-    for_all = {name: given[""] for name in options.archs} if "" in given else {}
     parts = data.load(options.data)
     config = _fit(config, options, parts)
     rows = comparison.compare(
-        config, options.archs, options.lengths, parts, options.data, output, for_all | given
+        config, options.archs, options.lengths, parts, options.data, output, rates
     )
     print((output / "comparison.md").read_text(encoding="utf-8"))
     failed = [f"{row['architecture']}-{row['epochs']}" for row in rows if "error" in row]
@@ -263,16 +259,13 @@ def _print_summary(metrics: dict, split: str) -> None:
     _print_scores(split, metrics)
     if clean := metrics["clean"]:
         _print_scores(f"{split}, in no other split", clean)
-    if not (voters := metrics.get("votes")):
-        return
-    people, own_ece = voters["majority"], voters["distribution"]["ece"]
-    _print_scores(f"{split}, by FER+'s voters", people | {"ece": own_ece})
-    recalls = [scores["recall"] for scores in people["per_class"].values()]
-    print(
-        f"{split}, by FER+'s voters: mean recall {sum(recalls) / len(recalls):.4f}; "
-        f"{people['answered_share']:.4f} are not unsure, accuracy "
-        f"{people['answered_accuracy']:.4f}; that of the labels {voters['label_agreement']:.4f}"
-    )
+    if voters := metrics.get("votes"):
+        people = voters["majority"] | {"ece": voters["distribution"]["ece"]}
+        _print_scores(f"{split}, by FER+'s voters", people)
+        print(
+            f"of these {people['answered_share']:.4f} are not unsure, accuracy "
+            f"{people['answered_accuracy']:.4f}; the labels' is {voters['label_agreement']:.4f}"
+        )
 
 
 def _print_scores(measured: str, scores: dict) -> None:
@@ -293,13 +286,11 @@ def _score(metrics: dict) -> float:
 def _print_change(before: dict, after: dict, init: str) -> None:
     """Say whether the new checkpoint is better on validation than the one it started from."""
     gain = _score(after) - _score(before)
-    chance = before["accuracy_interval"][1] - before["accuracy"]
+    verdict = f"It rose by {gain:.4f}"
     if gain <= 0:
         verdict = f"The new one is no better: keep {init}, or try more images or a lower --lr"
-    elif gain <= chance:
-        verdict = f"It rose by {gain:.4f}, which may be chance among {after['n']} faces"
-    else:
-        verdict = f"It rose by {gain:.4f}"
+    elif gain <= before["accuracy_interval"][1] - before["accuracy"]:
+        verdict += f", which may be chance among {after['n']} faces"
     scored = "mean of label accuracy and agreement with voters" if "votes" in after else "accuracy"
     print(f"validation before training: {scored} {_score(before):.4f}. {verdict}.")
 
@@ -380,14 +371,14 @@ def _add_training(commands) -> None:
     command.add_argument("--archs", nargs="+", required=True, help="timm's names, or alexnet")
     several = {"nargs": "+", "required": True, "type": int, "help": "one run for each"}
     command.add_argument("--epochs", dest="lengths", **several)
-    rates = {"nargs": "+", "type": rate, "default": [], "metavar": "RATE|ARCH=RATE"}
+    rates = {"nargs": "+", "type": rate, "default": [], "metavar": "ARCH=RATE"}
     command.add_argument("--lr", dest="rates", **rates)
     _add_config_options(command, without=("epochs", "architecture", "learning_rate"))
 
 
 def rate(word: str) -> tuple[str, float]:
-    """Read `ARCH=RATE`, or `RATE` for every architecture: the name is "" then."""
-    name, _, number = word.rpartition("=")
+    """Return the architecture and the rate of `ARCH=RATE`."""
+    name, number = word.split("=")
     return name, float(number)
 
 

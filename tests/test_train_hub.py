@@ -31,49 +31,36 @@ def trained(source, tmp_path_factory):
 def test_train_writes_a_checkpoint_with_metrics_plots_and_card(trained):
     assert load_classifier(trained).probabilities([]).shape == (0, 6)
     metrics = json.loads((trained / "metrics.json").read_text())
-    assert metrics["training"]["seed"] == 3
-    assert metrics["training"]["config"]["votes"] is None
-    assert metrics["training"]["dataset"] == {
-        "source": "fer",
-        "train": 216,
-        "validation": 24,
-        "test": 48,
-    }
-    assert metrics["validation"]["n"] == 24
-    assert metrics["test"]["n"] == 48
-    assert (trained / "plots" / "curves.png").is_file()
-    assert (trained / "plots" / "confusion_matrix.png").is_file()
-    assert (trained / "plots" / "top_losses.png").is_file()
-    text = (trained / "README.md").read_text()
-    assert f"{metrics['test']['accuracy']:.1%}"[:-1] in text
-    assert "votes" not in text
+    counts = {"source": "fer", "train": 216, "validation": 24, "test": 48}
+    assert metrics["training"]["dataset"] == counts
+    assert (metrics["validation"]["n"], metrics["test"]["n"]) == (24, 48)
+    for name in ("curves", "confusion_matrix", "top_losses"):
+        assert (trained / "plots" / f"{name}.png").is_file()
+    assert f"{metrics['test']['accuracy']:.1%}"[:-1] in (trained / "README.md").read_text()
+    assert not list(trained.glob("state_*")) and not (trained / "best.safetensors").exists()
 
 
 def test_the_record_names_no_folder_of_this_machine(trained, source):
     record = (trained / "metrics.json").read_text()
-    assert str(trained.parent) not in record
-    assert str(source) not in record
-    assert str(ROOT) not in record
+    assert not [folder for folder in (trained.parent, source, ROOT) if str(folder) in record]
 
 
 def test_a_run_is_repeated_from_its_record(trained, source, tmp_path):
-    for name in ("metrics.json", "train_config.json"):
-        words = ["train", "--recipe", str(trained / name), "--data", str(source), "--output", "x"]
-        again, changed = (
-            train_hub._train_config(train_hub._parser().parse_args([*words, *more]))
-            for more in ([], ["--epochs", "5", "--init", "user/name"])
-        )
-        assert again.recorded() == json.loads((trained / "metrics.json").read_text())["training"][
-            "config"
-        ] | {"image_sizes": (32,), "image_size_shares": (1.0,)}
-        assert changed == dataclasses.replace(again, epochs=5, init="user/name")
+    record = trained / "metrics.json"
+    words = ["train", "--recipe", str(record), "--data", str(source), "--output", "x"]
+    again, changed = (
+        train_hub._train_config(train_hub._parser().parse_args([*words, *more]))
+        for more in ([], ["--epochs", "5", "--init", "user/name"])
+    )
+    recorded = json.loads(record.read_text())["training"]["config"]
+    assert json.loads(json.dumps(again.recorded())) == recorded
+    assert changed == dataclasses.replace(again, epochs=5, init="user/name")
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
         ("", "is no record of a training run: name a checkpoint's metrics.json"),
-        ('{"test": {}}', "is no record of a training run"),
         ('{"training": {"config": {"cutmix": 1.0}}}', "has the settings cutmix, which training"),
         ('{"training": {"config": {"epochs": 1}}}', "does not say architecture, augmentation"),
     ],
@@ -167,11 +154,6 @@ def test_a_run_from_a_checkpoint_records_the_run_that_made_it(
     assert record["mixed_precision"] == machine.mixed_precision()
 
 
-def test_finished_run_leaves_no_training_state(trained):
-    assert not list(trained.glob("state_*"))
-    assert not (trained / "best.safetensors").exists()
-
-
 def test_evaluate_prints_one_json_object(trained, source, capsys):
     capsys.readouterr()
     arguments = ["evaluate", "--model", str(trained), "--data", str(source), "--split", "test"]
@@ -206,15 +188,11 @@ def test_evaluate_with_votes_adds_the_second_label_set(trained, source, tmp_path
         ([*TRAIN, "--arch", "alexnet"], "can be made of alexnet"),
         ([*TRAIN, "--init", "user/name", "--arch", "vgg16"], "of its own"),
         ([*TRAIN, "--vote-share", "1"], "the fraction of what --votes names"),
-        ([*TRAIN, "--teacher-share", "1"], "the fraction of what --teacher names"),
         ([*COMPARE, "2", "--lr", "vg16=1e-3"], "--lr names vg16, which --archs does not"),
-        ([*COMPARE, "2", "--archs", "vgg61"], "no architecture 'vgg61'. Near it: vgg19, vgg16"),
+        ([*COMPARE, "2", "--archs", "resnet5"], "no architecture 'resnet5'. Near it: resnet50"),
         (["evaluate", "--model", "user/name", "--data", "x", "--update"], "user/name is none"),
         (["evaluate", "--model", "no/where/at/all", "--data", "x"], "No folder 'no/where/at/all'"),
-        (["push", "--model", "nowhere", "--repo-id", "user/name"], "nowhere"),
         (["analyze", "--model", "x", "--data", "", "--output", "out"], "--data is empty"),
-        (["analyze", "--model", "x", "--data", "x", "--output", ""], "--output is empty"),
-        (["push", "--model", "x", "--repo-id", ""], "--repo-id is empty"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(
