@@ -7,17 +7,17 @@ faces and no Gradio.
 
 import json
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
-    RemoteEntryNotFoundError,
 )
 from PIL import Image
 from safetensors import SafetensorError
@@ -121,18 +121,15 @@ def _pull(repo_id: str, revision: str | None) -> Path:
 
     `snapshot_download` alone would wait without end for a Hub that is silent.
     """
+    needed = [CONFIG_FILE, WEIGHTS_FILE]
+    pull = partial(snapshot_download, repo_id, revision=revision)
     try:
         HfApi().model_info(repo_id, revision=revision, timeout=HUB_TIMEOUT_S)
     except HUB_ERRORS as error:
-        at_hand = dict(local_files_only=True, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE])
         with suppress(LocalEntryNotFoundError):  # pulled before, perhaps
-            return Path(snapshot_download(repo_id, revision=revision, **at_hand))
+            return Path(pull(allow_patterns=needed, local_files_only=True))
         raise error
-    folder = Path(hf_hub_download(repo_id, CONFIG_FILE, revision=revision)).parent
-    for name in (WEIGHTS_FILE, METRICS_FILE):
-        with suppress(RemoteEntryNotFoundError):  # `_read_config` says what is missing
-            hf_hub_download(repo_id, name, revision=folder.name)
-    return folder
+    return Path(pull(allow_patterns=[*needed, METRICS_FILE]))
 
 
 def _check_files(folder: Path, source: Path | str) -> None:
