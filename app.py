@@ -99,7 +99,8 @@ def predict(picture: gr.FileData, whole_picture: bool = False) -> api.PictureAns
     """
     with errors_as_messages():
         opened = read_picture(uploads.uploaded_path(picture))
-    predictions = detective.analyze(opened.picture, bool(whole_picture))
+    found = detective.find(opened.picture, bool(whole_picture))
+    predictions = detective.classify(opened.picture, found)
     return api.picture_answer(detective.classifier, predictions, opened.notice)
 
 

@@ -62,14 +62,13 @@ class Decoded:
     """A picture as it is stored: of any mode, or `(H, W)` or `(H, W, 3)` numbers of any range.
 
     `orientation` is EXIF's, 1 of an upright picture; white is 0 where it `is_negative`; `notice` is
-    a sentence on what is not shown, or "", because the file `is_cut` or an animation.
+    a sentence on what is not shown, or "".
     """
 
     pixels: Image.Image | np.ndarray
     orientation: int = 1
     is_negative: bool = False
     notice: str = ""
-    is_cut: bool = False
 
 
 def decode(content: bytes, name: str) -> Decoded:
@@ -85,7 +84,7 @@ def decode(content: bytes, name: str) -> Decoded:
             # These decoders refuse a file that ends early; of one that ends in zeros they read the
             # upper part, and leave gray below.
             decoded = decode(content.ljust(whole, b"\0"), name)
-            return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.", is_cut=True)
+            return replace(decoded, notice=f"{CUT}: only {percent}% of it is there.")
         raise ValueError(
             f"The {name} file is broken, cut short or of a rare kind, and cannot be read; save or "
             "upload it again, as JPEG or PNG."
@@ -107,13 +106,12 @@ def load(picture: Image.Image) -> Decoded:
 
 def _check_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> None:
     width, height = size
-    if width * height > max_pixels or max(width, height) > MAX_SIDE_PX:
+    is_large = width * height > max_pixels or max(width, height) > MAX_SIDE_PX
+    if is_large or min(width, height) <= 0:
         raise Refused(
-            f"The picture has {width} x {height} pixels; the limits are {max_pixels / 1e6:.0f} "
-            f"million in all and {MAX_SIDE_PX} a side. Save it smaller."
+            f"The picture has {width} x {height} pixels; the limits are 1 and {MAX_SIDE_PX} a "
+            f"side, and {max_pixels / 1e6:.0f} million in all. Save it in another size."
         )
-    if min(width, height) <= 0:
-        raise Refused(f"The picture has {width} x {height} pixels: there is nothing to see.")
 
 
 def _decode_whole(content: bytes, name: str) -> Decoded:
@@ -164,11 +162,11 @@ def _by_pillow(content: bytes, name: str) -> Decoded:
             pixels = picture
         except DECODE_ERRORS as error:
             pixels, notice = _what_is_there(picture, content, error)
-    is_negative, is_cut = is_deep and tags.get(MEANING) == WHITE_IS_0, bool(notice)
     with suppress(*DECODE_ERRORS):  # it looks for a second picture
-        if not is_cut and name in ANIMATED and picture.is_animated:
+        if not notice and name in ANIMATED and picture.is_animated:
             notice = ANIMATION
-    return Decoded(pixels, _orientation(picture), is_negative, notice, is_cut)
+    is_negative = is_deep and tags.get(MEANING) == WHITE_IS_0
+    return Decoded(pixels, _orientation(picture), is_negative, notice)
 
 
 def _open(content: bytes, name: str) -> ImageFile.ImageFile:
@@ -177,8 +175,8 @@ def _open(content: bytes, name: str) -> ImageFile.ImageFile:
         picture = Image.open(file, formats=(name,))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(
-            f"The picture has more than the {MAX_PIXELS / 1e6:.0f} million pixels allowed; "
-            "save it smaller."
+            f"The picture has more than the {MAX_PIXELS / 1e6:.0f} million pixels allowed; save it "
+            "smaller."
         ) from error
     file.left = math.inf
     return picture

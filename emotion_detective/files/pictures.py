@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from emotion_detective.files.decoders import MAX_FILE_BYTES, decode, load
+from emotion_detective.files.decoders import CUT, MAX_FILE_BYTES, decode, load
 from emotion_detective.files.formats import recognize
 
 # What a system refuses by a file's permissions or name.
@@ -35,14 +35,15 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture as shown, RGB, and one sentence on what of its file is not there, or "".
-
-    That is because the file `is_cut` short, or an animation.
-    """
+    """A picture as shown, RGB, and one sentence on what of its file is not there, or ""."""
 
     picture: Image.Image
     notice: str = ""
-    is_cut: bool = False
+
+    @property
+    def is_cut(self) -> bool:
+        """True where the file is cut short; another notice is of an animation."""
+        return self.notice.startswith(CUT)
 
 
 def read_picture(source: Source) -> Opened:
@@ -68,7 +69,7 @@ def read_picture(source: Source) -> Opened:
     if decoded.orientation != 1:
         picture.getexif()[ExifTags.Base.Orientation] = decoded.orientation
         picture = ImageOps.exif_transpose(picture)
-    return Opened(picture, decoded.notice, decoded.is_cut)
+    return Opened(picture, decoded.notice)
 
 
 def _from_array(values: np.ndarray) -> Image.Image:
