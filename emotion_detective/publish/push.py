@@ -90,7 +90,7 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     url = make_repo(api, repo_id, private)
     there = api.model_info(repo_id)
     if not force:
-        _refuse_worse(read_metrics(staging), _fetch_metrics(api, there), repo_id)
+        _refuse_worse(api, read_metrics(staging), there)
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=staging,
@@ -102,22 +102,19 @@ def _upload(api: HfApi, staging: Path, repo_id: str, private: bool, force: bool)
     return url
 
 
-def _fetch_metrics(api: HfApi, there: ModelInfo) -> dict:
+def _refuse_worse(api: HfApi, metrics: dict, there: ModelInfo) -> None:
     try:
         path = api.hf_hub_download(there.id, METRICS_FILE, revision=there.sha)
     except RemoteEntryNotFoundError:
-        return {}
-    return read_metrics(Path(path).parent)
-
-
-def _refuse_worse(ours: dict, theirs: dict, repo_id: str) -> None:
-    mine, other = ours.get("validation"), theirs.get("validation")
+        return
+    mine, other = metrics.get("validation"), read_metrics(Path(path).parent).get("validation")
     if not mine or not other or mine["n"] != other["n"]:  # not measured on the same images
         return
     if mine["accuracy"] < other["accuracy"]:
         raise ValueError(
-            f"{repo_id} already holds a better model: {other['accuracy']:.4f} of validation right, "
-            f"this one {mine['accuracy']:.4f}. Push to another name, or overwrite it with --force."
+            f"{there.id} already holds a better model: {other['accuracy']:.4f} of validation "
+            f"right, this one {mine['accuracy']:.4f}. Push to another name, or overwrite it with "
+            "--force."
         )
 
 
