@@ -35,7 +35,6 @@ LIMITS = (
 WAITING = "Waiting: one batch is read at a time"
 # One batch at a time; its pictures take turns with those of other visitors.
 CONCURRENCY = {"concurrency_id": "batch", "concurrency_limit": 1}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 Updates = dict[gr.blocks.Block, object]
 
@@ -73,21 +72,13 @@ def tab(detective: EmotionDetective) -> None:
         with errors_as_messages():
             return _keep_picture(kept and kept.value, shell.field(pressed, "index", int))
 
-    quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
-    received = parts.intake.opened(receive, None, shown, **quick)
-    asked = parts.again.click(partial(_begin_again, parts), parts.kept, shown, **quick)
-    for begun in (received, asked):
-        analyzing = begun.success(
-            partial(_analyze, parts, detective),
-            parts.kept,
-            shown,
-            trigger_mode="multiple",  # the last one may be about to end
-            **CONCURRENCY,
-            **PRIVATE,
-        )
-        analyzing.failure(None, js="() => ed.gone('batch')", **PRIVATE)
-    shell.stops(parts, shown, _reset, **quick)
-    parts.view.open(open_picture, parts.kept, parts.opened, concurrency_id="opened", **PRIVATE)
+    begun = [
+        parts.intake.opened(receive, None, shown, **shell.QUICK),
+        parts.again.click(partial(_begin_again, parts), parts.kept, shown, **shell.QUICK),
+    ]
+    shell.works(parts, shown, begun, partial(_analyze, parts, detective), _reset, **CONCURRENCY)
+    alone = {"concurrency_id": "opened", **shell.PRIVATE}
+    parts.view.open(open_picture, parts.kept, parts.opened, **alone)
 
 
 def _lay_out() -> SimpleNamespace:

@@ -32,7 +32,7 @@ LIMITS = (
 # Two at a time, for all events that run the network on one picture: one decodes and draws while the
 # other's networks run.
 CONCURRENCY = {"concurrency_id": "picture", "concurrency_limit": 2}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden", **CONCURRENCY}
+PRIVATE = {**shell.PRIVATE, **CONCURRENCY}
 
 Step = tuple[uploads.Kept | None, dict]
 

@@ -42,6 +42,9 @@ THUMBNAIL_PX = (240, 180)
 # The page hears no more often how far work is: on a slow line messages would queue up, and what
 # the visitor asks for next would be answered after them.
 TELL_EVERY_S = 0.5
+# Events of the page alone. Quick ones, which only begin or end work, share one place.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK = {"queue": False, "concurrency_id": "quick", **PRIVATE}
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -140,7 +143,7 @@ def title() -> None:
     """Lay out the title line and the links to the tabs."""
     script = 'ed.startTabs(element, () => trigger("nudged"));'
     bar = gr.HTML(_TITLE, js_on_load=script, elem_id="title")
-    bar.nudged(lambda: None, api_visibility="private", show_progress="hidden")
+    bar.nudged(lambda: None, **PRIVATE)
 
 
 def tab(name: str) -> gr.Column:
@@ -284,10 +287,20 @@ def begins(work: Work | None) -> bool:
     return is_wanted
 
 
-def stops(
-    parts: SimpleNamespace, shown: list[gr.blocks.Block], reset: Callable, **quick: Any
+def works(
+    parts: SimpleNamespace,
+    shown: list[gr.blocks.Block],
+    begun: Sequence[gr.events.Dependency],
+    analyze: Callable,
+    reset: Callable,
+    **place: Any,
 ) -> None:
-    """Wire the buttons of a `work_bar` that stop the work in `parts.kept`, and begin anew."""
+    """Wire a tab's work on `parts.kept`: `analyze` after each event of `begun`, Stop and New.
+
+    Args:
+        shown: what the work shows, and `reset` without any.
+        place: its place among the threads; its `concurrency_id` is the tab's name too.
+    """
 
     def stop(kept: uploads.Kept | None) -> Any:
         work = kept and kept.value
@@ -301,9 +314,13 @@ def stops(
             work.is_left = True
         return reset(parts)
 
-    parts.stop.click(None, None, parts.status, js=html.progress_at_once("Stopping"), **quick)
-    parts.stop.click(stop, parts.kept, parts.status, **quick)
-    parts.new.click(leave, parts.kept, shown, **quick)
+    options = {"trigger_mode": "multiple", **place, **PRIVATE}  # the last may be about to end
+    for event in begun:
+        analyzing = event.success(analyze, parts.kept, shown, **options)
+        analyzing.failure(None, js=f"() => ed.gone('{place['concurrency_id']}')", **PRIVATE)
+    parts.stop.click(None, None, parts.status, js=html.progress_at_once("Stopping"), **QUICK)
+    parts.stop.click(stop, parts.kept, parts.status, **QUICK)
+    parts.new.click(leave, parts.kept, shown, **QUICK)
 
 
 def button(text: str, elem_id: str) -> gr.Button:

@@ -17,6 +17,7 @@ import gradio as gr
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.page import film, html, shell, uploads
 from emotion_detective.page.gradio_seam import errors_as_messages
+from emotion_detective.page.shell import PRIVATE
 from emotion_detective.page.video_layout import EXAMPLE, START, lay_out
 from emotion_detective.video import follow
 
@@ -27,7 +28,6 @@ UNPLAYABLE = "This browser cannot play your video, so it is written again, with 
 # that reading took until then.
 SHOW_AFTER = 0.25
 CONCURRENCY = {"concurrency_id": "video", "concurrency_limit": 1}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 Updates = dict[gr.blocks.Block, object]
 
@@ -58,22 +58,12 @@ def tab(detective: EmotionDetective) -> None:
             return _reset(parts, html.error(str(error)))
         return _begin(parts, path, rate_hz)
 
-    quick = {"queue": False, "concurrency_id": "quick", **PRIVATE}
-    received = parts.intake.opened(receive, parts.rate, shown, **quick)
-    asked = parts.again.click(
-        partial(_begin_again, parts), [parts.kept, parts.rate], shown, **quick
-    )
-    for begun in (received, asked):
-        analyzing = begun.success(
-            partial(_analyze, parts, detective),
-            parts.kept,
-            shown,
-            trigger_mode="multiple",  # the last one may be about to end
-            **CONCURRENCY,
-            **PRIVATE,
-        )
-        analyzing.failure(None, js="() => ed.gone('video')", **PRIVATE)
-    shell.stops(parts, shown, _reset, **quick)
+    again = partial(_begin_again, parts)
+    begun = [
+        parts.intake.opened(receive, parts.rate, shown, **shell.QUICK),
+        parts.again.click(again, [parts.kept, parts.rate], shown, **shell.QUICK),
+    ]
+    shell.works(parts, shown, begun, partial(_analyze, parts, detective), _reset, **CONCURRENCY)
 
     def copy_to_play(kept: uploads.Kept | None, asked: gr.EventData) -> Iterator[Updates]:
         webm = getattr(asked, "webm", False) is True

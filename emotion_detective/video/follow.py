@@ -162,11 +162,9 @@ def _collect_moments(
     known: tuple[Moment, ...], timeline: Timeline, picture: Image.Image, size: tuple[int, int]
 ) -> tuple[Moment, ...]:
     """Return the timeline's key moments, those of its last frame cut from `picture`."""
-    pictures = {one.reading: one for one in known}
-    return tuple(
-        pictures.get(reading) or _make_moment(reading, picture, size)
-        for reading in timeline.key_moments()
-    )
+    moments = {one.reading: one for one in known}
+    readings = timeline.key_moments()
+    return tuple(moments.get(one) or _make_moment(one, picture, size) for one in readings)
 
 
 def _make_moment(reading: Reading, picture: Image.Image, size: tuple[int, int]) -> Moment:

@@ -15,7 +15,6 @@ import pytest
 from test_api import EXAMPLES, call
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import odd_films
 from corpus import GROUPS, NAMES, OddFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,16 +107,6 @@ def test_odd_names_write_nothing_elsewhere_and_are_not_logged(server, server_fol
         assert answered, events
     assert log.read_text() == before
     assert {path.name for path in server_folder.iterdir()} <= {"uploads", "server.log"}
-
-
-@pytest.mark.slow
-def test_odd_films_and_zips_get_an_answer_or_a_sentence(server, unharmed, tmp_path):
-    films = [odd for odd in odd_films.films(tmp_path) if odd.content and odd.name != "8k.mp4"]
-    found = [problem(odd, *ask(server, "analyze_video", upload(server, odd), 4)) for odd in films]
-    zips = [upload(server, odd) for odd in odd_films.zips()]
-    batches = [ask(server, "analyze_batch", path) for path in zips]
-    found += [None if answered else events for answered, events in batches]
-    assert [one for one in found if one] == []
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "page.xhtml", "page.png.html"])

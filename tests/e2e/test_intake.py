@@ -47,9 +47,8 @@ def test_a_drop_anywhere_opens_the_tab_for_what_it_is(page, tmp_path):
     drop(page, ("one_face.jpg", "image/jpeg", ONE_FACE))
     expect_tab(page, "photo")
     expect(page.locator("#summary")).to_contain_text("1 face: ")
-    drop(
-        page, ("IMG_1", "", (EXAMPLES / "no_face.jpg").read_bytes())
-    )  # on a result, without a type
+    # On a result, without a type.
+    drop(page, ("IMG_1", "", (EXAMPLES / "no_face.jpg").read_bytes()))
     expect(page.locator("#summary")).to_contain_text("No face found")
     drop(page, ("film.mp4", "video/mp4", (EXAMPLES / "film.mp4").read_bytes()))
     expect_tab(page, "video")
@@ -120,11 +119,8 @@ def test_a_server_that_is_gone_is_said_once_and_can_be_tried_again(page):
 
 
 def test_a_server_that_goes_while_one_waits_is_said(page):
-    for route in (
-        "queue/join",
-        "queue/status",
-        "app_id",
-    ):  # Gradio reloads the page once it is back
+    # The last two: Gradio reloads the page once they answer again.
+    for route in ("queue/join", "queue/status", "app_id"):
         page.route(f"**/{route}*", lambda route: route.abort())
     page.set_input_files("#photo-intake input[type=file]", EXAMPLES / "one_face.jpg")
     said = page.get_by_role("alert").filter(has_text="The server does not answer.")

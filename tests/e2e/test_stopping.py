@@ -192,10 +192,9 @@ def test_work_stops_when_the_browser_is_closed(page, work, long_film, many_pictu
     assert_stops(work)
 
 
-@pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
-def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film, script):
+def test_stop_ends_a_video_and_it_can_be_begun_again(open_page, work, long_film):
     before = work()
-    page = open_page(script=script)
+    page = open_page(script=LATE)
     start_video(page, long_film)
     expect(page.locator("#video-status progress")).to_be_visible()
     wait_until_under_way(work, before)
@@ -233,10 +232,8 @@ def test_a_new_video_ends_the_work_on_the_last_one(page, work, long_film):
     expect(page.locator("#video-status")).to_contain_text("the analysis begins by itself")
 
 
-@pytest.mark.parametrize("script", ["", LATE], ids=["at once", "late"])
-def test_stop_ends_a_batch_and_it_can_be_begun_again(open_page, work, many_pictures, script):
+def test_stop_ends_a_batch_and_it_can_be_begun_again(page, work, many_pictures):
     before = work()
-    page = open_page(script=script)
     start_batch(page, many_pictures)
     wait_until_under_way(work, before)
     page.locator("#batch-stop").click()

@@ -128,9 +128,6 @@ def test_faces_that_lie_on_their_side_are_said_to():
     assert words.summary(lying) == (
         f"{words.summary([HAPPY, TORN])} Found with the picture turned by 270 degrees clockwise."
     )
-
-
-def test_upright_faces_and_no_face_are_not_said_to_be_turned():
     assert words.turned([]) == words.turned([HAPPY]) == ""
 
 
