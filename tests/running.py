@@ -10,6 +10,8 @@ from gradio_client import Client
 from small import ROOT
 
 TIMEOUT_MS = 90_000
+# A name of this machine for which a browser demands https before it gives a camera.
+WITHOUT_HTTPS = "page.test"
 # What moved on a page by itself: not within half a second of what the visitor did.
 SHIFTS = """
 shift = 0;
@@ -17,6 +19,8 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+# All that moved, right after what the visitor did too.
+ALL_SHIFTS = SHIFTS.replace("if (!entry.hadRecentInput) ", "")
 MAX_SHIFT = 0.02
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running import SHIFTS, TIMEOUT_MS
+from running import SHIFTS, TIMEOUT_MS, WITHOUT_HTTPS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # What the oldest browsers that README names lack, and a script could ask for.
@@ -37,28 +37,23 @@ def camera(tmp_path_factory, astronaut) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Callable]:
-    """Start headless Chromium with further arguments; all are closed in the end."""
+def browser(camera) -> Iterator:
+    """Headless Chromium with a fake camera that sees the portrait."""
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as running:
-        yield lambda *arguments: running.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", *arguments],
-        )
-
-
-@pytest.fixture(scope="session")
-def browser(chromium, camera):
-    """Chromium with a fake camera that sees the portrait."""
-    browser = chromium(
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
         f"--use-fake-device-for-media-stream=fps={CAMERA_HZ}",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",
-    )
-    yield browser
-    browser.close()
+        f"--host-resolver-rules=MAP {WITHOUT_HTTPS} 127.0.0.1",
+    ]
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +86,7 @@ def tabs(visits) -> Iterator[Callable]:
 
 
 @pytest.fixture
-def open_page(tabs, visits, server) -> Iterator[Callable]:
+def open_page(browser, tabs, visits, server) -> Iterator[Callable]:
     """Open the page as a fresh visitor; fails if a browser's console shows an error."""
     errors = []
 
@@ -106,8 +101,8 @@ def open_page(tabs, visits, server) -> Iterator[Callable]:
 
     with ExitStack() as lent:
 
-        def open_one(browser=visits, address=server, script=""):
-            if script or browser is not visits:
+        def open_one(address=server, script=""):
+            if script:
                 page = lent.enter_context(browser.new_page())
                 page.set_viewport_size({"width": 1280, "height": 900})
                 page.add_init_script(OLDEST + script)

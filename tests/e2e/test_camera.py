@@ -4,25 +4,22 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from running import TIMEOUT_MS
+from running import TIMEOUT_MS, WITHOUT_HTTPS
 from test_tabs import download, open_tab
 
 expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=TIMEOUT_MS)
-# A name of this machine for which a browser demands https before it gives a camera.
-ELSEWHERE = "page.test"
-# What keeps a browser from its camera, and what the page says then.
+# What a browser answers who asks it for a camera, and what the page says then.
 HINDRANCES = {
-    "refused": (
-        ["--use-fake-device-for-media-stream", "--deny-permission-prompts"],
-        "The camera is blocked. Allow it ",
-    ),
-    "missing": (["--use-fake-ui-for-media-stream"], "No camera was found. Connect one"),
-    "insecure": (
-        [f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"],
-        "This browser gives no camera to pages without https. Choose a file instead",
-    ),
+    "NotAllowedError": "The camera is blocked. Allow it ",
+    "NotFoundError": "No camera was found. Connect one",
+    "insecure": "This browser gives no camera to pages without https. Choose a file instead",
 }
+REFUSE = """
+(name) => {
+  navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", name); };
+}
+"""
 # Keeps what the browser gives out, counts what is recorded. `delivered` of false keeps it from the
 # page until the recording is over, as a browser without a free core does.
 WATCHED = """
@@ -49,11 +46,12 @@ ENOUGH_BYTES = 50_000
 
 
 @pytest.mark.parametrize("hindrance", HINDRANCES)
-def test_a_page_without_a_camera_says_why_where_one_looks(chromium, open_page, server, hindrance):
-    arguments, sentence = HINDRANCES[hindrance]
-    browser = chromium(*arguments)
-    name = ELSEWHERE if hindrance == "insecure" else "127.0.0.1"
-    page = open_page(browser, f"http://{name}:{urlsplit(server).port}")
+def test_a_page_without_a_camera_says_why_where_one_looks(open_page, server, hindrance):
+    name = WITHOUT_HTTPS if hindrance == "insecure" else "127.0.0.1"
+    page = open_page(address=f"http://{name}:{urlsplit(server).port}")
+    if hindrance != "insecure":
+        page.evaluate(REFUSE, hindrance)
+    sentence = HINDRANCES[hindrance]
     expect(page.locator("#photo-intake .paste")).to_be_visible(visible=hindrance != "insecure")
     for tab in ("Photo", "Video"):
         open_tab(page, tab)
@@ -63,7 +61,6 @@ def test_a_page_without_a_camera_says_why_where_one_looks(chromium, open_page, s
     open_tab(page, "Live")
     page.get_by_role("button", name="Start camera").click()
     expect(page.locator(".live-status")).to_contain_text(sentence)
-    browser.close()
 
 
 def test_a_page_in_a_frame_without_a_camera_can_be_opened_by_itself(browser, server):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from running import TIMEOUT_MS
+from running import ALL_SHIFTS, MAX_SHIFT, TIMEOUT_MS
 from test_camera import HIDE, WATCHED
 from test_tabs import download, open_tab
 
@@ -21,19 +21,13 @@ window.fetch = async (...request) => {
   try { return await fetchAtOnce(...request); } finally { underWay--; }
 };
 """
-SHIFTS = """
-shift = 0;
-new PerformanceObserver((list) => list.getEntries().forEach((one) => (shift += one.value)))
-  .observe({ type: "layout-shift", buffered: true });
-"""
 # Alone it is 15 and more; other work beside it must not fail the test.
 SAFE_FRAMES_PER_S = 2
-MAX_SHIFT = 0.02
 
 
 @pytest.fixture
 def page(open_page):
-    page = open_page(script=WATCHED + FRAMES + SHIFTS)
+    page = open_page(script=WATCHED + FRAMES + ALL_SHIFTS)
     open_tab(page, "Live")
     page.locator(".live-start").wait_for()
     page.evaluate("shift = 0")  # what comes before is the page's start
