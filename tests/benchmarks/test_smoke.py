@@ -126,7 +126,7 @@ def test_the_library_is_timed_from_its_start(tiny_checkpoint):
 
 @pytest.mark.slow
 def test_a_step_and_its_bare_pass_train_the_same_network(parts):
-    asked = Namespace(rounds=1, steps=1, compile=False)
+    asked = Namespace(rounds=1, steps=1)
     result = training_speed.measure(asked, TrainConfig(**SMALL_RUN, limit=48), parts)
     assert min(result[name] for name in ("ours", "bare")) > 0
 
