@@ -55,7 +55,8 @@ def compare(
             f"The checkpoint {base.init} has one architecture, its own: compare from --init "
             f"{' or '.join(FRESH)}."
         )
-    base = dataclasses.replace(base, drop_path=0.0)  # not every architecture has it
+    # Not every architecture can leave blocks out, or takes smaller images than these.
+    base = dataclasses.replace(base, drop_path=0.0, size_spread=0.0)
     recipes = [dataclasses.replace(base, architecture=name) for name in architectures]
     for recipe in recipes:
         _announce(recipe, lengths, parts, output)
