@@ -20,7 +20,7 @@ EXAMPLES_FOLDER = HOME / "examples"
 EXAMPLES = {
     "one_face.jpg": "one face",
     "six_people.jpg": "six people, six emotions",
-    "surprised_or_fearful.jpg": "surprised or fearful?",
+    "surprised_or_neutral.jpg": "surprised or neutral?",
     "no_face.jpg": "no face",
 }
 # What one sees first, already read.
