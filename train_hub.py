@@ -242,12 +242,15 @@ def deploy_space(options: argparse.Namespace) -> None:
 
 def analyze(options: argparse.Namespace) -> None:
     """Rate every face in the pictures of a folder, zip or dataset; write the rows as parquet."""
+    output = Path(options.output)
+    if output.is_file():
+        raise ValueError(f"--output {output} is a file; give a folder.")
     from emotion_detective.bulk import analysis
 
     report = analysis.write_rows(
         options.model,
         options.data,
-        Path(options.output),
+        output,
         shards=options.shards,
         processes=options.processes,
         whole_picture=options.whole_picture,
@@ -262,8 +265,10 @@ def _print_summary(metrics: dict, split: str) -> None:
     if voters := metrics.get("votes"):
         people = voters["majority"] | {"ece": voters["distribution"]["ece"]}
         _print_scores(f"{split}, by FER+'s voters", people)
+        recalls = [scores["recall"] for scores in people["per_class"].values()]
         print(
-            f"of these {people['answered_share']:.4f} are not unsure, accuracy "
+            f"mean recall over the emotions {sum(recalls) / len(recalls):.4f}; "
+            f"{people['answered_share']:.4f} are not unsure, accuracy "
             f"{people['answered_accuracy']:.4f}; the labels' is {voters['label_agreement']:.4f}"
         )
 

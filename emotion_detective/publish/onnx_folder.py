@@ -44,12 +44,20 @@ def write_onnx(source: Path | str, folder: Path) -> Path:
         raise ValueError(f"{source} cannot be written as ONNX: {error}.") from error
     graph = model.graph
     graph.input[0].name = "pixel_values"
-    names = ["pixel_values", "", "", "size"], [graph.node[0].output[0]]
-    graph.node[0].CopyFrom(
-        helper.make_node("Resize", *names, mode="linear", antialias=1, axes=[2, 3])
-    )
-    weights |= {"size": np.array(classifier.data_config["input_size"][1:], np.int64)}
-    del graph.initializer[:]
+    height, width = classifier.data_config["input_size"][1:]
+    weights |= {
+        "height": np.array([height], np.int64),
+        "width": np.array([width], np.int64),
+        "levels": np.float32(255 * GRAY_STD),
+        "middle": np.float32(255 * GRAY_MEAN),
+    }
+    nodes = [
+        *_resize_as_pillow("pixel_values", "width", 3, "wide"),
+        *_resize_as_pillow("wide", "height", 2, graph.node[0].output[0]),
+        *graph.node[1:],
+    ]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
     graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in weights.items()
     )
@@ -66,3 +74,16 @@ def write_onnx(source: Path | str, folder: Path) -> Path:
     for name, content in (("config", config), ("preprocessor_config", PREPROCESSING)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     return folder
+
+
+def _resize_as_pillow(source: str, size: str, axis: int, target: str) -> list[onnx.NodeProto]:
+    """Return nodes that resize one axis and round to whole levels, as Pillow does after each."""
+    sized = [source, "", "", size]
+    return [
+        helper.make_node("Resize", sized, [f"{size}0"], mode="linear", antialias=1, axes=[axis]),
+        helper.make_node("Mul", [f"{size}0", "levels"], [f"{size}1"]),
+        helper.make_node("Add", [f"{size}1", "middle"], [f"{size}2"]),
+        helper.make_node("Round", [f"{size}2"], [f"{size}3"]),
+        helper.make_node("Sub", [f"{size}3", "middle"], [f"{size}4"]),
+        helper.make_node("Div", [f"{size}4", "levels"], [target]),
+    ]
