@@ -69,8 +69,7 @@ def _wait_for(address: str) -> None:
 
 def _show_example(page: Page, address: str) -> None:
     page.goto(address)
-    page.locator("#photo").wait_for()
-    page.set_input_files("#photo input[type=file]", EXAMPLE)
+    page.set_input_files("#photo-intake input[type=file]", EXAMPLE)
     page.locator(".looks figure:not(.absent)").first.wait_for()
     page.locator(".ed-verdict .words").first.click()  # the pointer rests on no face
     page.wait_for_timeout(500)  # bars reach their length
