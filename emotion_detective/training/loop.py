@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 GUESSING_LOSS = math.log(len(LABELS))
 # Fewer steps teach a network nothing, whatever the rate.
 FEW_STEPS = 200
+# A GPU waits for nothing but the loss of every such step.
+CHECKED_EVERY = 20
 
 
 def train(
@@ -115,12 +117,9 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         run.scheduler.step_update(update)
         loss_sum += step(run, indices, side, config.augmentation_at(epoch))
         update += 1
+        if update % CHECKED_EVERY == 0 or update % len(loader) == 0:
+            _refuse_nan(loss_sum, update)
         run.ema.update(accelerator.unwrap_model(run.network), step=update)
-    if not loss_sum.isfinite():
-        raise ValueError(
-            f"The loss is {loss_sum.item()} after {update} steps: nothing can be learned any more. "
-            "Start again in another --output with a lower --lr (find-lr suggests one)."
-        )
     seconds = time.perf_counter() - begin
     images = len(loader) * loader.total_batch_size
     return {
@@ -131,6 +130,14 @@ def _train_epoch(run: Run, epoch: int) -> dict:
         "images_per_second": round(images / seconds, 1),
         "seconds": round(seconds, 1),
     }
+
+
+def _refuse_nan(loss: torch.Tensor, update: int) -> None:
+    if not loss.isfinite():
+        raise ValueError(
+            f"The loss is {loss.item()} after {update} steps: nothing can be learned any more. "
+            "Start again in another --output with a lower --lr (find-lr suggests one)."
+        )
 
 
 def step(run: Run, indices: torch.Tensor, image_size: int, strength: float) -> torch.Tensor:

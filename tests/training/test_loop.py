@@ -53,9 +53,10 @@ def test_returned_network_has_the_weights_of_the_best_epoch(parts, finished):
     assert accuracy == pytest.approx(best, abs=1.5 / len(labels))  # bfloat16 may flip one
 
 
-def test_a_loss_that_is_no_number_stops_the_run_at_once(parts, tmp_path):
-    config = TrainConfig(**SMALL | {"learning_rate": 1e30}, epochs=3)
-    with pytest.raises(ValueError, match=r"The loss is nan after 9 steps: .* a lower --lr"):
+@pytest.mark.parametrize(("batch_size", "steps"), [(24, 9), (8, 20)])  # epochs of 9 and 27 steps
+def test_a_loss_that_is_no_number_stops_the_run_at_once(parts, tmp_path, batch_size, steps):
+    config = TrainConfig(**SMALL | {"learning_rate": 1e30, "batch_size": batch_size}, epochs=3)
+    with pytest.raises(ValueError, match=rf"The loss is nan after {steps} steps: .* a lower --lr"):
         loop.train(config, parts, tmp_path / "run")
 
 
