@@ -52,19 +52,15 @@ def _run(file: str, extra: str, needs: str, keep: str = "") -> int:
 
 def _print_rows(options: argparse.Namespace) -> int:
     from emotion_detective.core.detective import EmotionDetective
-    from emotion_detective.core.rows import file_rows, to_csv, unreadable_row
+    from emotion_detective.core.rows import analyzed_rows, to_csv
 
-    rows, status = [], 0
+    rows = []
     try:
         detective = EmotionDetective.from_pretrained(options.model)
     except ValueError as error:
         sys.exit(str(error))
     for one in detective.analyze_many(options.pictures):
-        if one.error:
-            status = 2
-            rows.append(unreadable_row(one.source, one.error))
-        else:
-            rows += file_rows(one.source, one.predictions)
+        rows += analyzed_rows(one.source, one)
     if options.json:
         print(json.dumps(rows, indent=2))
     elif options.csv:
@@ -73,7 +69,7 @@ def _print_rows(options: argparse.Namespace) -> int:
         for row in rows:
             found = f"{row['label']} {row['confidence']:.0%}" if row["face"] else row["reason"]
             print(row["file"], row["face"] or "-", found or "no face", sep="\t")
-    return status
+    return 2 if any(row["status"] == "unreadable" for row in rows) else 0
 
 
 if __name__ == "__main__":

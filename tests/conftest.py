@@ -24,15 +24,6 @@ from emotion_detective.training.networks import create_network
 FER_ZIP = ROOT.parent / "shared" / "data" / "emotion-detection-fer.zip"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and all of the page with one server and one browser."""
-    for item in items:
-        is_of_page = item.path.parent.name == "e2e" or "server" in item.fixturenames
-        group = "page" if is_of_page else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def source(tmp_path_factory) -> Path:
     """A folder like Kaggle's, which becomes 216 training, 24 validation and 48 test images."""

@@ -33,7 +33,7 @@ from emotion_detective.core.checkpoint import write_whole
 from emotion_detective.core.classifier import Classifier
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.loading import load_classifier
-from emotion_detective.core.rows import SCHEMA_VERSION, Row, file_rows, unreadable_row
+from emotion_detective.core.rows import SCHEMA_VERSION, Row, analyzed_rows
 from emotion_detective.data import sources
 from emotion_detective.data.listing import ZIP_ERRORS, Files
 from emotion_detective.engines.runtime import share_device
@@ -263,7 +263,7 @@ def analyze_files(
 
     analyzed = detective.analyze_many(map(read, indices), whole_picture)
     for i, one in zip(indices, analyzed, strict=True):
-        name, error = pictures.paths[i], errors.get(i, one.error)
+        name = pictures.paths[i]
         if one.notice:
             logger.warning("%s: %s", name, one.notice)
-        yield from [unreadable_row(name, error)] if error else file_rows(name, one.predictions)
+        yield from analyzed_rows(name, replace(one, error=errors.get(i, one.error)))

@@ -63,6 +63,11 @@ def unreadable_row(file: str, reason: str) -> Row:
     return _empty_row(file, "unreadable") | {"reason": reason}
 
 
+def analyzed_rows(file: str, one: "Analyzed") -> list[Row]:
+    """Return the rows of an item of `analyze_many` as those of this file."""
+    return [unreadable_row(file, one.error)] if one.error else file_rows(file, one.predictions)
+
+
 def to_dataframe(analyzed: Iterable["Analyzed"]) -> "pandas.DataFrame":
     """Return the rows of what `analyze_many` yields, with the columns of `/analyze_batch`.
 
@@ -73,7 +78,7 @@ def to_dataframe(analyzed: Iterable["Analyzed"]) -> "pandas.DataFrame":
     rows = []
     for number, one in enumerate(analyzed, start=1):
         name = str(one.source if isinstance(one.source, str | Path) else number)
-        rows += [unreadable_row(name, one.error)] if one.error else file_rows(name, one.predictions)
+        rows += analyzed_rows(name, one)
     return pandas.DataFrame(rows, columns=FILE_COLUMNS)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from small import prediction
 
-from emotion_detective.core.detective import Prediction
 from emotion_detective.core.rows import unreadable_row
 from emotion_detective.page import batch_files
 
@@ -110,15 +110,7 @@ def test_an_unreadable_file_keeps_the_reason_and_its_row_stays_as_it_was(tmp_pat
 
 
 def test_a_thumbnail_is_small_and_has_its_boxes(picture):
-    probabilities = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-    face = Prediction(
-        (200, 200, 600, 600),
-        0.99,
-        label="happy",
-        confidence=1.0,
-        unsure=False,
-        probabilities=probabilities,
-    )
+    face = prediction("happy", 1.0, (200, 200, 600, 600))
     black = Image.new("RGB", (1200, 900))
     thumbnail = batch_files.FileResult([], black, [face]).thumbnail()
     assert thumbnail.size == (240, 180)

@@ -4,31 +4,19 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
+from small import prediction
 
 from emotion_detective import LABELS
-from emotion_detective.core.detective import Prediction
 from emotion_detective.core.rows import file_rows, unreadable_row
 from emotion_detective.page import batch_view
 from emotion_detective.page.batch_files import FileResult
 
 
-def face(label: str, confidence: float, unsure: bool = False) -> Prediction:
-    rest = (1 - confidence) / (len(LABELS) - 1)
-    probabilities = tuple(confidence if name == label else rest for name in LABELS)
-    return Prediction(
-        (10, 10, 50, 60),
-        0.99,
-        label=label,
-        confidence=confidence,
-        unsure=unsure,
-        probabilities=probabilities,
-    )
-
-
 @pytest.fixture
 def results() -> list[FileResult]:
     """A file with two faces, one without, and one that cannot be read."""
-    picture, faces = Image.new("RGB", (400, 300)), [face("happy", 0.995), face("sad", 0.4, True)]
+    picture = Image.new("RGB", (400, 300))
+    faces = [prediction("happy", 0.995), prediction("sad", 0.4, unsure=True)]
     return [
         FileResult(file_rows("<b>two</b>.jpg", faces), picture, faces),
         FileResult(file_rows("none.jpg", []), picture, [], "Only 60% of it could be read."),
@@ -64,7 +52,7 @@ def test_a_card_has_picture_faces_and_what_is_missing(results):
 
 
 def test_a_card_says_that_its_faces_lie_on_their_side():
-    lying = [replace(face("happy", 0.9), rotation_degrees=90)]
+    lying = [replace(prediction("happy", 0.9), rotation_degrees=90)]
     result = FileResult(file_rows("a.jpg", lying), Image.new("RGB", (9, 9)), lying, "It is cut.")
     said = "Found with the picture turned by 90 degrees clockwise. It is cut."
     assert batch_view.card(result)["notice"] == said

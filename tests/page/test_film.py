@@ -1,24 +1,19 @@
 """What the player in the browser is given of a video."""
 
 import json
+from functools import partial
 
 import pytest
 from PIL import Image
+from small import prediction
 
 from emotion_detective import LABELS
-from emotion_detective.core.detective import Prediction
 from emotion_detective.page import film
 from emotion_detective.video import follow
 from emotion_detective.video.timeline import Reading, Timeline
 
 LEFT, RIGHT = (0, 0, 64, 72), (320, 180, 384, 252)
-
-
-def face(label: str, box=LEFT, unsure: bool = False) -> Prediction:
-    probabilities = tuple(0.75 if name == label else 0.05 for name in LABELS)
-    return Prediction(
-        box, 0.99, label=label, confidence=0.75, unsure=unsure, probabilities=probabilities
-    )
+face = partial(prediction, confidence=0.75, box=LEFT)
 
 
 def shown(*labels: str | None, every_s: float = 0.25) -> list[Reading]:
@@ -32,7 +27,7 @@ def progress() -> follow.Progress:
     """Two seconds: a sad face on the right all the time, a happy one on the left for a second."""
     timeline = Timeline(LABELS, unsure_below=0.5)
     for i in range(9):
-        timeline.add(i / 4, [face("sad", RIGHT)] + [face("happy")] * (i < 4))
+        timeline.add(i / 4, [face("sad", box=RIGHT)] + [face("happy")] * (i < 4))
     moments = tuple(
         follow.Moment(reading, Image.new("RGB", (640, 360))) for reading in timeline.key_moments()
     )

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from small import prediction
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from emotion_detective import LABELS
 from emotion_detective.core import drawing
 from emotion_detective.core.detective import Prediction
 from emotion_detective.page import live_routes, seats
@@ -28,17 +28,7 @@ class Seeing:
 
     def analyze(self, picture: Image.Image, upright_only: bool) -> list[Prediction]:
         self.sizes.append(picture.size)
-        probabilities = tuple(0.9 if label == "happy" else 0.02 for label in LABELS)
-        return [
-            Prediction(
-                (10, 20, 110, 140),
-                0.99,
-                label="happy",
-                confidence=0.9,
-                unsure=False,
-                probabilities=probabilities,
-            )
-        ]
+        return [prediction("happy", 0.9, (10, 20, 110, 140))]
 
 
 @pytest.fixture
