@@ -1,7 +1,7 @@
 """The README.md of a checkpoint, from the metrics that lie beside it.
 
-The Jinja template `model_card.md` holds the sentences; what was measured comes from here. Fields of
-the front matter: https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
+The Jinja template `model_card.md` holds its sentences and tables; the front matter comes from here:
+https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import timm
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from emotion_detective import HOME, LABELS
 from emotion_detective.core.checkpoint import (
@@ -20,14 +21,12 @@ from emotion_detective.core.checkpoint import (
     read_metrics,
 )
 from emotion_detective.core.hub import is_hub_id
-from emotion_detective.evaluation.plots import table
 
 TEMPLATE = HOME / "model_card.md"
 CARD_FILE = "README.md"
 FER_SPLITS = {"test": "FER2013 PrivateTest", "validation": "FER2013 PublicTest"}
 # Which images of a split are measured, and by whose word -> how a table names them.
 PARTS = {"all": "", "clean": ", clean", "voters": ", by the majority of ten voters"}
-MOST_CONFUSED_SHOWN = 3
 # The plots that the card shows and `push` uploads -> their alternative text. Others show faces.
 PLOTS = {
     "confusion_matrix": "Confusion matrix: rows are labels, columns predictions",
@@ -47,10 +46,10 @@ def write_card(folder: Path | str, repo_id: str | None = None) -> Path:
     repo_id = repo_id or f"USER/{folder.name}"
     config, metrics = json.loads((folder / CONFIG_FILE).read_text()), read_metrics(folder)
     try:
-        card = fill_template(repo_id, config, metrics, find_plots(folder))
-    except KeyError as error:
+        card = _fill_template(repo_id, config, metrics, find_plots(folder))
+    except (KeyError, UndefinedError) as error:
         raise ValueError(
-            f"The card of {folder.name} cannot be written: {METRICS_FILE} lacks {error}. "
+            f"The card of {folder.name} cannot be written: {METRICS_FILE} is not whole ({error}). "
             "Evaluate the checkpoint again with train_hub.py."
         ) from error
     card.save(folder / CARD_FILE)
@@ -63,13 +62,13 @@ def find_plots(folder: Path) -> list[str]:
     return [name for name in names if (folder / name).is_file()]
 
 
-def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -> ModelCard:
-    """Return the card of a checkpoint; `KeyError` for what its metrics lack."""
-    training, test = metrics["training"], metrics["test"]
+def _fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -> ModelCard:
+    training, name = metrics["training"], repo_id.partition("/")[2]
     source = training["dataset"]["source"]
+    is_fer2013 = training["dataset"]["test"] == FER_PRIVATE_COUNT
     runs = [*training.get("earlier", []), training]
-    judged = test.get("votes", {}).get("majority", test)  # what "unsure" is chosen by
     base = _base_model(runs[0]["config"])
+    measured = _measured_parts(metrics, source, is_fer2013)
     data = ModelCardData(
         license="other",
         license_name="training-data-licence-unclear",
@@ -79,70 +78,31 @@ def fill_template(repo_id: str, config: dict, metrics: dict, plots: list[str]) -
         datasets=[source] if is_hub_id(source) else None,
         metrics=["accuracy", "f1"],
         tags=["timm", "transformers", "facial-expression-recognition", "emotion-recognition"],
-        model_name=repo_id.partition("/")[2],
-        eval_results=_eval_results(metrics),
+        model_name=name,
+        eval_results=_eval_results(measured, "fer2013" if is_fer2013 else source),
     )
-    return ModelCard.from_template(
-        data,
-        template_path=str(TEMPLATE),
+    # What a sentence needs and metrics.json lacks is an error, not a gap.
+    jinja = Environment(undefined=StrictUndefined, trim_blocks=True)
+    text = jinja.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        card_data=data.to_yaml(),
         repo_id=repo_id,
-        name=data.model_name,
-        labels=", ".join(LABELS),
-        architecture=config["architecture"],
-        image_size=config["pretrained_cfg"]["input_size"][-1],
-        is_fer2013=_is_fer2013(training),
-        test_name=_split_name("test", training),
-        n=test["n"],
-        accuracy=_percent(test["accuracy"], test["accuracy_interval"]),
-        macro_f1=_percent(test["macro_f1"]),
-        ece=_percent(test["ece"]),
-        people=_describe_people(test),
-        against_votes=metrics.get("calibration", {}).get("against") == "votes",
-        results=_results_table(metrics),
-        per_class=_per_class_table(test["per_class"]),
-        most_confused="; ".join(
-            f"{pair['true']} taken for {pair['predicted']} ({_percent(pair['share'])} of the "
-            f"{pair['true']} faces)"
-            for pair in test["most_confused"][:MOST_CONFUSED_SHOWN]
-        ),
-        plots="\n\n".join(f"![{PLOTS[Path(path).stem]}]({path})" for path in plots),
-        unsure_below=_percent(config["unsure_below"]),
-        unsure=_percent(1 - judged["answered_share"]),
-        answered_accuracy=_percent(judged["answered_accuracy"]),
-        start=base or runs[0]["config"]["init"],
-        counts={split: training["dataset"][split] for split in ("train", "validation", "test")},
+        name=name,
+        labels=LABELS,
+        config=config,
+        metrics=metrics,
+        measured=measured,
         source=source,
-        votes=any(run["config"].get("votes") for run in runs),
-        distilled=any(run["config"].get("teacher") for run in runs),
-        runs="\n".join(map(_describe_run, runs)),
-        command=None if len(runs) > 1 else f"{shlex.quote(source)} --output {data.model_name}",
-        duration=_duration(sum(run["seconds"] for run in runs)),
-        versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
+        is_fer2013=is_fer2013,
+        runs=runs,
+        start=base or runs[0]["config"]["init"],
+        by_votes=any(run["config"].get("votes") for run in runs),
+        is_distilled=any(run["config"].get("teacher") for run in runs),
+        plots={path: PLOTS[Path(path).stem] for path in plots},
+        percent=_percent,
+        duration=_duration,
+        quote=shlex.quote,
     )
-
-
-def _describe_people(measured: dict) -> dict | None:
-    """Return what the card says of the voters of a split, None where it has no votes."""
-    if not (voters := measured.get("votes")):
-        return None
-    majority = voters["majority"]
-    recalls = [scores["recall"] for scores in majority["per_class"].values()]
-    return {
-        "n": majority["n"],
-        "agreement": _percent(majority["accuracy"], majority["accuracy_interval"]),
-        "macro_recall": _percent(sum(recalls) / len(recalls)),
-        "label_agreement": _percent(voters["label_agreement"]),
-        "ece": _percent(voters["distribution"]["ece"]),
-    }
-
-
-def _is_fer2013(training: dict) -> bool:
-    return training["dataset"]["test"] == FER_PRIVATE_COUNT
-
-
-def _split_name(split: str, training: dict) -> str:
-    source = training["dataset"]["source"]
-    return FER_SPLITS[split] if _is_fer2013(training) else f"{source}, {split}"
+    return ModelCard(text)
 
 
 def _base_model(settings: dict) -> str | None:
@@ -154,19 +114,23 @@ def _base_model(settings: dict) -> str | None:
     return init if is_hub_id(init) else None
 
 
-def _measured_parts(metrics: dict) -> list[tuple[str, str, dict]]:
-    """Return split, a key of PARTS, and their metrics, of what was measured."""
+def _measured_parts(metrics: dict, source: str, is_fer2013: bool) -> list[dict]:
+    """Return the metrics of each part that was measured, with its `split`, `kind` and `name`."""
     found = []
-    for split in FER_SPLITS:
+    for split, own_name in FER_SPLITS.items():
         measured = metrics[split]
         parts = measured, measured["clean"], measured.get("votes", {}).get("majority")
-        found += [(split, name, part) for name, part in zip(PARTS, parts, strict=True) if part]
+        name = own_name if is_fer2013 else f"{source}, {split}"
+        found += [
+            part | {"split": split, "kind": kind, "name": name + PARTS[kind]}
+            for kind, part in zip(PARTS, parts, strict=True)
+            if part
+        ]
     return found
 
 
-def _eval_results(metrics: dict) -> list[EvalResult]:
-    training = metrics["training"]
-    kinds = {
+def _eval_results(measured: list[dict], dataset: str) -> list[EvalResult]:
+    scores = {
         "accuracy": ("accuracy", "Accuracy"),
         "macro_f1": ("f1", "Macro-F1"),
         "ece": ("ece", "Expected calibration error"),
@@ -175,41 +139,17 @@ def _eval_results(metrics: dict) -> list[EvalResult]:
         EvalResult(
             task_type="image-classification",
             task_name="Facial expression recognition",
-            dataset_type="fer2013" if _is_fer2013(training) else training["dataset"]["source"],
-            dataset_name=f"{_split_name(split, training)}{PARTS[which]} (n = {part['n']})",
-            dataset_config=which,
-            dataset_split=split,
-            metric_type=kind,
+            dataset_type=dataset,
+            dataset_name=f"{part['name']} (n = {part['n']})",
+            dataset_config=part["kind"],
+            dataset_split=part["split"],
+            metric_type=metric,
             metric_name=name,
             metric_value=round(part[field], 4),
         )
-        for split, which, part in _measured_parts(metrics)
-        for field, (kind, name) in kinds.items()
+        for part in measured
+        for field, (metric, name) in scores.items()
     ]
-
-
-def _results_table(metrics: dict) -> str:
-    rows = [
-        [
-            _split_name(split, metrics["training"]) + PARTS[which],
-            part["n"],
-            _percent(part["accuracy"], part["accuracy_interval"]),
-            _percent(part["macro_f1"], part["macro_f1_interval"]),
-            _percent(part["ece"]),
-            f"{part['nll']:.3f}",
-        ]
-        for split, which, part in _measured_parts(metrics)
-    ]
-    return table(["split", "n", "accuracy", "macro-F1", "ECE", "log loss"], rows)
-
-
-def _per_class_table(scores: dict[str, dict]) -> str:
-    rows = []
-    for label in LABELS:
-        score = scores[label]
-        pair = _percent(score["precision"]), _percent(score["recall"])
-        rows.append([label, score["support"], *pair, _percent(score["f1"], score["f1_interval"])])
-    return table(["label", "n", "precision", "recall", "F1"], rows)
 
 
 def _percent(value: float, interval: list[float] | None = None) -> str:
@@ -217,25 +157,6 @@ def _percent(value: float, interval: list[float] | None = None) -> str:
         return f"{100 * value:.1f}%"
     low, high = (100 * limit for limit in interval)
     return f"{100 * value:.1f}% [{low:.1f}, {high:.1f}]"
-
-
-def _describe_run(run: dict) -> str:
-    """Return the item of the card's list for one of the runs behind the weights."""
-    settings, teacher, votes = run["config"], "", ""
-    if name := settings.get("teacher"):
-        teacher = f"{settings['teacher_share']:.0%} of each target is distilled from `{name}`."
-    if settings.get("votes"):
-        whole = "the rest" if teacher else "each target"
-        votes = f"{settings['vote_share']:.0%} of {whole} comes from FER+'s votes."
-    sentences = [
-        f"- {run['epochs']} epochs of `{run['dataset']['source']}` with seed {run['seed']}; the "
-        f"weights of epoch {run['best_epoch']} are kept.",
-        teacher,
-        votes,
-        f"It took {_duration(run['seconds'])} on {run['hardware']}, {run['date']}.",
-        run.get("note", ""),  # what a person wrote into the record
-    ]
-    return " ".join(filter(None, sentences))
 
 
 def _duration(seconds: float) -> str:
