@@ -247,15 +247,14 @@ def analyze(options: argparse.Namespace) -> None:
         raise ValueError(f"--output {output} is a file; give a folder.")
     from emotion_detective.bulk import analysis
 
-    report = analysis.write_rows(
+    done = analysis.write_rows(
         options.model,
         options.data,
         output,
-        shards=options.shards,
         processes=options.processes,
         whole_picture=options.whole_picture,
     )
-    print(report)
+    print(done)
 
 
 def _print_summary(metrics: dict, split: str) -> None:
@@ -429,8 +428,7 @@ def _add_reading(commands) -> None:
     command = _add_command(commands, analyze)
     command.add_argument("--model", required=True, metavar="DIR_OR_REPO")
     command.add_argument("--output", required=True, metavar="DIR", help="for the parquet files")
-    command.add_argument("--shards", type=int, help="parquet files; at most 250 pictures each")
-    command.add_argument("--processes", type=int, default=1, help="shards at the same time")
+    command.add_argument("--processes", type=int, default=1, help="that work at the same time")
     whole = "for pictures cropped to a face already"
     command.add_argument("--whole-picture", action="store_true", help=whole)
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,65 +63,41 @@ UNREADABLE = (ValueError, PermissionError, *ZIP_ERRORS)
 _writer: "ShardWriter | None" = None
 
 
-@dataclass(frozen=True)
-class Report:
-    """What one node did: rows by status, its seconds, and how many shards were finished before."""
-
-    rows: Counter
-    seconds: float
-    shards: int
-    finished_before: int
-    rank: int
-    nodes: int
-
-    def __str__(self) -> str:
-        part = f"part {self.rank + 1} of {self.nodes}: " if self.nodes > 1 else ""
-        return (
-            f"{part}{self.rows.total()} rows ({self.rows['ok']} faces, {self.rows['no_face']} "
-            f"pictures without one, {self.rows['unreadable']} unreadable) in {self.seconds:.0f} s; "
-            f"{self.finished_before} of {self.shards} shards were finished before"
-        )
-
-
 def write_rows(
-    model: str,
-    source: str,
-    output: Path,
-    *,
-    shards: int | None = None,
-    processes: int = 1,
-    whole_picture: bool = False,
-) -> Report:
+    model: str, source: str, output: Path, *, processes: int = 1, whole_picture: bool = False
+) -> str:
     """Write the rows of all pictures of `source` into `output`, as far as they are not there yet.
 
     With `whole_picture` every picture is read as one face, for pictures cropped to a face already.
-    Under `torchrun` or `accelerate launch` each process writes its part.
+    Under `torchrun` or `accelerate launch` each process writes its part. Return what was done, in
+    one line.
     """
-    for name, wanted in (("shards", shards), ("processes", processes)):
-        if wanted is not None and wanted < 1:
-            raise ValueError(f"--{name} must be 1 or more, not {wanted}.")
+    if processes < 1:
+        raise ValueError(f"--processes must be 1 or more, not {processes}.")
     pictures = sources.find_pictures(source, sources.open_dataset(source), by_class=False)
     if not pictures.paths:
         raise ValueError(f"{source!r} holds no pictures.")
-    count = len(pictures.paths)
-    size = min(max(MIN_SHARD, count // 1000), MAX_SHARD)
-    shards = min(shards or -(-count // size), count)
     classifier = load_classifier(model, device="cpu")
-    # As `torchrun` and `accelerate launch` say; nodes need not start at the same time.
-    rank, nodes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    _claim(output, _plan(classifier, pictures.key, shards, whole_picture), rank)
     if classifier.revision:  # no process must meet a newer one
         model = f"{classifier.name}@{classifier.revision}"
-    writer = ShardWriter(pictures, model, shards, whole_picture, output, processes)
+    writer = ShardWriter(pictures, model, whole_picture, output, processes)
+    # As `torchrun` and `accelerate launch` say; nodes need not start at the same time.
+    rank, nodes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    _claim(output, _plan(classifier, writer), rank)
     # Of all shards, or nodes that start apart would divide what is missing.
-    own = range(rank, shards, nodes)
+    own = range(rank, len(writer.shards), nodes)
     missing = [shard for shard in own if not writer.path(shard).is_file()]
     begin = time.perf_counter()
     rows = _write_shards(writer, missing)
-    return Report(rows, time.perf_counter() - begin, len(own), len(own) - len(missing), rank, nodes)
+    part = f"part {rank + 1} of {nodes}: " if nodes > 1 else ""
+    return (
+        f"{part}{rows.total()} rows ({rows['ok']} faces, {rows['no_face']} pictures without one, "
+        f"{rows['unreadable']} unreadable) in {time.perf_counter() - begin:.0f} s; "
+        f"{len(own) - len(missing)} of {len(own)} shards were finished before"
+    )
 
 
-def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) -> dict:
+def _plan(classifier: Classifier, writer: "ShardWriter") -> dict:
     """Return what must be the same for a run to go on with another's shards."""
     weights = hashlib.sha256()
     for tensor in classifier.network.state_dict().values():
@@ -129,9 +105,9 @@ def _plan(classifier: Classifier, key: str, shards: int, whole_picture: bool) ->
     return {
         "model": classifier.name,
         "weights": weights.hexdigest(),
-        "pictures": key,
-        "shards": shards,
-        "whole_picture": whole_picture,
+        "pictures": writer.pictures.key,
+        "shards": len(writer.shards),
+        "whole_picture": writer.whole_picture,
         "schema_version": SCHEMA_VERSION,
     }
 
@@ -159,11 +135,11 @@ def _claim(output: Path, plan: dict, rank: int) -> None:
 def _write_shards(writer: "ShardWriter", missing: list[int]) -> Counter:
     """Write the missing shards, and count their rows by status."""
     rows = Counter()
-    with tqdm(total=sum(len(writer.indices(shard)) for shard in missing), unit="picture") as bar:
+    with tqdm(total=sum(len(writer.shards[i]) for i in missing), unit="picture") as bar:
         try:
-            for shard, statuses in _run(writer, missing):
+            for shard, statuses in zip(missing, _run(writer, missing), strict=True):
                 rows += statuses
-                bar.update(len(writer.indices(shard)))
+                bar.update(len(writer.shards[shard]))
         except BrokenProcessPool as error:
             raise ValueError(
                 "A process ended before its work: repeat the command, with fewer --processes if "
@@ -172,8 +148,8 @@ def _write_shards(writer: "ShardWriter", missing: list[int]) -> Counter:
     return rows
 
 
-def _run(writer: "ShardWriter", missing: list[int]) -> Iterator[tuple[int, Counter]]:
-    """Yield each finished shard and the statuses of its rows."""
+def _run(writer: "ShardWriter", missing: list[int]) -> Iterator[Counter]:
+    """Yield the statuses of the rows of each shard that was missing, in order."""
     processes = min(writer.processes, len(missing))
     if processes <= 1:
         yield from map(writer.write, missing)
@@ -184,11 +160,7 @@ def _run(writer: "ShardWriter", missing: list[int]) -> Iterator[tuple[int, Count
     for rank in range(processes):
         ranks.put(rank)
     with ProcessPoolExecutor(processes, context, _start, (writer, ranks)) as pool:
-        tasks = [pool.submit(_write, shard) for shard in missing]
-        try:
-            yield from (task.result() for task in as_completed(tasks))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield from pool.map(_write, missing)
 
 
 def _start(writer: "ShardWriter", ranks: "multiprocessing.SimpleQueue") -> None:
@@ -203,30 +175,31 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _write(shard: int) -> tuple[int, Counter]:
+def _write(shard: int) -> Counter:
     return _writer.write(shard)
 
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """What a process needs to write any shard."""
+    """What a process needs to write any shard; `rank` is its own among `processes`."""
 
     pictures: Files
     model: str
-    shards: int
     whole_picture: bool
     output: Path
     processes: int
     rank: int = 0
 
+    @cached_property
+    def shards(self) -> list[range]:
+        """Which pictures are each shard's."""
+        count = len(self.pictures.paths)
+        size = min(max(MIN_SHARD, count // 1000), MAX_SHARD)
+        return [range(i, min(i + size, count)) for i in range(0, count, size)]
+
     def path(self, shard: int) -> Path:
         """Return where the rows of a shard belong."""
-        return self.output / f"part-{shard:05d}-of-{self.shards:05d}.parquet"
-
-    def indices(self, shard: int) -> range:
-        """Return which pictures are a shard's: as many as another's, or one more."""
-        count = len(self.pictures.paths)
-        return range(shard * count // self.shards, (shard + 1) * count // self.shards)
+        return self.output / f"part-{shard:05d}-of-{len(self.shards):05d}.parquet"
 
     @cached_property
     def detective(self) -> EmotionDetective:
@@ -238,13 +211,13 @@ class ShardWriter:
         rank = int(os.environ.get("LOCAL_RANK", 0)) * self.processes + self.rank
         return EmotionDetective.from_pretrained(self.model, device=share_device(rank))
 
-    def write(self, shard: int) -> tuple[int, Counter]:
-        """Analyze the pictures of a shard and write their rows; return it and their statuses."""
-        pictures, indices = self.pictures, self.indices(shard)
+    def write(self, shard: int) -> Counter:
+        """Analyze the pictures of a shard, write their rows, and count these by status."""
+        pictures, indices = self.pictures, self.shards[shard]
         rows = list(analyze_files(self.detective, pictures, indices, self.whole_picture))
         table = datasets.Dataset.from_list(rows, features=FEATURES)
         write_whole(self.path(shard), table.to_parquet)
-        return shard, Counter(row["status"] for row in rows)
+        return Counter(row["status"] for row in rows)
 
 
 def analyze_files(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections import Counter
 from io import BytesIO
 from pathlib import Path
 from unittest import mock
@@ -23,7 +22,6 @@ from corpus import encoded, zipped
 from PIL import Image
 from small import ROOT, assert_children_end_with, write_source
 
-import train_hub
 from emotion_detective.bulk import analysis
 from emotion_detective.core.detective import EmotionDetective
 from emotion_detective.core.rows import unreadable_row
@@ -46,40 +44,48 @@ def folder(tmp_path_factory, astronaut) -> Path:
     return folder
 
 
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Give each picture a shard of its own."""
+    monkeypatch.setattr(analysis, "MIN_SHARD", 1)
+
+
 def rows_of(output: Path) -> list[dict]:
     """Return the rows as a reader of the files gets them, shard after shard."""
     paths = sorted(output.glob("*.parquet"))
     return [row for path in paths for row in datasets.Dataset.from_parquet(str(path))]
 
 
-def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path):
+def test_rows_are_those_of_a_batch(folder, tiny_checkpoint, tmp_path, small_shards):
     threads = torch.get_num_threads()
-    report = analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path / "out", shards=2)
+    done = analysis.write_rows(str(tiny_checkpoint), str(folder), tmp_path)
     assert torch.get_num_threads() == threads  # another number gives training other weights
     detective = EmotionDetective.from_pretrained(tiny_checkpoint)
     files = [(name, folder / name) for name in ("a/b/gray.PNG", "a/face.jpg", "broken.jpg")]
     expected = [row for result in batch_files.read(detective, files) for row in result.rows]
     assert [row["status"] for row in expected] == ["no_face", "ok", "unreadable"]
-    rows = rows_of(tmp_path / "out")
-    pd.testing.assert_frame_equal(pd.DataFrame(rows), pd.DataFrame(expected), rtol=1e-6)
-    assert (report.shards, report.finished_before) == (2, 0)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(rows_of(tmp_path)), pd.DataFrame(expected), rtol=1e-6
+    )
     assert re.fullmatch(
-        r"3 rows \(1 faces, 1 pictures without one, 1 unreadable\) in \d+ s; 0 of 2 shards were "
+        r"3 rows \(1 faces, 1 pictures without one, 1 unreadable\) in \d+ s; 0 of 3 shards were "
         r"finished before",
-        str(report),
+        done,
     )
 
 
-def test_a_killed_analysis_goes_on_with_the_missing_shards(folder, tiny_checkpoint, tmp_path):
+def test_a_killed_analysis_goes_on_with_the_missing_shards(
+    folder, tiny_checkpoint, tmp_path, small_shards
+):
     arguments = str(tiny_checkpoint), str(folder), tmp_path
-    analysis.write_rows(*arguments, shards=3)
+    analysis.write_rows(*arguments)
     whole = rows_of(tmp_path)
     second = tmp_path / "part-00001-of-00003.parquet"
     second.unlink()
     second.with_name(f".{second.name}.unfinished").write_bytes(b"cut short by a kill")
     assert pd.read_parquet(tmp_path).status.tolist() == ["no_face", "unreadable"]
-    report = analysis.write_rows(*arguments, shards=3)
-    assert (report.rows, report.finished_before) == (Counter(ok=1), 2)
+    done = analysis.write_rows(*arguments)
+    assert done.startswith("1 rows (1 faces") and "; 2 of 3 shards were finished" in done
     assert rows_of(tmp_path) == whole
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".parquet"}
 
@@ -111,15 +117,11 @@ def test_sixty_pictures_are_several_shards_and_the_bar_counts_pictures(
 
 def test_another_analysis_is_not_mixed_in(folder, tiny_checkpoint, tmp_path):
     arguments = str(tiny_checkpoint), str(folder), tmp_path
-    analysis.write_rows(*arguments, shards=99)
-    assert len(list(tmp_path.glob("*.parquet"))) == 3  # no shard without pictures
-    with pytest.raises(ValueError, match=r"began with other shards and whole_picture: repeat it"):
-        analysis.write_rows(*arguments, shards=2, whole_picture=True)
+    analysis.write_rows(*arguments)
     plan = json.loads((tmp_path / analysis.PLAN_FILE).read_text())
-    others = {"weights": "another", "pictures": "others"}
-    (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | others))
-    with pytest.raises(ValueError, match="began with other weights and pictures: repeat it"):
-        analysis.write_rows(*arguments, shards=99)
+    (tmp_path / analysis.PLAN_FILE).write_text(json.dumps(plan | {"weights": "others"}))
+    with pytest.raises(ValueError, match="began with other weights and whole_picture: repeat it"):
+        analysis.write_rows(*arguments, whole_picture=True)
     (tmp_path / analysis.PLAN_FILE).unlink()
     with pytest.raises(ValueError, match=r"holds parquet files and no _analysis\.json"):
         analysis.write_rows(*arguments)
@@ -151,37 +153,21 @@ def test_a_picture_that_cannot_be_opened_is_a_row_and_a_failing_disk_stops(
             list(rows)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"--data": "empty"}, "'empty' holds no pictures"),
-        ({"--shards": "0"}, "--shards must be 1 or more, not 0"),
-    ],
-)
-def test_what_cannot_be_analyzed_is_one_line(
-    folder, tiny_checkpoint, options, message, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    Path("empty").mkdir()
-    given = {"--model": str(tiny_checkpoint), "--data": str(folder), "--output": "out"} | options
-    assert train_hub.main(["analyze", *[word for pair in given.items() for word in pair]]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("train_hub.py analyze: ")
-    assert message in line
-    assert not Path("out").exists()
+def test_a_source_without_pictures_is_refused(tiny_checkpoint, tmp_path):
+    with pytest.raises(ValueError, match="holds no pictures"):
+        analysis.write_rows(str(tiny_checkpoint), str(tmp_path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch):
+def test_nodes_divide_the_shards(folder, tiny_checkpoint, tmp_path, monkeypatch, small_shards):
     arguments = str(tiny_checkpoint), str(folder)
-    analysis.write_rows(*arguments, tmp_path / "one", shards=3)
+    analysis.write_rows(*arguments, tmp_path / "one")
     monkeypatch.setenv("WORLD_SIZE", "4")  # one more than shards
-    reports = []
     for rank in range(4):
         monkeypatch.setenv("RANK", str(rank))
-        reports.append(analysis.write_rows(*arguments, tmp_path / "several", shards=3))
-    assert [report.shards for report in reports] == [1, 1, 1, 0]
-    assert not any(report.finished_before for report in reports)
-    assert str(reports[-1]).startswith("part 4 of 4: ")
+        done = analysis.write_rows(*arguments, tmp_path / "several")
+        assert done.startswith(f"part {rank + 1} of 4: {int(rank < 3)} rows")
+        assert f"0 of {int(rank < 3)} shards" in done
     assert rows_of(tmp_path / "several") == rows_of(tmp_path / "one")
 
 
@@ -195,13 +181,11 @@ def processes_of(run: subprocess.Popen) -> list[int]:
 
 @pytest.mark.slow
 def test_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoint, tmp_path):
-    """By the README's command, to the same rows as one process gets from the folder."""
-    source = write_source(tmp_path / "faces", train=8, test=2)
+    source = write_source(tmp_path / "faces", train=95, test=5)
     hub.store.upload("user/faces", source, "dataset")
     hub.store.upload("user/tiny", tiny_checkpoint)
     command = [sys.executable, str(ROOT / "train_hub.py"), "analyze", "--model", "user/tiny"]
-    command += ["--data", "user/faces", "--output", "out", "--whole-picture"]
-    command += ["--shards", "60", "--processes", "2"]
+    command += ["--data", "user/faces", "--output", "out", "--whole-picture", "--processes", "2"]
     env = hub.env(tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
 
     def finished() -> int:
@@ -223,11 +207,8 @@ def test_killed_processes_end_and_others_finish_a_hub_dataset(hub, tiny_checkpoi
         assert_children_end_with(run)
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    (before,) = re.findall(r"(\d+) of 60 shards were finished before", run.stdout)
-    assert 2 <= int(before) < finished() == 60
-    assert f"{60 - int(before)} rows ({60 - int(before)} faces, 0 pictures" in run.stdout
+    (before,) = re.findall(r"(\d+) of 30 shards were finished before", run.stdout)
+    assert 2 <= int(before) < finished() == 30
     rows = rows_of(tmp_path / "out")
-    analysis.write_rows(str(tiny_checkpoint), str(source), tmp_path / "one", whole_picture=True)
-    happy, alone = (sorted(row["happy"] for row in r) for r in (rows, rows_of(tmp_path / "one")))
-    assert len(set(happy)) > 10
-    assert happy == pytest.approx(alone, abs=1e-5)
+    assert len({row["file"] for row in rows}) == len(rows) == 600
+    assert len({row["happy"] for row in rows}) > 100
