@@ -9,7 +9,7 @@ without any split are one undivided whole. Opens no file.
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datasets.data_files import SPLIT_KEYWORDS
@@ -60,12 +60,6 @@ def label_of(name: str) -> str:
 def _find_meaning(name: str, known: dict[str, str]) -> str | None:
     found = {known[word] for word in re.findall("[a-z]+", name.lower()) if word in known}
     return found.pop() if len(found) == 1 else None
-
-
-def hold_classes(paths: Iterable[str]) -> bool:
-    """Return whether any picture lies in a folder named for a known class."""
-    folders = {part for path in paths for part in path.split("/")[:-1]}
-    return any(_find_meaning(folder, LABEL_WORDS) for folder in folders)
 
 
 def arrange(source: str, paths: Sequence[str]) -> list[Entry]:

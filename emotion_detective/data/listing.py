@@ -20,6 +20,8 @@ import datasets
 logger = logging.getLogger(__name__)
 
 NAMES_SHOWN = 4
+# What says whether a file is a picture, or which columns a table has.
+HEAD_BYTES = 4096
 # What an entry that is broken, encrypted or packed in another way raises.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
 
@@ -37,6 +39,14 @@ class Files:
     def open(self, i: int) -> BinaryIO:
         """Open the file of `paths[i]`."""
         return self.open_place(self.places[i])
+
+    def head(self, i: int) -> bytes:
+        """Return the first bytes of the file of `paths[i]`; none where it cannot be read."""
+        try:
+            with self.open(i) as file:
+                return file.read(HEAD_BYTES)
+        except (OSError, *ZIP_ERRORS):
+            return b""
 
 
 def warn_left_out(source: str, count: int, what: str, names: Iterable[str]) -> None:
