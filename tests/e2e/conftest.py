@@ -45,6 +45,9 @@ def browser(camera) -> Iterator:
     arguments = [
         "--no-sandbox",
         "--disable-gpu",
+        # A tab in the background draws once a second or two, and each click waits for two pictures.
+        "--disable-frame-rate-limit",
+        "--disable-gpu-vsync",
         f"--use-fake-device-for-media-stream=fps={CAMERA_HZ}",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CHECK = """
 async () => {
   const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-  const { violations, passes } = await axe.run(document, { runOnly });
+  const { violations, passes } = await axe.run(document, { runOnly, preload: false });
   const shorten = ({ id, nodes }) => [id, nodes.map(({ html }) => html.slice(0, 120))];
   return [violations.map(shorten), passes.length];
 }

@@ -141,7 +141,7 @@ def test_nothing_of_a_visitor_is_logged(client, server_folder, tmp_path):
 def test_uploads_and_results_are_deleted_from_disk(tmp_path, tiny_checkpoint):
     hurry = (
         "from emotion_detective.page import uploads\n"
-        "uploads.KEEP_SECONDS, uploads.SWEEP_SECONDS = 10, 1"
+        "uploads.KEEP_SECONDS, uploads.SWEEP_SECONDS = 4, 0.5"
     )
     killed = tmp_path / "uploads" / f"{uploads.PREFIX}killed" / "0" / "left.png"
     killed.parent.mkdir(parents=True)
